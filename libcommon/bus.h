@@ -1,0 +1,115 @@
+/* The bus: requests with a deadline to "service.method", one reply or a stream of parts, over every
+ * configured broker at once (one DEALER each). The same object calls and serves. Runs on the loop's
+ * thread. The wire protocol is proto/PROTOCOL.md.
+ *
+ * Bodies are JSON objects. What goes out and comes in is checked against the method's table in
+ * proto/ (names, types, sizes): a handler sees only bodies that fit. */
+#ifndef MCPBUS_BUS_H
+#define MCPBUS_BUS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libcommon/err.h"
+#include "libcommon/loop.h"
+
+struct bus;
+struct bus_call; /* a request being served here */
+
+/* A method that this process serves. The handler owns `call` and answers it exactly once, now or
+ * later, with bus_reply or bus_reply_error (a one-way call too: the answer then goes nowhere).
+ * `args` is borrowed for the length of the handler; json_incref it to keep it. */
+typedef void bus_handler_fn(void *service, struct bus_call *call, json_t *args);
+struct bus_method {
+    const char *name; /* "submit", as in the proto table of this service */
+    bus_handler_fn *handler;
+};
+
+struct bus_options {
+    const char *endpoints; /* "tcp://127.0.0.1:5550,tcp://…" */
+    const char *service;   /* NULL: calls only */
+    const struct bus_method *methods;
+    size_t method_count;
+    void *handler_arg; /* `service` of the handlers */
+    unsigned credit;   /* requests that may be here unanswered, over all brokers; 0: 1,024 */
+};
+
+MUST_CHECK enum err bus_new(struct loop *loop, const struct bus_options *options,
+                            struct bus **ret_bus);
+/* Calls under way end with ERR_CANCELLED. Gives the last replies up to a second to leave. */
+void bus_destroy(struct bus **bus_p);
+
+/* 64-bit random name of this process's boot, and its text form (16 hex digits). */
+uint64_t bus_instance(const struct bus *bus);
+const char *bus_instance_text(const struct bus *bus);
+/* Is at least one broker connected? */
+bool bus_connected(const struct bus *bus);
+
+/* Trace context that travels with a call and its logs; zeros: none. */
+struct bus_trace {
+    uint8_t trace_id[16], span_id[8];
+};
+
+struct bus_request {
+    const char *method; /* "jobs.submit"; "jobs@INSTANCE.submit" for one replica */
+    json_t *args;       /* consumed (even on failure) */
+    int64_t timeout_ms;
+    bool idempotent; /* may be repeated on another replica when the outcome is unknown */
+    const struct bus_trace *trace; /* may be NULL */
+};
+
+/* The reply to a call. `error` ERR_OK: `result` is the body, borrowed. Otherwise `detail` says why
+ * for a person (never NULL), `retry_after_ms` is 0 or a hint, and `result` may be NULL or carry
+ * the error's body. `last` is false for the parts of a stream, true exactly once. */
+struct bus_answer {
+    enum err error;
+    json_t *result;
+    const char *detail;
+    int64_t retry_after_ms;
+    bool last;
+};
+typedef void bus_answer_fn(void *arg, const struct bus_answer *answer);
+
+/* Sends a request; `done` is called later from the loop (never from within), for each part and once
+ * with `last`: by the deadline at the latest. Retries by status group until then. Returns the
+ * call's id for bus_cancel, never 0. */
+uint64_t bus_call(struct bus *bus, struct bus_request request, bus_answer_fn *done, void *arg);
+/* Forgets a call and tells the server; `done` is not called any more. */
+void bus_cancel(struct bus *bus, uint64_t id);
+
+/* One way, best effort: to one replica by load ("jobs.note"), one by name ("worker@I.run") or every
+ * replica ("gateway@*.hint"). A hint: it may be lost. `args` is consumed. */
+void bus_send(struct bus *bus, const char *method, json_t *args);
+
+/* Serving: answers and ends `*call_p` (which becomes NULL). `result` is consumed. */
+void bus_reply(struct bus_call **call_p, json_t *result);
+__attribute__((format(printf, 3, 4))) void bus_reply_error(struct bus_call **call_p, enum err error,
+                                                           const char *detail, ...);
+/* The same with a Retry-After hint in milliseconds. */
+void bus_reply_busy(struct bus_call **call_p, enum err error, int64_t retry_after_ms,
+                    const char *detail);
+/* One part of a stream; `part` is consumed. */
+void bus_reply_part(struct bus_call *call, json_t *part);
+/* Milliseconds left until the caller's deadline (0 when it has passed). */
+int64_t bus_call_time_left(const struct bus_call *call);
+const struct bus_trace *bus_call_trace(const struct bus_call *call);
+/* Instance of the caller's process. */
+uint64_t bus_call_from(const struct bus_call *call);
+
+/* The replicas of a service that any broker knows now. `changed` is called (later, from the loop)
+ * whenever the list of any service changes. */
+size_t bus_peers(const struct bus *bus, const char *service, uint64_t *ret_instances, size_t max);
+void bus_on_peers(struct bus *bus, void (*changed)(void *arg), void *arg);
+
+/* Tells the brokers to send no more requests; those here may still be answered. */
+void bus_drain(struct bus *bus);
+/* Requests here unanswered. */
+size_t bus_active(const struct bus *bus);
+
+/* "16 hex digits" → instance; false on anything else. */
+MUST_CHECK bool bus_instance_parse(const char *text, uint64_t *ret_instance);
+void bus_instance_format(uint64_t instance, char ret_text[17]);
+
+#endif

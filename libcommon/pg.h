@@ -1,0 +1,107 @@
+/* PostgreSQL without blocking: the one door to libpq (beside it only store.c files know SQL). A
+ * fixed number of connections in pipeline mode on a loop; lost ones come back by themselves, and
+ * what waits is sent then, until its deadline. Each statement is a transaction of its own, so a
+ * result is reported only after its COMMIT (at the pipeline's sync). Loop's thread only. */
+#ifndef MCPBUS_PG_H
+#define MCPBUS_PG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libcommon/buf.h"
+#include "libcommon/err.h"
+#include "libcommon/loop.h"
+
+struct pg;
+struct pg_rows;
+
+/* Turns what DATABASE_URL may hold into what libpq takes: postgresql+asyncpg:// and postgres://
+ * become postgresql://, asyncpg's ssl=… becomes sslmode=…. free() it. */
+MUST_CHECK enum err pg_url_normalize(const char *url, char **ret_url);
+
+struct pg_options {
+    const char *url;
+    const char *application; /* application_name */
+    unsigned connections;
+    size_t waiting_max; /* statements that may wait for a connection; more is ERR_OVERLOADED */
+};
+
+/* Starts connecting; never waits. ERR_INVALID for a URL that libpq doesn't understand. */
+MUST_CHECK enum err pg_new(struct loop *loop, const struct pg_options *options, struct pg **ret_pg);
+/* Statements under way end with ERR_CANCELLED. */
+void pg_destroy(struct pg **pg_p);
+bool pg_connected(const struct pg *pg); /* at least one connection is ready */
+size_t pg_pending(const struct pg *pg);
+
+/* A statement, a static object: it is prepared once on each connection, under `name`. Parameters
+ * $1… are text. */
+struct pg_statement {
+    const char *name, *sql;
+    bool idempotent; /* sent again when the connection was lost while its outcome was unknown */
+};
+
+/* `error`: ERR_OK; ERR_CONFLICT (unique violation); ERR_INVALID (other 22xxx, 23xxx);
+ * ERR_INTERNAL (anything else, logged with SQLSTATE); ERR_PEER_LOST (outcome unknown);
+ * ERR_TIMEOUT (never sent by its deadline: nothing happened); ERR_OVERLOADED. `rows` is borrowed,
+ * NULL unless ERR_OK. */
+typedef void pg_done_fn(void *arg, enum err error, const struct pg_rows *rows);
+
+/* Sends a statement; `done` is called once, later, from the loop. `values` are copied; a NULL value
+ * is SQL's NULL. `connection`: −1 for the one with the least to do, else an index below the number
+ * of connections (statements on one connection keep their order). */
+void pg_exec(struct pg *pg, const struct pg_statement *statement, int connection,
+             int64_t timeout_ms, const char *const *values, int count, pg_done_fn *done, void *arg);
+
+size_t pg_rows_count(const struct pg_rows *rows);
+const char *pg_rows_text(const struct pg_rows *rows, size_t row, int column); /* NULL: SQL's NULL */
+size_t pg_rows_len(const struct pg_rows *rows, size_t row, int column);
+int64_t pg_rows_int(const struct pg_rows *rows, size_t row, int column, int64_t def);
+bool pg_rows_bool(const struct pg_rows *rows, size_t row, int column);
+
+/* Text of a PostgreSQL array, built an element at a time: begin, add…, end. */
+void pg_array_begin(struct buf *buf);
+void pg_array_add(struct buf *buf, const char *text, size_t len); /* quoted and escaped */
+void pg_array_add_null(struct buf *buf);
+void pg_array_add_int(struct buf *buf, int64_t value);
+void pg_array_end(struct buf *buf);
+
+/* Group commit: items gather while the batch before them is in flight, and go out together as soon
+ * as a writer is free; no timer, so a lone item waits for nothing and a flood is committed in
+ * hundreds. A batch whose connection was lost is sent again when its statement is idempotent. */
+struct pg_group;
+
+struct pg_group_options {
+    struct pg *pg;
+    unsigned first_connection, writers; /* the connections that it uses */
+    unsigned batch_max;                 /* items in a batch */
+    size_t waiting_max;                 /* items that may wait; more is refused */
+    const struct pg_statement *statement;
+    int params;
+    int64_t timeout_ms; /* of a batch, waiting for a connection included */
+    /* Turns `count` items into the statement's parameters, by buf_* on params[i]. */
+    void (*encode)(void *arg, void *const *items, size_t count, struct buf *params);
+    /* The batch's outcome; the items are the owner's again. */
+    void (*done)(void *arg, void *const *items, size_t count, enum err error,
+                 const struct pg_rows *rows);
+    void *arg;
+};
+
+struct pg_group *pg_group_new(const struct pg_group_options *options);
+void pg_group_destroy(struct pg_group **group_p); /* before its pg; no `done` for what waits */
+/* ERR_OVERLOADED when too many wait; the item then stays the caller's. */
+MUST_CHECK enum err pg_group_add(struct pg_group *group, void *item);
+size_t pg_group_pending(const struct pg_group *group);
+
+/* A blocking connection for programs without a loop (mcpbus migrate): runs SQL text, which may hold
+ * several statements. ERR_INTERNAL: `ret_why` (512 bytes) has PostgreSQL's message. */
+struct pg_blocking;
+MUST_CHECK enum err pg_blocking_open(const char *url, struct pg_blocking **ret_pg, char *ret_why);
+void pg_blocking_close(struct pg_blocking **pg_p);
+MUST_CHECK enum err pg_blocking_run(struct pg_blocking *pg, const char *sql, char *ret_why);
+/* One value of the first row, NULL when there is none; free() it. */
+MUST_CHECK enum err pg_blocking_value(struct pg_blocking *pg, const char *sql,
+                                      const char *const *values, int count, char **ret_value,
+                                      char *ret_why);
+
+#endif
