@@ -17,7 +17,7 @@ struct buf {
 };
 
 void buf_init(struct buf *buf, size_t max);
-void buf_fini(struct buf *buf); /* frees; the buffer is as after buf_init */
+void buf_fini(struct buf *buf);  /* frees; the buffer is as after buf_init */
 void buf_reset(struct buf *buf); /* empties, keeps the memory, clears `full` */
 
 void buf_add(struct buf *buf, const void *data, size_t len);

@@ -8,7 +8,7 @@ static const struct {
     int http;
     enum err_group group;
 } table[] = {
-#define ERR(name, wire, group, http, text)                                                         \
+#define ERR(name, wire, group, http, text) \
     [ERR_##name] = {#name, text, wire, http, ERR_GROUP_##group},
 #include "libcommon/err.def"
 #undef ERR

@@ -25,7 +25,8 @@ void log_setup(const char *service, enum log_level level, enum log_format format
     config.format = format;
 }
 
-/* Quoted and escaped as a JSON string; bytes that are not printable ASCII or UTF-8 become \u00XX. */
+/* Quoted and escaped as a JSON string; bytes that are not printable ASCII or UTF-8 become \u00XX.
+ */
 static void add_quoted(struct buf *line, const char *text)
 {
     size_t len = strnlen(text, VALUE_MAX_BYTES + 1);

@@ -26,7 +26,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 
 #define LOG_S(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_STRING, .string = (v)})
 #define LOG_I(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_INT, .integer = (int64_t)(v)})
-#define LOG_AT(level, event, ...)                                                                  \
+#define LOG_AT(level, event, ...) \
     log_write(level, event, (struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
 
 #define log_debug(event, ...) LOG_AT(LOG_LEVEL_DEBUG, event, __VA_ARGS__)

@@ -13,7 +13,8 @@ struct metric;
  * the same metric; help and type are written once for each name. At most 1,024 metrics. */
 struct metric *metric_counter(const char *name, const char *labels, const char *help);
 struct metric *metric_gauge(const char *name, const char *labels, const char *help);
-struct metric *metric_histogram(const char *name, const char *labels, const char *help); /* seconds */
+struct metric *metric_histogram(const char *name, const char *labels,
+                                const char *help); /* seconds */
 void metric_add(struct metric *metric, int64_t n);
 void metric_set(struct metric *metric, int64_t value);
 void metric_observe_ms(struct metric *metric, double ms);

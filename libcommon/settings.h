@@ -15,15 +15,15 @@ enum setting_type {
     SETTING_STRING,
     SETTING_SECRET, /* a string that is never printed */
     SETTING_INT,
-    SETTING_URL,    /* http:// or https:// */
-    SETTING_CHOICE, /* one of `choices`, comma-separated */
+    SETTING_URL,      /* http:// or https:// */
+    SETTING_CHOICE,   /* one of `choices`, comma-separated */
     SETTING_OBSOLETE, /* accepted, said to be no longer needed */
 };
 
 struct setting {
     const char *name;
     enum setting_type type;
-    size_t offset; /* of a `const char *` (NULL when unset) or an int64_t in the owner's struct */
+    size_t offset;   /* of a `const char *` (NULL when unset) or an int64_t in the owner's struct */
     const char *def; /* NULL: unset */
     int64_t min, max;
     const char *choices;
