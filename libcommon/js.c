@@ -34,7 +34,7 @@ static bool too_deep(const char *text, size_t len)
 static enum err refuse(char *ret_why, const char *why, int position)
 {
     if (ret_why)
-        snprintf(ret_why, JS_WHY_SIZE, "%s at byte %d", why, position);
+        snprintf(ret_why, JS_WHY_SIZE, "%.120s at byte %d", why, position);
     return ERR_INVALID;
 }
 

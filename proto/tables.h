@@ -1,0 +1,52 @@
+/* Made from protocol.json by generate.py; do not edit. */
+#ifndef MCPBUS_PROTO_TABLES_H
+#define MCPBUS_PROTO_TABLES_H
+
+enum {
+    PROTO_VERSION = 1,
+    PROTO_HEADER_BYTES = 64,
+    PROTO_FRAMES = 4,
+    PROTO_METHOD_MAX_BYTES = 128,
+    PROTO_METADATA_MAX_BYTES = 4096,
+    PROTO_BODY_MAX_BYTES = 5242880,
+    PROTO_TTL_MAX_MS = 3600000,
+    PROTO_PING_AFTER_MS = 1000,
+    PROTO_DEAD_AFTER_MS = 3000,
+    PROTO_AT_MAGIC = 0,
+    PROTO_AT_VERSION = 3,
+    PROTO_AT_TYPE = 4,
+    PROTO_AT_FLAGS = 5,
+    PROTO_AT_STATUS = 6,
+    PROTO_AT_INSTANCE = 8,
+    PROTO_AT_SEQ = 16,
+    PROTO_AT_TTL_MS = 24,
+    PROTO_AT_CREDIT = 28,
+    PROTO_AT_PART = 32,
+    PROTO_AT_RETRY_AFTER_MS = 36,
+    PROTO_AT_TRACE_ID = 40,
+    PROTO_AT_SPAN_ID = 56,
+};
+
+enum proto_flag {
+    PROTO_FLAG_IDEMPOTENT = 1,
+    PROTO_FLAG_ONEWAY = 2,
+    PROTO_FLAG_SAMPLED = 4,
+};
+
+enum proto_type {
+    PROTO_HELLO = 1,
+    PROTO_WELCOME = 2,
+    PROTO_PING = 3,
+    PROTO_PONG = 4,
+    PROTO_CREDIT = 5,
+    PROTO_REQUEST = 6,
+    PROTO_PARTIAL = 7,
+    PROTO_FINAL = 8,
+    PROTO_CANCEL = 9,
+    PROTO_PEERS = 10,
+    PROTO_DRAIN = 11,
+    PROTO_DISCONNECT = 12,
+    PROTO_TYPE_LAST = 12,
+};
+
+#endif
