@@ -21,7 +21,7 @@ struct http_call {
     const void *body;           /* may be NULL */
     size_t body_len;
     int64_t timeout_ms; /* for everything */
-    size_t answer_max;  /* bytes of body; more is ERR_TOO_LARGE */
+    size_t answer_max;  /* bytes of body; more is ERR_TOO_LARGE; 0: 1 MiB */
     /* Called with pieces of a 2xx answer's body as they come (may be NULL: the body is gathered in
      * the answer). False aborts with ERR_CANCELLED. */
     bool (*on_data)(void *arg, const char *data, size_t len);
@@ -53,7 +53,7 @@ struct http_client_options {
 };
 
 struct http_client *http_client_new(struct loop *loop, const struct http_client_options *options);
-/* Calls under way end with ERR_CANCELLED. */
+/* Calls under way end with ERR_CANCELLED. Not from within on_data or done. */
 void http_client_destroy(struct http_client **client_p);
 
 /* Starts a call; everything in `call` is copied. `done` is called once, later, from the loop. The id
@@ -64,7 +64,8 @@ uint64_t http_client_send(struct http_client *client, const struct http_call *ca
 void http_client_cancel(struct http_client *client, uint64_t id);
 
 /* The blocking form; the same errors. On ERR_OK *ret_answer is filled, and the caller calls
- * http_answer_free on it. `options` may be NULL. Keeps one connection pool in the process. */
+ * http_answer_free on it. On failure it holds the reason (error, status, retry_after_ms) and needs
+ * no freeing. `options` may be NULL. Keeps one connection pool in the process. Any thread. */
 struct http_answer_owned {
     struct http_answer answer;
     void *memory;

@@ -1,0 +1,359 @@
+#include "libcommon/http_client_transfer.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "libcommon/mem.h"
+
+enum {
+    CONNECT_TIMEOUT_MS = 10 * 1000,
+    HEADERS_MAX = 256 * 1024,
+    VALUE_MAX = 8192,
+    ANSWER_DEFAULT = 1024 * 1024,
+    URL_MAX = 64 * 1024,
+};
+static const int64_t RETRY_AFTER_MAX_MS = 24LL * 3600 * 1000;
+
+static const char *const captured_names[HTTP_CAPTURED_COUNT] = {
+    [HTTP_CAPTURED_CONTENT_TYPE] = "content-type",
+    [HTTP_CAPTURED_RETRY_AFTER] = "retry-after",
+    [HTTP_CAPTURED_RETRY_AFTER_MS] = "retry-after-ms",
+    [HTTP_CAPTURED_SHOULD_RETRY] = "x-should-retry",
+    [HTTP_CAPTURED_WWW_AUTHENTICATE] = "www-authenticate",
+    [HTTP_CAPTURED_SESSION_ID] = "mcp-session-id",
+    [HTTP_CAPTURED_LOCATION] = "location",
+};
+
+static void global_init(void)
+{
+    struct sigaction old;
+    curl_global_init(CURL_GLOBAL_ALL);
+    /* OpenSSL writes to its socket without MSG_NOSIGNAL: a peer that hangs up must not kill us. */
+    if (sigaction(SIGPIPE, NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN);
+}
+
+void http_transfer_global_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, global_init);
+}
+
+/* Header lines */
+
+static void forget_captured(struct http_transfer *transfer)
+{
+    for (int i = 0; i < HTTP_CAPTURED_COUNT; i++) {
+        free(transfer->captured[i]);
+        transfer->captured[i] = NULL;
+    }
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static void capture(struct http_transfer *transfer, const char *line, size_t len)
+{
+    const char *colon = memchr(line, ':', len);
+    if (!colon)
+        return;
+    size_t name_len = (size_t)(colon - line);
+    const char *value = colon + 1;
+    size_t value_len = len - name_len - 1;
+    while (value_len && is_space(*value))
+        value++, value_len--;
+    while (value_len && is_space(value[value_len - 1]))
+        value_len--;
+    if (value_len > VALUE_MAX || memchr(value, '\0', value_len))
+        return;
+    for (int i = 0; i < HTTP_CAPTURED_COUNT; i++) {
+        if (strlen(captured_names[i]) == name_len &&
+            strncasecmp(captured_names[i], line, name_len) == 0 && !transfer->captured[i])
+            transfer->captured[i] = mem_strndup(value, value_len);
+    }
+}
+
+static size_t on_header(char *line, size_t size, size_t count, void *arg)
+{
+    struct http_transfer *transfer = arg;
+    size_t len = size * count;
+    transfer->header_bytes += len;
+    if (transfer->header_bytes > HEADERS_MAX) {
+        transfer->too_large = true;
+        return 0;
+    }
+    /* A status line begins another head (after a 1xx); lines after the body are trailers. */
+    if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
+        forget_captured(transfer);
+    else if (!transfer->received)
+        capture(transfer, line, len);
+    return len;
+}
+
+/* Body */
+
+static bool is_2xx(const struct http_transfer *transfer)
+{
+    long status = 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status >= 200 && status < 300;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *arg)
+{
+    struct http_transfer *transfer = arg;
+    size_t len = size * count;
+    if (transfer->cancelled)
+        return 0;
+    if (len > transfer->answer_max - transfer->received) {
+        transfer->too_large = true;
+        return 0;
+    }
+    transfer->received += len;
+    if (transfer->on_data && is_2xx(transfer))
+        transfer->cancelled |= !transfer->on_data(transfer->arg, data, len);
+    else
+        buf_add(&transfer->body, data, len);
+    return transfer->cancelled ? 0 : len;
+}
+
+/* Setting up */
+
+/* No space or control byte: nothing in a URL or header may begin another line. */
+static bool is_clean(const char *text, bool spaces)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == 0x7f || (c < 0x20 && c != '\t') || (!spaces && (c == ' ' || c == '\t')))
+            return false;
+    }
+    return true;
+}
+
+static bool is_method(const char *method)
+{
+    size_t len = strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    return len > 0 && len <= 16 && !method[len];
+}
+
+static bool read_place(struct http_transfer *transfer, const char *url, bool *ret_https)
+{
+    CURLU *parts = curl_url();
+    char *scheme = NULL, *host = NULL, *port = NULL;
+    bool ok = strlen(url) <= URL_MAX && is_clean(url, false) &&
+              curl_url_set(parts, CURLUPART_URL, url, CURLU_DISALLOW_USER) == CURLUE_OK &&
+              curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+              curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+              curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+              (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
+    if (ok) {
+        *ret_https = strcmp(scheme, "https") == 0;
+        transfer->place = mem_printf("%.80s:%s", host, port);
+    }
+    curl_free(scheme);
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(parts);
+    return ok;
+}
+
+static enum err set_headers(struct http_transfer *transfer, const char *const *lines)
+{
+    bool agent = false;
+    for (; lines && *lines; lines++) {
+        const char *colon = strchr(*lines, ':');
+        if (!colon || colon == *lines || !is_clean(*lines, true))
+            return ERR_INVALID;
+        agent |= strncasecmp(*lines, "user-agent:", 11) == 0;
+        transfer->headers = curl_slist_append(transfer->headers, *lines);
+    }
+    /* Waiting for "100 Continue" costs a second with servers that never send it. */
+    transfer->headers = curl_slist_append(transfer->headers, "Expect:");
+    curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
+    if (!agent)
+        curl_easy_setopt(transfer->easy, CURLOPT_USERAGENT, "mcpbus/" MCPBUS_VERSION);
+    return ERR_OK;
+}
+
+static void set_method(CURL *easy, const struct http_call *call)
+{
+    bool post = strcmp(call->method, "POST") == 0;
+    if (call->body || post) {
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                         (curl_off_t)(call->body ? call->body_len : 0));
+        curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, call->body ? call->body : "");
+    }
+    if (strcmp(call->method, "HEAD") == 0)
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    else if (!post)
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
+}
+
+static void set_network(CURL *easy, const struct http_client_options *options, bool https)
+{
+    /* An empty text, unlike NULL, keeps curl from asking the environment for a proxy. */
+    const char *proxy = https && options && options->proxy ? options->proxy : "";
+    curl_easy_setopt(easy, CURLOPT_PROXY, proxy);
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    if (options && options->ca_bundle)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_bundle);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    /* Rather wait for a connection that can be shared than open one for each call of a burst. */
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, https ? 1L : 0L);
+}
+
+static void set_callbacks(struct http_transfer *transfer)
+{
+    CURL *easy = transfer->easy;
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+}
+
+enum err http_transfer_init(struct http_transfer *transfer, CURL *easy,
+                            const struct http_client_options *options, const struct http_call *call)
+{
+    *transfer = (struct http_transfer){.easy = easy, .on_data = call->on_data, .arg = call->arg};
+    transfer->answer_max = call->answer_max ? call->answer_max : ANSWER_DEFAULT;
+    buf_init(&transfer->body, transfer->answer_max);
+    bool https = false;
+    if (!is_method(call->method) || !read_place(transfer, call->url, &https))
+        return ERR_INVALID;
+    int64_t timeout = call->timeout_ms > 0 ? call->timeout_ms : 1;
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     (long)(timeout < CONNECT_TIMEOUT_MS ? timeout : CONNECT_TIMEOUT_MS));
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+    set_network(easy, options, https);
+    set_callbacks(transfer);
+    set_method(easy, call);
+    if (curl_easy_setopt(easy, CURLOPT_URL, call->url) != CURLE_OK)
+        return ERR_INVALID;
+    return set_headers(transfer, call->headers);
+}
+
+void http_transfer_fini(struct http_transfer *transfer)
+{
+    curl_slist_free_all(transfer->headers);
+    forget_captured(transfer);
+    free(transfer->place);
+    buf_fini(&transfer->body);
+    *transfer = (struct http_transfer){0};
+}
+
+/* The outcome */
+
+static int64_t clamp_wait(double ms)
+{
+    return ms <= 0 ? 0 : ms > (double)RETRY_AFTER_MAX_MS ? RETRY_AFTER_MAX_MS : (int64_t)ms;
+}
+
+static bool is_number(const char *text)
+{
+    size_t len = text ? strspn(text, "0123456789.") : 0;
+    return len > 0 && len < 20 && !text[len];
+}
+
+static int64_t retry_after(const struct http_transfer *transfer)
+{
+    const char *ms = transfer->captured[HTTP_CAPTURED_RETRY_AFTER_MS];
+    const char *seconds = transfer->captured[HTTP_CAPTURED_RETRY_AFTER];
+    if (is_number(ms))
+        return clamp_wait(strtod(ms, NULL));
+    if (is_number(seconds))
+        return clamp_wait(strtod(seconds, NULL) * 1000);
+    time_t when = seconds ? curl_getdate(seconds, NULL) : -1;
+    return when == -1 ? -1 : clamp_wait(((double)when - (double)time(NULL)) * 1000);
+}
+
+static enum err error_of(const struct http_transfer *transfer, CURLcode code)
+{
+    if (transfer->cancelled)
+        return ERR_CANCELLED;
+    if (transfer->too_large)
+        return ERR_TOO_LARGE;
+    switch (code) {
+    case CURLE_OK:
+        return ERR_OK;
+    case CURLE_OPERATION_TIMEDOUT:
+        return ERR_TIMEOUT;
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_LOGIN_DENIED:
+        return ERR_INVALID;
+    default:
+        return ERR_PEER_LOST;
+    }
+}
+
+/* curl's own error buffer may quote the URL, so the text is put together here. */
+static void describe(const struct http_transfer *transfer, CURLcode code, enum err error,
+                     struct http_answer *answer)
+{
+    const char *place = transfer->place ? transfer->place : "";
+    long number = 0;
+    char system[64] = "";
+    if (error == ERR_PEER_LOST)
+        curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &number);
+    if (number > 0)
+        snprintf(system, sizeof system, ": %s", strerrordesc_np((int)number));
+    const char *what = error == ERR_TOO_LARGE   ? "the answer is too large"
+                       : error == ERR_CANCELLED ? "cancelled"
+                                                : curl_easy_strerror(code);
+    snprintf(answer->error, sizeof answer->error, "%s%s (%s)", what, system, place);
+}
+
+static const char *captured_text(const struct http_transfer *transfer, enum http_captured which)
+{
+    return transfer->captured[which] ? transfer->captured[which] : "";
+}
+
+void http_answer_failed(struct http_answer *ret_answer, const char *why)
+{
+    *ret_answer = (struct http_answer){
+        .body = "",
+        .content_type = "",
+        .retry_after_ms = -1,
+        .should_retry = "",
+        .www_authenticate = "",
+        .session_id = "",
+        .location = "",
+    };
+    snprintf(ret_answer->error, sizeof ret_answer->error, "%s", why);
+}
+
+enum err http_transfer_answer(const struct http_transfer *transfer, CURLcode code,
+                              struct http_answer *ret_answer)
+{
+    enum err error = error_of(transfer, code);
+    http_answer_failed(ret_answer, "");
+    if (error)
+        describe(transfer, code, error, ret_answer);
+    if (error && error != ERR_TOO_LARGE && error != ERR_CANCELLED)
+        return error;
+    long status = 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    ret_answer->status = (int)status;
+    ret_answer->body = buf_text(&transfer->body);
+    ret_answer->len = transfer->body.len;
+    ret_answer->retry_after_ms = retry_after(transfer);
+    ret_answer->content_type = captured_text(transfer, HTTP_CAPTURED_CONTENT_TYPE);
+    ret_answer->should_retry = captured_text(transfer, HTTP_CAPTURED_SHOULD_RETRY);
+    ret_answer->www_authenticate = captured_text(transfer, HTTP_CAPTURED_WWW_AUTHENTICATE);
+    ret_answer->session_id = captured_text(transfer, HTTP_CAPTURED_SESSION_ID);
+    ret_answer->location = captured_text(transfer, HTTP_CAPTURED_LOCATION);
+    return error;
+}
