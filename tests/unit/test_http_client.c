@@ -31,9 +31,8 @@ static void say(int fd, const char *text)
 
 static void say_body(int fd, const char *head, const char *body)
 {
-    char out[4096];
-    snprintf(out, sizeof out, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n%s", head, strlen(body),
-             body);
+    AUTOFREE char *out =
+        mem_printf("HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n%s", head, strlen(body), body);
     say(fd, out);
 }
 
@@ -73,7 +72,7 @@ static bool starts(const char *request, const char *line)
 
 static void answer_dates(int fd)
 {
-    char date[64], head[256];
+    char date[64], head[128];
     time_t later = time(NULL) + 100;
     struct tm tm;
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&later, &tm));
@@ -84,7 +83,7 @@ static void answer_dates(int fd)
 /* False: close the connection. */
 static bool answer(int fd, const char *request, int number)
 {
-    char text[4096];
+    char text[16];
     if (starts(request, "GET /conn")) {
         snprintf(text, sizeof text, "%d", number);
         say_body(fd, "200 OK\r\nContent-Type: text/plain", text);
