@@ -25,6 +25,11 @@ struct pg_options {
     const char *application; /* application_name */
     unsigned connections;
     size_t waiting_max; /* statements that may wait for a connection; more is ERR_OVERLOADED */
+    const char
+        *setup; /* a SELECT that each new connection runs first (set_config …); may be NULL */
+    /* Use a server whose fsync or synchronous_commit is off (else no connection becomes ready and
+     * pg_problem says why). */
+    bool allow_unsafe;
 };
 
 /* Starts connecting; never waits. ERR_INVALID for a URL that libpq doesn't understand. */
@@ -32,6 +37,9 @@ MUST_CHECK enum err pg_new(struct loop *loop, const struct pg_options *options, 
 /* Statements under way end with ERR_CANCELLED. */
 void pg_destroy(struct pg **pg_p);
 bool pg_connected(const struct pg *pg); /* at least one connection is ready */
+/* Why no connection is ready, as a line for the log (it holds no secret); "" when one is. Borrowed
+ * until the loop's next turn. */
+const char *pg_problem(const struct pg *pg);
 size_t pg_pending(const struct pg *pg);
 
 /* A statement, a static object: it is prepared once on each connection, under `name`. Parameters
@@ -43,7 +51,8 @@ struct pg_statement {
 
 /* `error`: ERR_OK; ERR_CONFLICT (unique violation); ERR_INVALID (other 22xxx, 23xxx);
  * ERR_INTERNAL (anything else, logged with SQLSTATE); ERR_PEER_LOST (outcome unknown);
- * ERR_TIMEOUT (never sent by its deadline: nothing happened); ERR_OVERLOADED. `rows` is borrowed,
+ * ERR_TIMEOUT (not sent by its deadline, or ended by the server's statement_timeout: nothing
+ * happened); ERR_OVERLOADED (too many wait, or the server's disk is full). `rows` is borrowed,
  * NULL unless ERR_OK. */
 typedef void pg_done_fn(void *arg, enum err error, const struct pg_rows *rows);
 

@@ -1,0 +1,451 @@
+/* One connection: connecting, checking, pipelining, losing, coming back. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "libcommon/crypto.h"
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+#include "libcommon/pg_internal.h"
+
+enum {
+    BACKOFF_MIN_MS = 50,
+    BACKOFF_MAX_MS = 1000,
+    ATTEMPT_MAX_MS = 5000,
+    /* Behind the server's own statement_timeout: nothing is coming any more. */
+    OVERDUE_MS = 35000,
+};
+
+/* Waiting for a lock or the disk must end; and no transaction of ours may stay open and pin dead
+ * rows. Sent as a query since poolers refuse the startup packet's `options`. */
+static const char check_sql[] =
+    "SELECT current_setting('fsync'), current_setting('synchronous_commit'),"
+    " set_config('statement_timeout', '30000', false),"
+    " set_config('idle_in_transaction_session_timeout', '30000', false),"
+    " set_config('jit', 'off', false)";
+
+static void on_fd(void *arg, uint32_t events);
+static void lost(struct pg_conn *conn, const char *why);
+
+static void problem(struct pg_conn *conn, const char *why)
+{
+    char *text = conn->pg->problem;
+    if (why != text)
+        snprintf(text, PG_PROBLEM_SIZE, "%s", why);
+    text[strcspn(text, "\n")] = '\0';
+    log_debug("pg_problem", LOG_I("connection", conn->index), LOG_S("why", text));
+}
+
+static void unwatch(struct pg_conn *conn)
+{
+    if (conn->fd >= 0)
+        loop_fd_remove(conn->pg->loop, conn->fd);
+    conn->fd = -1;
+}
+
+static void watch(struct pg_conn *conn, uint32_t events)
+{
+    if (conn->fd >= 0) {
+        if (conn->events != events)
+            loop_fd_change(conn->pg->loop, conn->fd, events);
+    } else {
+        conn->fd = PQsocket(conn->conn);
+        if (conn->fd >= 0)
+            loop_fd_add(conn->pg->loop, conn->fd, events, on_fd, conn);
+    }
+    conn->events = events;
+}
+
+static void retry_later(struct pg_conn *conn)
+{
+    conn->state = PG_CONN_WAITING;
+    int64_t jitter = (int64_t)(crypto_random_u64() % (uint64_t)(conn->backoff_ms / 2 + 1));
+    loop_timer_start(conn->timer, conn->backoff_ms / 2 + jitter);
+    conn->backoff_ms =
+        conn->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : conn->backoff_ms * 2;
+}
+
+/* What had been sent may have happened: only what may be repeated is sent again. */
+static void give_back(struct pg_conn *conn, struct pg_list *failed)
+{
+    struct pg_list again;
+    pg_list_init(&again);
+    for (struct pg_task *task; (task = pg_list_pop(&conn->in_flight));) {
+        if (!task->statement)
+            pg_task_free(task);
+        else if (task->statement->idempotent && task->retries++ < PG_RETRIES_MAX)
+            pg_list_push(&again, task);
+        else
+            pg_list_push(failed, task);
+    }
+    pg_task_requeue(conn->pg, &again);
+}
+
+static void lost(struct pg_conn *conn, const char *why)
+{
+    problem(conn, why);
+    unwatch(conn);
+    PQfinish(conn->conn);
+    conn->conn = NULL;
+    conn->prepared_count = 0;
+    conn->host++;
+    retry_later(conn);
+    struct pg_list failed;
+    pg_list_init(&failed);
+    give_back(conn, &failed);
+    struct pg *pg = conn->pg;
+    for (unsigned i = 0; i < pg->conn_count; i++)
+        pg_conn_pump(&pg->conns[i]);
+    for (struct pg_task *task; (task = pg_list_pop(&failed));)
+        pg_task_end(task, ERR_PEER_LOST, NULL);
+}
+
+/* Hosts are tried one an attempt, since PQconnectPoll alone would wait at a silent one for ever. */
+static const char *option_value(const struct pg_conn *conn, const PQconninfoOption *option)
+{
+    const struct pg *pg = conn->pg;
+    unsigned n = pg->host_count > pg->hostaddr_count ? pg->host_count : pg->hostaddr_count;
+    unsigned i = n ? conn->host % n : 0;
+    if (!strcmp(option->keyword, "host") && pg->host_count)
+        return pg->hosts[i % pg->host_count];
+    if (!strcmp(option->keyword, "hostaddr") && pg->hostaddr_count)
+        return pg->hostaddrs[i % pg->hostaddr_count];
+    if (!strcmp(option->keyword, "port") && pg->port_count)
+        return pg->ports[i % pg->port_count];
+    return option->val && *option->val ? option->val : NULL;
+}
+
+static void start(struct pg_conn *conn)
+{
+    static const struct {
+        const char *keyword, *value;
+    } defaults[] = {{"keepalives", "1"},
+                    {"keepalives_idle", "5"},
+                    {"keepalives_interval", "2"},
+                    {"keepalives_count", "3"},
+                    {"tcp_user_timeout", "10000"},
+                    {"connect_timeout", "5"},
+                    {"target_session_attrs", "read-write"},
+                    {"gssencmode", "disable"},
+                    {"client_encoding", "UTF8"}};
+    enum { DEFAULTS = sizeof defaults / sizeof *defaults, MAX = 96 };
+    const char *keywords[MAX + 1] = {NULL}, *values[MAX + 1] = {NULL};
+    unsigned n = 0;
+    for (; n < DEFAULTS; n++) {
+        keywords[n] = defaults[n].keyword;
+        values[n] = defaults[n].value;
+    }
+    keywords[n] = "fallback_application_name";
+    values[n++] = conn->pg->application;
+    /* Of a keyword that is given twice libpq takes the last. */
+    for (PQconninfoOption *o = conn->pg->conninfo; o->keyword && n < MAX; o++) {
+        const char *value = option_value(conn, o);
+        if (!value)
+            continue;
+        keywords[n] = o->keyword;
+        values[n++] = value;
+    }
+    conn->conn = PQconnectStartParams(keywords, values, 0);
+    if (!conn->conn || PQstatus(conn->conn) == CONNECTION_BAD) {
+        lost(conn, conn->conn ? PQerrorMessage(conn->conn) : "out of memory");
+        return;
+    }
+    conn->state = PG_CONN_CONNECTING;
+    loop_timer_start(conn->timer, ATTEMPT_MAX_MS);
+    watch(conn, EPOLLOUT);
+}
+
+static void on_timer(void *arg)
+{
+    struct pg_conn *conn = arg;
+    if (conn->state == PG_CONN_WAITING)
+        start(conn);
+    else if (conn->state != PG_CONN_READY)
+        lost(conn, "the server did not answer in time");
+}
+
+/* Warnings on a commit that no standby confirmed: SyncRepWaitForLSN, 57P01 or 01000. */
+static void on_notice(void *arg, const PGresult *notice)
+{
+    struct pg_conn *conn = arg;
+    const char *state = PQresultErrorField(notice, PG_DIAG_SQLSTATE);
+    if (conn->in_flight.head && state && (!strcmp(state, "57P01") || !strcmp(state, "01000")))
+        conn->in_flight.head->doubtful = true;
+}
+
+static bool flush(struct pg_conn *conn)
+{
+    int left = PQflush(conn->conn);
+    if (left < 0) {
+        lost(conn, PQerrorMessage(conn->conn));
+        return false;
+    }
+    watch(conn, left ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    return true;
+}
+
+static bool send_check(struct pg_conn *conn, const char *sql, bool durability)
+{
+    struct pg_task *task = mem_alloc(sizeof *task);
+    task->sent_at = loop_now(conn->pg->loop);
+    task->durability = durability;
+    pg_list_push(&conn->in_flight, task);
+    return PQsendQueryParams(conn->conn, sql, 0, NULL, NULL, NULL, NULL, 0) == 1 &&
+           PQpipelineSync(conn->conn) == 1;
+}
+
+static void check(struct pg_conn *conn)
+{
+    conn->state = PG_CONN_CHECKING;
+    PQsetNoticeReceiver(conn->conn, on_notice, conn);
+    bool ok = PQsetnonblocking(conn->conn, 1) == 0 && PQenterPipelineMode(conn->conn) == 1;
+    ok = ok && send_check(conn, check_sql, true);
+    if (ok && conn->pg->setup)
+        ok = send_check(conn, conn->pg->setup, false);
+    if (!ok)
+        lost(conn, PQerrorMessage(conn->conn));
+    else
+        flush(conn);
+}
+
+static void poll_connect(struct pg_conn *conn)
+{
+    /* libpq may close the socket and open another, with the same number even. */
+    unwatch(conn);
+    switch (PQconnectPoll(conn->conn)) {
+    case PGRES_POLLING_READING:
+        watch(conn, EPOLLIN);
+        break;
+    case PGRES_POLLING_WRITING:
+        watch(conn, EPOLLOUT);
+        break;
+    case PGRES_POLLING_OK:
+        check(conn);
+        break;
+    default:
+        lost(conn, PQerrorMessage(conn->conn));
+        break;
+    }
+}
+
+/* The answers to what begins a connection; the last of them makes it ready. */
+static void checked(struct pg_conn *conn, struct pg_task *task)
+{
+    const PGresult *result = task->result;
+    bool ok = !task->error && result && PQntuples(result) == 1;
+    bool safe = ok && (!task->durability || (!strcmp(PQgetvalue(result, 0, 0), "on") &&
+                                             strcmp(PQgetvalue(result, 0, 1), "off") != 0));
+    pg_task_free(task);
+    if (!ok) {
+        lost(conn, conn->pg->problem[0] ? conn->pg->problem : "the connection's setup failed");
+    } else if (!safe && !conn->pg->allow_unsafe) {
+        lost(conn, "fsync or synchronous_commit is off: accepted jobs could be lost");
+    } else if (!conn->in_flight.head) {
+        conn->state = PG_CONN_READY;
+        conn->backoff_ms = BACKOFF_MIN_MS;
+        conn->pg->problem[0] = '\0';
+        loop_timer_stop(conn->timer);
+        pg_conn_pump(conn);
+    }
+}
+
+static void unprepare(struct pg_conn *conn, const struct pg_statement *statement)
+{
+    for (unsigned i = 0; i < conn->prepared_count; i++)
+        if (conn->prepared[i] == statement)
+            conn->prepared[i--] = conn->prepared[--conn->prepared_count];
+}
+
+static void send_again(struct pg_conn *conn, struct pg_task *task)
+{
+    struct pg_list again;
+    pg_list_init(&again);
+    pg_list_push(&again, task);
+    pg_task_requeue(conn->pg, &again);
+}
+
+/* The pipeline's sync: what the head did is committed, or rolled back. */
+static void settle(struct pg_conn *conn)
+{
+    struct pg_task *task = pg_list_pop(&conn->in_flight);
+    if (!task->statement) {
+        checked(conn, task);
+        return;
+    }
+    const char *state = task->error ? PQresultErrorField(task->result, PG_DIAG_SQLSTATE) : NULL;
+    enum err error = task->error;
+    enum pg_verdict verdict = task->error ? pg_judge(state, &error) : PG_VERDICT_FAILED;
+    bool again = verdict == PG_VERDICT_UNPREPARED ||
+                 (verdict == PG_VERDICT_AGAIN && task->statement->idempotent);
+    if (verdict == PG_VERDICT_UNPREPARED)
+        unprepare(conn, task->statement);
+    if (again && task->retries++ < PG_RETRIES_MAX) {
+        send_again(conn, task);
+        return;
+    }
+    if (error)
+        log_debug("pg_statement_failed", LOG_S("statement", task->statement->name),
+                  LOG_S("sqlstate", state),
+                  LOG_S("why", PQresultErrorField(task->result, PG_DIAG_MESSAGE_PRIMARY)));
+    else if (task->doubtful)
+        error = ERR_PEER_LOST;
+    pg_task_end(task, error, task->result);
+}
+
+/* Keeps the first error, else the last result. False when the connection is of no use any more. */
+static bool take(struct pg_conn *conn, PGresult *result)
+{
+    struct pg_task *task = conn->in_flight.head;
+    ExecStatusType status = PQresultStatus(result);
+    bool failed = status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK;
+    if (task->error || status == PGRES_PIPELINE_ABORTED) {
+        PQclear(result);
+        return true;
+    }
+    if (failed) {
+        enum err error;
+        enum pg_verdict verdict = pg_judge(PQresultErrorField(result, PG_DIAG_SQLSTATE), &error);
+        if (verdict == PG_VERDICT_LOST || verdict == PG_VERDICT_MOVED) {
+            /* A standby refused it: it certainly did not happen. */
+            if (verdict == PG_VERDICT_MOVED && task->statement) {
+                pg_list_pop(&conn->in_flight);
+                send_again(conn, task);
+            }
+            AUTOFREE char *why = mem_strdup(PQresultErrorMessage(result));
+            PQclear(result);
+            lost(conn, why);
+            return false;
+        }
+        if (task->preparing)
+            unprepare(conn, task->statement);
+        task->error = error;
+        if (!task->statement)
+            problem(conn, PQresultErrorMessage(result));
+    }
+    task->preparing = false;
+    PQclear(task->result);
+    task->result = result;
+    return true;
+}
+
+static void read_results(struct pg_conn *conn)
+{
+    unsigned nothing =
+        0; /* a NULL parts the results of two commands; several mean that none comes */
+    while (conn->state >= PG_CONN_CHECKING && conn->in_flight.head && nothing < 3 &&
+           !PQisBusy(conn->conn)) {
+        PGresult *result = PQgetResult(conn->conn);
+        if (!result) {
+            nothing++;
+            continue;
+        }
+        nothing = 0;
+        if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
+            PQclear(result);
+            settle(conn);
+        } else if (!take(conn, result)) {
+            return;
+        }
+    }
+    if (conn->conn && PQstatus(conn->conn) == CONNECTION_BAD)
+        lost(conn, PQerrorMessage(conn->conn));
+}
+
+static void on_fd(void *arg, uint32_t events)
+{
+    struct pg_conn *conn = arg;
+    if (conn->state == PG_CONN_CONNECTING) {
+        poll_connect(conn);
+        return;
+    }
+    if (!conn->conn)
+        return;
+    bool alive = true;
+    if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
+        alive = PQconsumeInput(conn->conn) == 1;
+    /* What had arrived before the end still counts. */
+    read_results(conn);
+    if (!conn->conn || conn->state < PG_CONN_CHECKING)
+        return;
+    if (!alive)
+        lost(conn, PQerrorMessage(conn->conn));
+    else if (flush(conn))
+        pg_conn_pump(conn);
+}
+
+static bool prepare(struct pg_conn *conn, struct pg_task *task)
+{
+    for (unsigned i = 0; i < conn->prepared_count; i++)
+        if (conn->prepared[i] == task->statement)
+            return true;
+    if (conn->prepared_count == PG_PREPARED_MAX)
+        return false;
+    conn->prepared[conn->prepared_count++] = task->statement;
+    task->preparing = true;
+    return PQsendPrepare(conn->conn, task->statement->name, task->statement->sql, 0, NULL) == 1;
+}
+
+static bool send_task(struct pg_conn *conn, struct pg_task *task)
+{
+    task->sent = true;
+    task->sent_at = loop_now(conn->pg->loop);
+    pg_list_push(&conn->in_flight, task);
+    return prepare(conn, task) &&
+           PQsendQueryPrepared(conn->conn, task->statement->name, task->count,
+                               (const char *const *)task->values, NULL, NULL, 0) == 1 &&
+           PQpipelineSync(conn->conn) == 1;
+}
+
+void pg_conn_pump(struct pg_conn *conn)
+{
+    struct pg *pg = conn->pg;
+    bool sent = false;
+    while (conn->state == PG_CONN_READY && conn->in_flight.count < PG_IN_FLIGHT_MAX) {
+        struct pg_task *task = pg_list_pop(conn->waiting.head ? &conn->waiting : &pg->waiting);
+        if (!task)
+            break;
+        pg->waiting_count--;
+        if (!send_task(conn, task)) {
+            lost(conn, PQerrorMessage(conn->conn));
+            return;
+        }
+        sent = true;
+    }
+    if (sent)
+        flush(conn);
+}
+
+void pg_conn_check_overdue(struct pg_conn *conn)
+{
+    const struct pg_task *task = conn->in_flight.head;
+    if (conn->state == PG_CONN_READY && task &&
+        loop_now(conn->pg->loop) - task->sent_at > OVERDUE_MS)
+        lost(conn, "the server stopped answering");
+}
+
+void pg_conn_init(struct pg_conn *conn, struct pg *pg, unsigned index)
+{
+    *conn = (struct pg_conn){.pg = pg, .index = index, .fd = -1, .backoff_ms = BACKOFF_MIN_MS};
+    pg_list_init(&conn->waiting);
+    pg_list_init(&conn->in_flight);
+    conn->timer = loop_timer_new(pg->loop, on_timer, conn);
+    loop_timer_start(conn->timer, 0);
+}
+
+void pg_conn_fini(struct pg_conn *conn)
+{
+    unwatch(conn);
+    PQfinish(conn->conn);
+    conn->conn = NULL;
+    conn->state = PG_CONN_WAITING;
+    loop_timer_destroy(&conn->timer);
+    for (struct pg_task *task; (task = pg_list_pop(&conn->in_flight));) {
+        if (task->statement)
+            pg_list_push(&conn->pg->failed, task);
+        else
+            pg_task_free(task);
+    }
+    for (struct pg_task *task; (task = pg_list_pop(&conn->waiting));)
+        pg_list_push(&conn->pg->failed, task);
+}

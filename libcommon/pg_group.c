@@ -1,0 +1,137 @@
+#include <assert.h>
+#include <string.h>
+
+#include "libcommon/mem.h"
+#include "libcommon/pg_internal.h"
+
+enum { PARAM_MAX_BYTES = 256 * 1024 * 1024 };
+
+struct batch {
+    struct pg_group *group; /* NULL: the group has gone */
+    unsigned writer;
+    size_t count;
+    void *items[];
+};
+
+struct pg_group {
+    struct pg_group_options options;
+    void **items; /* a ring */
+    size_t size, head, count, in_flight;
+    struct batch **batches; /* of each writer, NULL: free */
+};
+
+static void push(struct pg_group *group, void *item)
+{
+    if (group->count == group->size) {
+        size_t size = group->size ? group->size * 2 : 64;
+        void **items = mem_alloc(size * sizeof *items);
+        for (size_t i = 0; i < group->count; i++)
+            items[i] = group->items[(group->head + i) % group->size];
+        free(group->items);
+        group->items = items;
+        group->size = size;
+        group->head = 0;
+    }
+    group->items[(group->head + group->count++) % group->size] = item;
+}
+
+static void *pop(struct pg_group *group)
+{
+    void *item = group->items[group->head];
+    group->head = (group->head + 1) % group->size;
+    group->count--;
+    return item;
+}
+
+static void on_batch(void *arg, enum err error, const struct pg_rows *rows)
+{
+    struct batch *batch = arg;
+    struct pg_group *group = batch->group;
+    if (group) {
+        group->batches[batch->writer] = NULL;
+        group->in_flight -= batch->count;
+        group->options.done(group->options.arg, batch->items, batch->count, error, rows);
+    }
+    free(batch);
+}
+
+static void send_batch(struct pg_group *group, unsigned writer)
+{
+    const struct pg_group_options *o = &group->options;
+    size_t count = group->count < o->batch_max ? group->count : o->batch_max;
+    struct batch *batch = mem_alloc(sizeof *batch + count * sizeof batch->items[0]);
+    batch->group = group;
+    batch->writer = writer;
+    batch->count = count;
+    for (size_t i = 0; i < count; i++)
+        batch->items[i] = pop(group);
+    struct buf *params = mem_alloc((size_t)o->params * sizeof *params);
+    const char **values = mem_alloc((size_t)o->params * sizeof *values);
+    for (int i = 0; i < o->params; i++)
+        buf_init(&params[i], PARAM_MAX_BYTES);
+    o->encode(o->arg, batch->items, count, params);
+    for (int i = 0; i < o->params; i++) {
+        assert(!params[i].full);
+        values[i] = params[i].data; /* one that was never written is NULL */
+    }
+    group->batches[writer] = batch;
+    group->in_flight += count;
+    pg_exec(o->pg, o->statement, (int)(o->first_connection + writer), o->timeout_ms, values,
+            o->params, on_batch, batch);
+    for (int i = 0; i < o->params; i++)
+        buf_fini(&params[i]);
+    free(params);
+    free(values);
+}
+
+/* The loop's turn: so everything that one turn brought goes out as one batch. */
+static bool turn(void *arg)
+{
+    struct pg_group *group = arg;
+    bool did = false;
+    for (unsigned i = 0; i < group->options.writers && group->count; i++) {
+        if (group->batches[i])
+            continue;
+        send_batch(group, i);
+        did = true;
+    }
+    return did;
+}
+
+struct pg_group *pg_group_new(const struct pg_group_options *options)
+{
+    assert(options->first_connection + options->writers <= options->pg->conn_count);
+    struct pg_group *group = mem_alloc(sizeof *group);
+    group->options = *options;
+    group->batches = mem_alloc(options->writers * sizeof(struct batch *));
+    loop_source_add(options->pg->loop, turn, group);
+    return group;
+}
+
+void pg_group_destroy(struct pg_group **group_p)
+{
+    struct pg_group *group = *group_p;
+    if (!group)
+        return;
+    *group_p = NULL;
+    loop_source_remove(group->options.pg->loop, turn, group);
+    for (unsigned i = 0; i < group->options.writers; i++)
+        if (group->batches[i])
+            group->batches[i]->group = NULL;
+    free(group->batches);
+    free(group->items);
+    free(group);
+}
+
+enum err pg_group_add(struct pg_group *group, void *item)
+{
+    if (group->count >= group->options.waiting_max)
+        return ERR_OVERLOADED;
+    push(group, item);
+    return ERR_OK;
+}
+
+size_t pg_group_pending(const struct pg_group *group)
+{
+    return group->count + group->in_flight;
+}
