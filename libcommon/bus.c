@@ -1,0 +1,135 @@
+#include "libcommon/bus.h"
+
+#include <assert.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "libcommon/bus_internal.h"
+#include "libcommon/mem.h"
+
+enum { DRAIN_MS = 1000 };
+
+bool bus_instance_parse(const char *text, uint64_t *ret_instance)
+{
+    return proto_instance_parse(text, strlen(text), ret_instance);
+}
+
+void bus_instance_format(uint64_t instance, char ret_text[17])
+{
+    proto_instance_format(instance, ret_text);
+}
+
+static bool turn(void *arg)
+{
+    struct bus *bus = arg;
+    bool busy = false;
+    for (size_t i = 0; i < bus->link_count; i++)
+        busy |= link_turn(&bus->links[i]);
+    return busy;
+}
+
+/* Splits "tcp://a:1,tcp://b:2" into links. */
+static enum err open_links(struct bus *bus, const char *endpoints)
+{
+    AUTOFREE char *copy = mem_strdup(endpoints);
+    char *rest = copy, *endpoint = NULL;
+    const char *found[BUS_LINKS_MAX];
+    size_t count = 0;
+    while ((endpoint = strsep(&rest, ", "))) {
+        if (!*endpoint)
+            continue;
+        if (count == BUS_LINKS_MAX || strncmp(endpoint, "tcp://", 6) != 0)
+            return ERR_INVALID;
+        found[count++] = endpoint;
+    }
+    bus->link_count = count; /* before the first greeting: it divides the credit */
+    for (size_t i = 0; i < count; i++)
+        link_open(&bus->links[i], bus, found[i]);
+    return count ? ERR_OK : ERR_INVALID;
+}
+
+static uint64_t random_instance(void)
+{
+    uint64_t instance = 0;
+    while (instance == 0)
+        if (getrandom(&instance, sizeof instance, 0) != (ssize_t)sizeof instance)
+            instance = 0;
+    return instance;
+}
+
+enum err bus_new(struct loop *loop, const struct bus_options *options, struct bus **ret_bus)
+{
+    struct bus *bus = mem_alloc(sizeof *bus);
+    *bus = (struct bus){.loop = loop, .options = *options, .instance = random_instance()};
+    bus->service = mem_strdup_opt(options->service);
+    proto_instance_format(bus->instance, bus->instance_text);
+    bus->calls_by_id = map_new();
+    bus->calls_by_seq = map_new();
+    bus->serving = map_new();
+    bus->context = zmq_ctx_new();
+    assert(bus->context);
+    loop_source_add(loop, turn, bus);
+    enum err err = open_links(bus, options->endpoints);
+    if (err)
+        bus_destroy(&bus);
+    else
+        *ret_bus = bus;
+    return err;
+}
+
+static bool all_flushed(void *arg)
+{
+    const struct bus *bus = arg;
+    for (size_t i = 0; i < bus->link_count; i++)
+        if (bus->links[i].socket && !link_flushed(&bus->links[i]))
+            return false;
+    return true;
+}
+
+void bus_destroy(struct bus **bus_p)
+{
+    struct bus *bus = *bus_p;
+    if (!bus)
+        return;
+    loop_run_until(bus->loop, all_flushed, bus, DRAIN_MS);
+    calls_cancel_all(bus);
+    loop_source_remove(bus->loop, turn, bus);
+    for (size_t i = 0; i < bus->link_count; i++)
+        link_close(&bus->links[i]);
+    serve_release_all(bus);
+    map_destroy(&bus->calls_by_id);
+    map_destroy(&bus->calls_by_seq);
+    zmq_ctx_term(bus->context);
+    free(bus->service);
+    free(bus);
+    *bus_p = NULL;
+}
+
+uint64_t bus_instance(const struct bus *bus)
+{
+    return bus->instance;
+}
+
+const char *bus_instance_text(const struct bus *bus)
+{
+    return bus->instance_text;
+}
+
+bool bus_connected(const struct bus *bus)
+{
+    for (size_t i = 0; i < bus->link_count; i++)
+        if (bus->links[i].state == LINK_READY)
+            return true;
+    return false;
+}
+
+void bus_drain(struct bus *bus)
+{
+    bus->draining = true;
+    for (size_t i = 0; i < bus->link_count; i++) {
+        struct wire_message message;
+        wire_init(&message);
+        message.header = (struct proto_header){.type = PROTO_DRAIN, .instance = bus->instance};
+        link_send(&bus->links[i], &message);
+    }
+}

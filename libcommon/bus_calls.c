@@ -1,0 +1,355 @@
+/* Calls out: requests under way, their deadlines and retries. A call keeps its id; each sending of
+ * it has a seq of its own, so an answer to an earlier sending finds nobody. */
+#include <assert.h>
+#include <string.h>
+
+#include "libcommon/bus_internal.h"
+#include "libcommon/js.h"
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+
+enum { RETRY_FIRST_MS = 5, RETRY_MAX_MS = 250 };
+
+struct call {
+    struct bus *bus;
+    uint64_t id, seq; /* seq 0: not under way now */
+    struct bus_link *link;
+    char *method, *body;
+    size_t body_len;
+    const struct proto_method *described;
+    int64_t deadline;
+    int retries;
+    bool idempotent, waiting_for_link;
+    struct bus_trace trace;
+    struct loop_timer *timer; /* the next retry, or the deadline */
+    bus_answer_fn *done;
+    void *arg;
+    enum err early; /* an error found before anything was sent */
+};
+
+enum err bus_body_parse(zmq_msg_t *frame, json_t **ret_object)
+{
+    if (zmq_msg_size(frame) == 0) {
+        *ret_object = json_object();
+        return ERR_OK;
+    }
+    json_t *value = NULL;
+    enum err err = js_parse(zmq_msg_data(frame), zmq_msg_size(frame), &value, NULL);
+    if (err)
+        return err;
+    if (!json_is_object(value)) {
+        json_decref(value);
+        return ERR_INVALID;
+    }
+    *ret_object = value;
+    return ERR_OK;
+}
+
+static void forget_seq(struct call *call)
+{
+    if (call->seq)
+        map_take(call->bus->calls_by_seq, &call->seq, sizeof call->seq);
+    call->seq = 0;
+}
+
+static void call_free(struct call *call)
+{
+    forget_seq(call);
+    map_take(call->bus->calls_by_id, &call->id, sizeof call->id);
+    loop_timer_destroy(&call->timer);
+    free(call->method);
+    free(call->body);
+    free(call);
+}
+
+static void finish(struct call *call, const struct bus_answer *answer)
+{
+    bus_answer_fn *done = call->done;
+    void *arg = call->arg;
+    call_free(call);
+    if (done)
+        done(arg, answer);
+}
+
+static void fail(struct call *call, enum err error)
+{
+    finish(call, &(struct bus_answer){.error = error, .detail = err_text(error), .last = true});
+}
+
+static void send_request(struct call *call, struct bus_link *link, int64_t left)
+{
+    struct bus *bus = call->bus;
+    struct wire_message message;
+    wire_init(&message);
+    call->seq = ++bus->next_seq;
+    call->link = link;
+    message.header = (struct proto_header){
+        .type = PROTO_REQUEST,
+        .flags = call->idempotent ? PROTO_FLAG_IDEMPOTENT : 0,
+        .instance = bus->instance,
+        .seq = call->seq,
+        .ttl_ms = left > PROTO_TTL_MAX_MS ? PROTO_TTL_MAX_MS : (uint32_t)left,
+    };
+    memcpy(message.header.trace_id, call->trace.trace_id, sizeof call->trace.trace_id);
+    memcpy(message.header.span_id, call->trace.span_id, sizeof call->trace.span_id);
+    wire_set(&message.method, call->method, strlen(call->method));
+    wire_set(&message.body, call->body, call->body_len);
+    map_put(bus->calls_by_seq, &call->seq, sizeof call->seq, call);
+    link_send(link, &message);
+}
+
+static void try_send(struct call *call)
+{
+    int64_t left = call->deadline - loop_now(call->bus->loop);
+    if (left <= 0) {
+        fail(call, ERR_TIMEOUT);
+        return;
+    }
+    struct bus_link *link = bus_pick_link(call->bus);
+    call->waiting_for_link = !link;
+    if (link)
+        send_request(call, link, left);
+    loop_timer_start(call->timer, left);
+}
+
+static void send_cancel(struct call *call)
+{
+    struct wire_message message;
+    wire_init(&message);
+    message.header = (struct proto_header){
+        .type = PROTO_CANCEL, .instance = call->bus->instance, .seq = call->seq};
+    link_send(call->link, &message);
+}
+
+static void time_out(struct call *call)
+{
+    if (call->seq)
+        send_cancel(call);
+    fail(call, ERR_TIMEOUT);
+}
+
+/* The deadline, a retry's time, or an error to report. */
+static void on_timer(void *arg)
+{
+    struct call *call = arg;
+    if (call->early)
+        fail(call, call->early);
+    else if (call->seq || call->waiting_for_link)
+        time_out(call);
+    else
+        try_send(call);
+}
+
+static bool worth_retrying(const struct call *call, enum err error, uint32_t retry_after_ms)
+{
+    switch (error) {
+    case ERR_NO_SERVICE:
+    case ERR_DRAINING:
+        return true;
+    case ERR_OVERLOADED: /* the broker's word has no hint; a service's own is for the caller */
+        return retry_after_ms == 0;
+    default:
+        return err_group(error) == ERR_GROUP_UNKNOWN && err_retryable(error, call->idempotent);
+    }
+}
+
+/* Sends again, at once the first time and then ever more slowly; false when there is no time. */
+static bool retry(struct call *call)
+{
+    int64_t left = call->deadline - loop_now(call->bus->loop);
+    int64_t delay = 0;
+    if (call->retries > 0) {
+        int shift = call->retries > 6 ? 6 : call->retries - 1;
+        delay = (int64_t)RETRY_FIRST_MS << shift;
+        delay = delay > RETRY_MAX_MS ? RETRY_MAX_MS : delay;
+    }
+    if (left <= delay)
+        return false;
+    call->retries++;
+    forget_seq(call);
+    loop_timer_start(call->timer, delay);
+    return true;
+}
+
+static void give(struct call *call, struct wire_message *message)
+{
+    AUTOJSON json_t *body = NULL;
+    bool last = message->header.type == PROTO_FINAL;
+    enum err error = message->header.status;
+    if (bus_body_parse(&message->body, &body) != ERR_OK && error == ERR_OK)
+        error = ERR_BAD_FRAME;
+    char why[PROTO_WHY_SIZE];
+    if (last && error == ERR_OK && call->described &&
+        proto_check(call->described->result, body, why) != ERR_OK) {
+        log_debug("bad_answer", LOG_S("method", call->method), LOG_S("why", why));
+        error = ERR_BAD_FRAME;
+    }
+    struct bus_answer answer = {.error = error,
+                                .result = body,
+                                .detail = js_str(body, "detail", err_text(error)),
+                                .retry_after_ms = message->header.retry_after_ms,
+                                .last = last};
+    if (last)
+        finish(call, &answer);
+    else if (call->done)
+        call->done(call->arg, &answer);
+}
+
+void calls_on_answer(struct bus *bus, struct wire_message *message)
+{
+    struct call *call = map_get(bus->calls_by_seq, &message->header.seq, sizeof(uint64_t));
+    if (!call || message->header.instance != bus->instance)
+        return;
+    const struct proto_header *header = &message->header;
+    if (header->type == PROTO_FINAL && header->status != ERR_OK && header->part == 0 &&
+        worth_retrying(call, header->status, header->retry_after_ms) && retry(call))
+        return;
+    give(call, message);
+}
+
+/* Taking calls out of the map while walking it is fine; what a callback adds may be missed here and
+ * has a link of its own. */
+static struct call **calls_where(struct bus *bus, bool (*wanted)(const struct call *, void *),
+                                 void *arg, size_t *ret_count)
+{
+    struct call **list = mem_alloc((map_count(bus->calls_by_id) + 1) * sizeof(struct call *));
+    size_t at = 0, count = 0;
+    struct call *call = NULL;
+    while ((call = map_next(bus->calls_by_id, &at)))
+        if (wanted(call, arg))
+            list[count++] = call;
+    *ret_count = count;
+    return list;
+}
+
+static bool is_on_link(const struct call *call, void *link)
+{
+    return call->seq && call->link == link;
+}
+
+static bool is_waiting(const struct call *call, void *arg)
+{
+    (void)arg;
+    return call->waiting_for_link;
+}
+
+static bool is_any(const struct call *call, void *arg)
+{
+    (void)call;
+    (void)arg;
+    return true;
+}
+
+/* What was under way there has an unknown outcome. Failing goes through the timer, so that no
+ * callback runs (and frees other calls) while this walks the list. */
+void calls_on_link_lost(struct bus *bus, struct bus_link *link)
+{
+    size_t count = 0;
+    struct call **list = calls_where(bus, is_on_link, link, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct call *call = list[i];
+        if (call->idempotent && retry(call))
+            continue;
+        forget_seq(call);
+        call->early = ERR_PEER_LOST;
+        loop_timer_start(call->timer, 0);
+    }
+    free(list);
+}
+
+void calls_on_link_ready(struct bus *bus)
+{
+    size_t count = 0;
+    struct call **list = calls_where(bus, is_waiting, NULL, &count);
+    for (size_t i = 0; i < count; i++) {
+        list[i]->waiting_for_link = false;
+        loop_timer_start(list[i]->timer, 0);
+    }
+    free(list);
+}
+
+void calls_cancel_all(struct bus *bus)
+{
+    for (;;) {
+        size_t count = 0;
+        struct call **list = calls_where(bus, is_any, NULL, &count);
+        struct call *first = count ? list[0] : NULL;
+        free(list);
+        if (!first)
+            return;
+        fail(first, ERR_CANCELLED);
+    }
+}
+
+static enum err prepare(struct call *call, struct bus_request *request)
+{
+    struct proto_target target;
+    char why[PROTO_WHY_SIZE];
+    if (proto_target_parse(request->method, strlen(request->method), &target) != ERR_OK)
+        return ERR_INVALID;
+    call->described = proto_method_find(target.service, target.method);
+    if (!call->described || proto_check(call->described->args, request->args, why) != ERR_OK)
+        return ERR_INVALID;
+    call->body = js_dump(request->args);
+    call->body_len = strlen(call->body);
+    if (call->body_len > PROTO_BODY_MAX_BYTES)
+        return ERR_TOO_LARGE;
+    return map_count(call->bus->calls_by_id) >= BUS_CALLS_MAX ? ERR_OVERLOADED : ERR_OK;
+}
+
+uint64_t bus_call(struct bus *bus, struct bus_request request, bus_answer_fn *done, void *arg)
+{
+    struct call *call = mem_alloc(sizeof *call);
+    *call = (struct call){.bus = bus,
+                          .id = ++bus->next_id,
+                          .method = mem_strdup(request.method),
+                          .deadline = loop_now(bus->loop) + request.timeout_ms,
+                          .idempotent = request.idempotent,
+                          .done = done,
+                          .arg = arg};
+    if (request.trace)
+        call->trace = *request.trace;
+    call->timer = loop_timer_new(bus->loop, on_timer, call);
+    call->early = prepare(call, &request);
+    json_decref(request.args);
+    map_put(bus->calls_by_id, &call->id, sizeof call->id, call);
+    if (call->early || request.timeout_ms <= 0)
+        loop_timer_start(call->timer, 0);
+    else
+        try_send(call);
+    return call->id;
+}
+
+void bus_cancel(struct bus *bus, uint64_t id)
+{
+    struct call *call = map_get(bus->calls_by_id, &id, sizeof id);
+    if (!call)
+        return;
+    if (call->seq)
+        send_cancel(call);
+    call_free(call);
+}
+
+void bus_send(struct bus *bus, const char *method, json_t *args)
+{
+    struct proto_target target;
+    struct bus_link *link = bus_pick_link(bus);
+    char *body = js_dump(args);
+    size_t len = strlen(body);
+    json_decref(args);
+    if (!link || len > PROTO_BODY_MAX_BYTES ||
+        proto_target_parse(method, strlen(method), &target) != ERR_OK) {
+        free(body);
+        return;
+    }
+    struct wire_message message;
+    wire_init(&message);
+    message.header = (struct proto_header){.type = PROTO_REQUEST,
+                                           .flags = PROTO_FLAG_ONEWAY,
+                                           .instance = bus->instance,
+                                           .seq = ++bus->next_seq,
+                                           .ttl_ms = PROTO_DEAD_AFTER_MS};
+    wire_set(&message.method, method, strlen(method));
+    wire_set_owned(&message.body, body, len);
+    link_send(link, &message);
+}

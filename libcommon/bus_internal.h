@@ -1,0 +1,93 @@
+/* What the parts of the bus share: links (bus_link.c), calls out (bus_calls.c), calls in
+ * (bus_serve.c), the peers known (bus_peers.c). */
+#ifndef MCPBUS_BUS_INTERNAL_H
+#define MCPBUS_BUS_INTERNAL_H
+
+#include "libcommon/bus.h"
+#include "libcommon/bus_wire.h"
+#include "libcommon/map.h"
+
+enum {
+    BUS_LINKS_MAX = 16,
+    BUS_RECV_BUDGET = 256,
+    BUS_OUT_MAX_MESSAGES = 8192,
+    BUS_OUT_MAX_BYTES = 64 * 1024 * 1024,
+    BUS_CALLS_MAX = 100000,
+};
+
+enum link_state { LINK_CONNECTING, LINK_GREETED, LINK_READY };
+
+struct out_message {
+    struct wire_message message;
+    struct out_message *next;
+};
+
+/* The connection to one broker. */
+struct bus_link {
+    struct bus *bus;
+    char *endpoint;
+    void *socket;
+    int fd;
+    enum link_state state;
+    uint32_t generation; /* counts new sockets and HELLOs: what belongs to an older one is lost */
+    int64_t since, last_sent, last_received;
+    struct loop_timer *timer;
+    struct out_message *out_head, *out_tail; /* what the socket could not take yet */
+    size_t out_count, out_bytes;
+    uint32_t answered, limit_sent; /* credit */
+    json_t *services;              /* name → [instances], from PEERS */
+};
+
+struct call; /* bus_calls.c */
+
+struct bus {
+    struct loop *loop;
+    void *context;
+    struct bus_options options;
+    char *service;
+    uint64_t instance;
+    char instance_text[17];
+    struct bus_link links[BUS_LINKS_MAX];
+    size_t link_count, next_link;
+    struct map *calls_by_id, *calls_by_seq;
+    struct map *serving; /* by instance and seq of the asker */
+    size_t serving_count;
+    uint64_t next_id, next_seq;
+    bool draining, peers_pending;
+    void (*peers_changed)(void *arg);
+    void *peers_arg;
+};
+
+/* bus_link.c */
+void link_open(struct bus_link *link, struct bus *bus, const char *endpoint);
+void link_close(struct bus_link *link);
+/* Queues a message; it becomes empty. False when the link is not ready (the message is released).
+ */
+bool link_send(struct bus_link *link, struct wire_message *message);
+/* Receives what is there, within a budget; true when anything was done. */
+bool link_turn(struct bus_link *link);
+void link_grant_credit(struct bus_link *link);
+bool link_flushed(const struct bus_link *link);
+/* A ready link, in turns; NULL when there is none. */
+struct bus_link *bus_pick_link(struct bus *bus);
+
+/* bus_calls.c */
+void calls_on_answer(struct bus *bus, struct wire_message *message);
+void calls_on_link_lost(struct bus *bus, struct bus_link *link);
+void calls_on_link_ready(struct bus *bus);
+void calls_cancel_all(struct bus *bus);
+
+/* bus_serve.c */
+void serve_on_request(struct bus *bus, struct bus_link *link, struct wire_message *message);
+void serve_on_cancel(struct bus *bus, const struct proto_header *header);
+void serve_release_all(struct bus *bus);
+unsigned serve_allowance(const struct bus *bus); /* credit of one link */
+
+/* bus_peers.c */
+void peers_on_list(struct bus *bus, struct bus_link *link, struct wire_message *message);
+void peers_on_link_lost(struct bus *bus, struct bus_link *link);
+
+/* The body of a message as a JSON object; an empty one gives {}. */
+MUST_CHECK enum err bus_body_parse(zmq_msg_t *frame, json_t **ret_object);
+
+#endif

@@ -1,0 +1,323 @@
+/* The connection to one broker: socket, greeting, heartbeats, outgoing queue. */
+#include <assert.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "libcommon/bus_internal.h"
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+
+enum { TICK_MS = 250, CONNECT_TICK_MS = 10, HIGH_WATER_MARK = 4096 };
+
+static void on_readable(void *arg, uint32_t events)
+{
+    /* The work is done in the bus's turn; waking up is all that this is for. */
+    (void)arg;
+    (void)events;
+}
+
+static void open_socket(struct bus_link *link)
+{
+    link->socket = zmq_socket(link->bus->context, ZMQ_DEALER);
+    assert(link->socket);
+    wire_socket_setup(link->socket, HIGH_WATER_MARK);
+    int immediate = 1, interval = 20 + (int)(link->bus->instance % 30), interval_max = 500;
+    zmq_setsockopt(link->socket, ZMQ_IMMEDIATE, &immediate, sizeof immediate);
+    zmq_setsockopt(link->socket, ZMQ_RECONNECT_IVL, &interval, sizeof interval);
+    zmq_setsockopt(link->socket, ZMQ_RECONNECT_IVL_MAX, &interval_max, sizeof interval_max);
+    if (zmq_connect(link->socket, link->endpoint) < 0)
+        log_debug("bus_connect_failed", LOG_S("endpoint", link->endpoint));
+    size_t len = sizeof link->fd;
+    zmq_getsockopt(link->socket, ZMQ_FD, &link->fd, &len);
+    loop_fd_add(link->bus->loop, link->fd, EPOLLIN, on_readable, link);
+    link->state = LINK_CONNECTING;
+    link->since = loop_now(link->bus->loop);
+}
+
+static void drop_out(struct bus_link *link)
+{
+    while (link->out_head) {
+        struct out_message *out = link->out_head;
+        link->out_head = out->next;
+        wire_fini(&out->message);
+        free(out);
+    }
+    link->out_tail = NULL;
+    link->out_count = link->out_bytes = 0;
+}
+
+/* What was under way on this link is lost; greet again, on the same socket or a new one. */
+static void restart(struct bus_link *link, bool new_socket)
+{
+    bool was_ready = link->state == LINK_READY;
+    link->generation++;
+    link->state = LINK_CONNECTING;
+    link->since = loop_now(link->bus->loop);
+    drop_out(link);
+    if (new_socket) {
+        loop_fd_remove(link->bus->loop, link->fd);
+        zmq_close(link->socket);
+        open_socket(link);
+    }
+    loop_timer_start(link->timer, CONNECT_TICK_MS);
+    if (!was_ready)
+        return;
+    peers_on_link_lost(link->bus, link);
+    calls_on_link_lost(link->bus, link);
+}
+
+static void flush_out(struct bus_link *link)
+{
+    while (link->out_head) {
+        struct out_message *out = link->out_head;
+        size_t bytes = wire_bytes(&out->message);
+        if (wire_send(link->socket, false, &out->message) != ERR_OK)
+            return;
+        link->last_sent = loop_now(link->bus->loop);
+        link->out_head = out->next;
+        if (!link->out_head)
+            link->out_tail = NULL;
+        link->out_count--;
+        link->out_bytes -= bytes;
+        wire_fini(&out->message);
+        free(out);
+    }
+}
+
+static void queue_out(struct bus_link *link, struct wire_message *message)
+{
+    struct out_message *out = mem_alloc(sizeof *out);
+    out->message = *message;
+    wire_init(message);
+    if (link->out_tail)
+        link->out_tail->next = out;
+    else
+        link->out_head = out;
+    link->out_tail = out;
+    link->out_count++;
+    link->out_bytes += wire_bytes(&out->message);
+}
+
+static void deferred_restart(void *arg)
+{
+    struct bus_link *link = arg;
+    if (link->out_count > BUS_OUT_MAX_MESSAGES || link->out_bytes > BUS_OUT_MAX_BYTES)
+        restart(link, true);
+}
+
+bool link_send(struct bus_link *link, struct wire_message *message)
+{
+    if (link->state != LINK_READY) {
+        wire_fini(message);
+        wire_init(message);
+        return false;
+    }
+    if (!link->out_head && wire_send(link->socket, false, message) == ERR_OK) {
+        link->last_sent = loop_now(link->bus->loop);
+        return true;
+    }
+    queue_out(link, message);
+    if (link->out_count > BUS_OUT_MAX_MESSAGES || link->out_bytes > BUS_OUT_MAX_BYTES)
+        loop_defer(link->bus->loop, deferred_restart, link);
+    return true;
+}
+
+bool link_flushed(const struct bus_link *link)
+{
+    return !link->out_head;
+}
+
+static enum err send_now(struct bus_link *link, struct wire_message *message)
+{
+    enum err err = wire_send(link->socket, false, message);
+    if (err == ERR_OK)
+        link->last_sent = loop_now(link->bus->loop);
+    wire_fini(message);
+    return err;
+}
+
+static enum err send_plain(struct bus_link *link, enum proto_type type, uint32_t credit)
+{
+    struct wire_message message;
+    wire_init(&message);
+    message.header =
+        (struct proto_header){.type = type, .instance = link->bus->instance, .credit = credit};
+    return send_now(link, &message);
+}
+
+static json_t *hello_metadata(const struct bus *bus)
+{
+    json_t *methods = json_array();
+    for (size_t i = 0; i < bus->options.method_count; i++)
+        json_array_append_new(methods, json_string(bus->options.methods[i].name));
+    return json_pack("{s:s, s:o, s:s}", "service", bus->service ? bus->service : "", "methods",
+                     methods, "version", MCPBUS_VERSION);
+}
+
+static void greet(struct bus_link *link)
+{
+    struct bus *bus = link->bus;
+    struct wire_message hello;
+    wire_init(&hello);
+    link->answered = 0;
+    link->limit_sent = serve_allowance(bus);
+    hello.header = (struct proto_header){
+        .type = PROTO_HELLO, .instance = bus->instance, .credit = link->limit_sent};
+    json_t *metadata = hello_metadata(bus);
+    char *text = json_dumps(metadata, JSON_COMPACT);
+    json_decref(metadata);
+    wire_set_owned(&hello.metadata, text, strlen(text));
+    if (send_now(link, &hello) == ERR_OK) {
+        link->state = LINK_GREETED;
+        link->since = link->last_received = loop_now(bus->loop);
+    }
+}
+
+static void keep_alive(struct bus_link *link)
+{
+    int64_t now = loop_now(link->bus->loop);
+    if (now - link->last_received > PROTO_DEAD_AFTER_MS) {
+        restart(link, true);
+        return;
+    }
+    flush_out(link);
+    if (now - link->last_sent >= PROTO_PING_AFTER_MS && !link->out_head) {
+        enum err err = send_plain(link, PROTO_PING, 0);
+        (void)err; /* no answer in time tells the same */
+    }
+}
+
+static void on_tick(void *arg)
+{
+    struct bus_link *link = arg;
+    if (link->state == LINK_CONNECTING)
+        greet(link);
+    if (link->state == LINK_GREETED &&
+        loop_now(link->bus->loop) - link->since > PROTO_DEAD_AFTER_MS)
+        restart(link, true);
+    if (link->state == LINK_READY)
+        keep_alive(link);
+    if (!loop_timer_active(link->timer))
+        loop_timer_start(link->timer, link->state == LINK_CONNECTING ? CONNECT_TICK_MS : TICK_MS);
+}
+
+void link_open(struct bus_link *link, struct bus *bus, const char *endpoint)
+{
+    *link = (struct bus_link){.bus = bus, .endpoint = mem_strdup(endpoint)};
+    link->timer = loop_timer_new(bus->loop, on_tick, link);
+    open_socket(link);
+    loop_timer_start(link->timer, 1);
+}
+
+void link_close(struct bus_link *link)
+{
+    if (!link->socket)
+        return;
+    drop_out(link);
+    loop_timer_destroy(&link->timer);
+    loop_fd_remove(link->bus->loop, link->fd);
+    if (link->state == LINK_READY) {
+        enum err err = send_plain(link, PROTO_DISCONNECT, 0);
+        (void)err; /* the broker finds out by itself */
+        int linger = 100;
+        zmq_setsockopt(link->socket, ZMQ_LINGER, &linger, sizeof linger);
+    }
+    zmq_close(link->socket);
+    json_decref(link->services);
+    free(link->endpoint);
+    link->socket = NULL;
+}
+
+void link_grant_credit(struct bus_link *link)
+{
+    unsigned allowance = serve_allowance(link->bus);
+    uint32_t limit = link->answered + allowance;
+    if (link->state != LINK_READY || limit - link->limit_sent < (allowance + 3) / 4)
+        return;
+    struct wire_message message;
+    wire_init(&message);
+    message.header = (struct proto_header){
+        .type = PROTO_CREDIT, .instance = link->bus->instance, .credit = limit};
+    link->limit_sent = limit;
+    link_send(link, &message);
+}
+
+static void on_welcome(struct bus_link *link)
+{
+    if (link->state != LINK_GREETED)
+        return;
+    link->state = LINK_READY;
+    if (link->bus->draining) {
+        enum err err = send_plain(link, PROTO_DRAIN, 0);
+        (void)err; /* a socket that can't take it is lost and greets again */
+    }
+    log_debug("bus_connected", LOG_S("endpoint", link->endpoint));
+    calls_on_link_ready(link->bus);
+}
+
+static void dispatch(struct bus_link *link, struct wire_message *m)
+{
+    link->last_received = loop_now(link->bus->loop);
+    switch (m->header.type) {
+    case PROTO_WELCOME:
+        on_welcome(link);
+        break;
+    case PROTO_PING: {
+        enum err err = send_plain(link, PROTO_PONG, 0);
+        (void)err; /* the broker asks again */
+        break;
+    }
+    case PROTO_REQUEST:
+        serve_on_request(link->bus, link, m);
+        break;
+    case PROTO_PARTIAL:
+    case PROTO_FINAL:
+        calls_on_answer(link->bus, m);
+        break;
+    case PROTO_CANCEL:
+        serve_on_cancel(link->bus, &m->header);
+        break;
+    case PROTO_PEERS:
+        peers_on_list(link->bus, link, m);
+        break;
+    case PROTO_DISCONNECT:
+        restart(link, false);
+        break;
+    default:
+        break;
+    }
+}
+
+bool link_turn(struct bus_link *link)
+{
+    struct wire_message message;
+    wire_init(&message);
+    bool busy = false;
+    uint32_t generation = link->generation;
+    for (int i = 0; i < BUS_RECV_BUDGET && link->generation == generation; i++) {
+        enum err err = wire_recv(link->socket, false, &message);
+        if (err == ERR_TIMEOUT)
+            break;
+        busy = true;
+        if (err == ERR_OK) {
+            dispatch(link, &message);
+        } else {
+            log_debug("bus_bad_frame", LOG_S("endpoint", link->endpoint));
+            restart(link, true);
+        }
+    }
+    wire_fini(&message);
+    if (link->state == LINK_READY)
+        flush_out(link);
+    return busy;
+}
+
+struct bus_link *bus_pick_link(struct bus *bus)
+{
+    for (size_t i = 0; i < bus->link_count; i++) {
+        struct bus_link *link = &bus->links[bus->next_link++ % bus->link_count];
+        if (link->state == LINK_READY)
+            return link;
+    }
+    return NULL;
+}

@@ -1,0 +1,75 @@
+/* The replicas that the brokers know. */
+#include <string.h>
+
+#include "libcommon/bus_internal.h"
+#include "libcommon/js.h"
+#include "libcommon/mem.h"
+
+static void tell(void *arg)
+{
+    struct bus *bus = arg;
+    bus->peers_pending = false;
+    if (bus->peers_changed)
+        bus->peers_changed(bus->peers_arg);
+}
+
+static void changed(struct bus *bus)
+{
+    if (!bus->peers_changed || bus->peers_pending)
+        return;
+    bus->peers_pending = true;
+    loop_defer(bus->loop, tell, bus);
+}
+
+void peers_on_list(struct bus *bus, struct bus_link *link, struct wire_message *message)
+{
+    json_t *body = NULL;
+    if (bus_body_parse(&message->body, &body) != ERR_OK)
+        return;
+    json_t *services = json_object_get(body, "services");
+    if (json_is_object(services)) {
+        json_decref(link->services);
+        link->services = json_incref(services);
+        changed(bus);
+    }
+    json_decref(body);
+}
+
+void peers_on_link_lost(struct bus *bus, struct bus_link *link)
+{
+    json_decref(link->services);
+    link->services = NULL;
+    changed(bus);
+}
+
+static bool is_listed(const uint64_t *list, size_t count, uint64_t instance)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i] == instance)
+            return true;
+    return false;
+}
+
+size_t bus_peers(const struct bus *bus, const char *service, uint64_t *ret_instances, size_t max)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < bus->link_count; i++) {
+        json_t *list = json_object_get(bus->links[i].services, service), *item = NULL;
+        size_t index = 0;
+        json_array_foreach(list, index, item)
+        {
+            uint64_t instance = 0;
+            if (count < max && json_is_string(item) &&
+                bus_instance_parse(json_string_value(item), &instance) &&
+                !is_listed(ret_instances, count, instance))
+                ret_instances[count++] = instance;
+        }
+    }
+    return count;
+}
+
+void bus_on_peers(struct bus *bus, void (*peers_changed)(void *arg), void *arg)
+{
+    bus->peers_changed = peers_changed;
+    bus->peers_arg = arg;
+}

@@ -1,0 +1,233 @@
+/* Calls in: requests from a broker to this process's handlers, and their answers. */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/bus_internal.h"
+#include "libcommon/js.h"
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+
+enum { CREDIT_DEFAULT = 1024, CREDIT_MIN = 8, DETAIL_MAX = 512 };
+
+struct bus_call {
+    struct bus *bus;
+    struct bus_link *link;
+    uint32_t generation;
+    struct proto_header header; /* of the request */
+    const struct proto_method *method;
+    int64_t deadline;
+    uint32_t parts;
+    bool cancelled;
+    struct bus_trace trace;
+};
+
+struct serving_key {
+    uint64_t instance, seq;
+};
+
+unsigned serve_allowance(const struct bus *bus)
+{
+    if (!bus->service)
+        return 0;
+    unsigned total = bus->options.credit ? bus->options.credit : CREDIT_DEFAULT;
+    unsigned each = total / (unsigned)(bus->link_count ? bus->link_count : 1);
+    return each < CREDIT_MIN ? CREDIT_MIN : each;
+}
+
+static struct serving_key key_of(const struct proto_header *header)
+{
+    return (struct serving_key){header->instance, header->seq};
+}
+
+static void call_free(struct bus_call *call)
+{
+    struct bus *bus = call->bus;
+    if (!(call->header.flags & PROTO_FLAG_ONEWAY)) {
+        struct serving_key key = key_of(&call->header);
+        map_take(bus->serving, &key, sizeof key);
+        if (call->link->generation == call->generation) {
+            call->link->answered++;
+            link_grant_credit(call->link);
+        }
+    }
+    bus->serving_count--;
+    free(call);
+}
+
+/* The answer goes back over the link it came by; a link that was lost meanwhile takes it nowhere:
+ * its broker has told the caller. */
+static void send_answer(struct bus_call *call, enum proto_type type, enum err status,
+                        uint32_t retry_after_ms, json_t *body)
+{
+    bool wanted = !(call->header.flags & PROTO_FLAG_ONEWAY) && !call->cancelled &&
+                  call->link->generation == call->generation;
+    char *text = wanted && body ? js_dump(body) : NULL;
+    json_decref(body);
+    if (!wanted)
+        return;
+    struct wire_message message;
+    wire_init(&message);
+    message.header =
+        (struct proto_header){.type = type,
+                              .status = status,
+                              .instance = call->header.instance,
+                              .seq = call->header.seq,
+                              .retry_after_ms = retry_after_ms,
+                              .part = type == PROTO_PARTIAL ? ++call->parts : call->parts};
+    if (text && strlen(text) > PROTO_BODY_MAX_BYTES) {
+        free(text);
+        text = NULL;
+        message.header.status = ERR_TOO_LARGE;
+    }
+    if (text)
+        wire_set_owned(&message.body, text, strlen(text));
+    link_send(call->link, &message);
+}
+
+void bus_reply(struct bus_call **call_p, json_t *result)
+{
+    struct bus_call *call = *call_p;
+    char why[PROTO_WHY_SIZE];
+    *call_p = NULL;
+    if (proto_check(call->method->result, result, why) != ERR_OK) {
+        log_error("bad_result", LOG_S("method", call->method->name), LOG_S("why", why));
+        json_decref(result);
+        result = json_pack("{s:s}", "detail", "internal error");
+        send_answer(call, PROTO_FINAL, ERR_INTERNAL, 0, result);
+    } else {
+        send_answer(call, PROTO_FINAL, ERR_OK, 0, result);
+    }
+    call_free(call);
+}
+
+static json_t *detail_body(const char *detail)
+{
+    return json_pack("{s:o}", "detail", js_string_capped(detail, strlen(detail), DETAIL_MAX, "…"));
+}
+
+void bus_reply_error(struct bus_call **call_p, enum err error, const char *detail, ...)
+{
+    char text[DETAIL_MAX + 1];
+    va_list ap;
+    va_start(ap, detail);
+    vsnprintf(text, sizeof text, detail, ap);
+    va_end(ap);
+    bus_reply_busy(call_p, error, 0, text);
+}
+
+void bus_reply_busy(struct bus_call **call_p, enum err error, int64_t retry_after_ms,
+                    const char *detail)
+{
+    struct bus_call *call = *call_p;
+    assert(error != ERR_OK);
+    *call_p = NULL;
+    send_answer(call, PROTO_FINAL, error, (uint32_t)retry_after_ms, detail_body(detail));
+    call_free(call);
+}
+
+void bus_reply_part(struct bus_call *call, json_t *part)
+{
+    send_answer(call, PROTO_PARTIAL, ERR_OK, 0, part);
+}
+
+int64_t bus_call_time_left(const struct bus_call *call)
+{
+    int64_t left = call->deadline - loop_now(call->bus->loop);
+    return call->cancelled || left < 0 ? 0 : left;
+}
+
+const struct bus_trace *bus_call_trace(const struct bus_call *call)
+{
+    return &call->trace;
+}
+
+uint64_t bus_call_from(const struct bus_call *call)
+{
+    return call->header.instance;
+}
+
+size_t bus_active(const struct bus *bus)
+{
+    return bus->serving_count;
+}
+
+static struct bus_call *call_new(struct bus *bus, struct bus_link *link,
+                                 const struct proto_header *header)
+{
+    struct bus_call *call = mem_alloc(sizeof *call);
+    *call = (struct bus_call){.bus = bus,
+                              .link = link,
+                              .generation = link->generation,
+                              .header = *header,
+                              .deadline = loop_now(bus->loop) + header->ttl_ms};
+    memcpy(call->trace.trace_id, header->trace_id, sizeof header->trace_id);
+    memcpy(call->trace.span_id, header->span_id, sizeof header->span_id);
+    bus->serving_count++;
+    if (!(header->flags & PROTO_FLAG_ONEWAY)) {
+        struct serving_key key = key_of(header);
+        map_put(bus->serving, &key, sizeof key, call);
+    }
+    return call;
+}
+
+static const struct bus_method *find_handler(const struct bus *bus, const char *name)
+{
+    for (size_t i = 0; i < bus->options.method_count; i++)
+        if (strcmp(bus->options.methods[i].name, name) == 0)
+            return &bus->options.methods[i];
+    return NULL;
+}
+
+static bool is_doubled(struct bus *bus, const struct proto_header *header)
+{
+    struct serving_key key = key_of(header);
+    return !(header->flags & PROTO_FLAG_ONEWAY) && map_get(bus->serving, &key, sizeof key);
+}
+
+void serve_on_request(struct bus *bus, struct bus_link *link, struct wire_message *message)
+{
+    struct proto_target target = {0};
+    const struct bus_method *method = NULL;
+    if (is_doubled(bus, &message->header))
+        return;
+    struct bus_call *call = call_new(bus, link, &message->header);
+    if (bus->service &&
+        proto_target_parse(zmq_msg_data(&message->method), zmq_msg_size(&message->method),
+                           &target) == ERR_OK &&
+        strcmp(target.service, bus->service) == 0) {
+        method = find_handler(bus, target.method);
+        call->method = proto_method_find(target.service, target.method);
+    }
+    if (!method || !call->method) {
+        bus_reply_error(&call, ERR_NOT_FOUND, "no such method");
+        return;
+    }
+    AUTOJSON json_t *args = NULL;
+    char why[PROTO_WHY_SIZE] = "the body is not JSON";
+    if (bus_body_parse(&message->body, &args) != ERR_OK ||
+        proto_check(call->method->args, args, why) != ERR_OK) {
+        bus_reply_error(&call, ERR_INVALID, "%s", why);
+        return;
+    }
+    method->handler(bus->options.handler_arg, call, args);
+}
+
+void serve_on_cancel(struct bus *bus, const struct proto_header *header)
+{
+    struct serving_key key = key_of(header);
+    struct bus_call *call = map_get(bus->serving, &key, sizeof key);
+    if (call)
+        call->cancelled = true;
+}
+
+/* At the end of the process: handlers that never answered. */
+void serve_release_all(struct bus *bus)
+{
+    size_t at = 0;
+    struct bus_call *call = NULL;
+    while ((call = map_next(bus->serving, &at)))
+        free(call);
+    map_destroy(&bus->serving);
+}

@@ -1,0 +1,221 @@
+#include "libcommon/service.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+
+enum { DRAIN_DEFAULT_MS = 5000, DRAIN_TICK_MS = 5 };
+
+struct runtime {
+    const struct service_def *def;
+    struct service service;
+    char *endpoints;
+    bool stopping;
+    int64_t drain_end;
+    struct loop_timer *drain_timer;
+};
+
+static void print_help(const struct service_def *def)
+{
+    printf("mcpbus-%s: %s\n\nUsage: mcpbus-%s [--env-file FILE] [--help] [--version]\n\n"
+           "Settings, from the environment or the .env file:\n",
+           def->name, def->summary, def->name);
+    settings_print_help(def->settings, def->setting_count, stdout);
+}
+
+/* What to do with the arguments: −1 go on, else the process's exit status. */
+static int read_arguments(const struct service_def *def, int argc, char **argv,
+                          const char **ret_env_file)
+{
+    *ret_env_file = ".env";
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            print_help(def);
+            return 0;
+        }
+        if (strcmp(argv[i], "--version") == 0) {
+            printf("mcpbus-%s %s\n", def->name, MCPBUS_VERSION);
+            return 0;
+        }
+        if (strcmp(argv[i], "--env-file") == 0 && i + 1 < argc) {
+            *ret_env_file = argv[++i];
+            continue;
+        }
+        fprintf(stderr, "mcpbus-%s: unknown argument %s; try --help\n", def->name, argv[i]);
+        return 2;
+    }
+    return -1;
+}
+
+static void on_notice(const char *name, const char *what)
+{
+    log_warning("setting", LOG_S("name", name), LOG_S("note", what));
+}
+
+static const struct setting *find_setting(const struct service_def *def, const char *name)
+{
+    for (size_t i = 0; i < def->setting_count; i++)
+        if (strcmp(def->settings[i].name, name) == 0)
+            return &def->settings[i];
+    return NULL;
+}
+
+static const char *text_setting(const struct service_def *def, const void *config, const char *name)
+{
+    const struct setting *s = find_setting(def, name);
+    const char *value = NULL;
+    if (s && s->type != SETTING_INT)
+        memcpy(&value, (const char *)config + s->offset, sizeof value);
+    return value;
+}
+
+static void set_up_log(const struct service_def *def, const void *config)
+{
+    static const char *const names[] = {"debug", "info", "warning", "error"};
+    const char *level = text_setting(def, config, "LOG_LEVEL");
+    const char *format = text_setting(def, config, "LOG_FORMAT");
+    enum log_level at = LOG_LEVEL_INFO;
+    for (size_t i = 0; level && i < sizeof names / sizeof *names; i++)
+        if (strcmp(level, names[i]) == 0)
+            at = (enum log_level)i;
+    log_setup(def->name, at,
+              format && strcmp(format, "json") == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT);
+}
+
+static bool has_required(const struct service_def *def, const void *config)
+{
+    bool complete = true;
+    for (const char *const *name = def->required; name && *name; name++) {
+        if (text_setting(def, config, *name))
+            continue;
+        const struct setting *s = find_setting(def, *name);
+        fprintf(stderr, "mcpbus-%s: %s is not set (%s)\n", def->name, *name, s ? s->help : "");
+        complete = false;
+    }
+    return complete;
+}
+
+static bool load_settings(struct runtime *rt, const char *env_file)
+{
+    const struct service_def *def = rt->def;
+    char why[SETTINGS_WHY_SIZE];
+    void *config = mem_alloc(def->settings_size);
+    rt->service.settings = config;
+    log_setup(def->name, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    if (settings_load(def->settings, def->setting_count, env_file, config, on_notice, why) !=
+        ERR_OK) {
+        fprintf(stderr, "mcpbus-%s: %s\n", def->name, why);
+        return false;
+    }
+    set_up_log(def, config);
+    return has_required(def, config);
+}
+
+static void on_drain_tick(void *arg)
+{
+    struct runtime *rt = arg;
+    const struct service_def *def = rt->def;
+    bool idle = (!rt->service.bus || bus_active(rt->service.bus) == 0) &&
+                (!def->drained || def->drained(&rt->service));
+    if (idle || loop_now(rt->service.loop) >= rt->drain_end)
+        loop_stop(rt->service.loop);
+    else
+        loop_timer_start(rt->drain_timer, DRAIN_TICK_MS);
+}
+
+static void on_signal(void *arg, int signo)
+{
+    struct runtime *rt = arg;
+    if (signo == SIGHUP)
+        return;
+    if (rt->stopping) {
+        loop_stop(rt->service.loop);
+        return;
+    }
+    rt->stopping = true;
+    log_info("stopping");
+    if (rt->service.bus)
+        bus_drain(rt->service.bus);
+    if (rt->def->drain)
+        rt->def->drain(&rt->service);
+    rt->drain_end =
+        loop_now(rt->service.loop) + (rt->def->drain_ms ? rt->def->drain_ms : DRAIN_DEFAULT_MS);
+    loop_timer_start(rt->drain_timer, 1);
+}
+
+/* Handlers get the service as their first argument. */
+static enum err open_bus(struct runtime *rt)
+{
+    const struct service_def *def = rt->def;
+    const char *endpoints = text_setting(def, rt->service.settings, def->endpoints_setting);
+    struct bus_options options = {.endpoints = endpoints ? endpoints : "",
+                                  .service = def->name,
+                                  .methods = def->methods,
+                                  .method_count = def->method_count,
+                                  .handler_arg = &rt->service,
+                                  .credit = def->credit};
+    enum err err = bus_new(rt->service.loop, &options, &rt->service.bus);
+    if (err)
+        fprintf(stderr, "mcpbus-%s: %s takes tcp://HOST:PORT, several with commas\n", def->name,
+                def->endpoints_setting);
+    return err;
+}
+
+static int run(struct runtime *rt)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
+    const struct service_def *def = rt->def;
+    signal(SIGPIPE, SIG_IGN);
+    if (def->early && def->early(&rt->service) != ERR_OK)
+        return 1;
+    rt->service.loop = loop_new();
+    loop_signals(rt->service.loop, signals, on_signal, rt);
+    rt->drain_timer = loop_timer_new(rt->service.loop, on_drain_tick, rt);
+    int status = 1;
+    if (def->off_bus || open_bus(rt) == ERR_OK) {
+        if (def->start(&rt->service) == ERR_OK) {
+            log_info("started", LOG_S("version", MCPBUS_VERSION));
+            loop_run(rt->service.loop);
+            def->stop(&rt->service);
+            log_info("stopped");
+            status = 0;
+        }
+        bus_destroy(&rt->service.bus);
+    }
+    loop_timer_destroy(&rt->drain_timer);
+    loop_destroy(&rt->service.loop);
+    return status;
+}
+
+/* Texts of the settings live as long as the process; freed here so that a leak checker sees only
+ * real leaks. */
+static void free_settings(struct runtime *rt)
+{
+    for (size_t i = 0; i < rt->def->setting_count; i++) {
+        const struct setting *s = &rt->def->settings[i];
+        char *value = NULL;
+        if (s->type == SETTING_INT)
+            continue;
+        memcpy(&value, (const char *)rt->service.settings + s->offset, sizeof value);
+        mem_free_secret(&value);
+    }
+    free((void *)rt->service.settings);
+}
+
+int service_main(const struct service_def *def, int argc, char **argv)
+{
+    struct runtime rt = {.def = def};
+    const char *env_file = NULL;
+    int status = read_arguments(def, argc, argv, &env_file);
+    if (status >= 0)
+        return status;
+    if (!load_settings(&rt, env_file))
+        return 1;
+    status = run(&rt);
+    free_settings(&rt);
+    return status;
+}
