@@ -47,6 +47,9 @@ struct http_server_options {
     http_handler_fn *on_request;
     http_decorate_fn *decorate;
     void *arg;
+    /* Paths that end so are expected to stream: a connection whose first request has such a path
+     * lives in the streams' daemon. Only a matter of speed; NULL: none. */
+    const char *stream_suffix;
 };
 
 /* Listens. ERR_CONFLICT: the port is taken (logged by the caller); ERR_INTERNAL otherwise. */
@@ -63,7 +66,7 @@ void http_server_destroy(struct http_server **server_p);
 /* What a request says; texts are borrowed and live as long as the request. */
 uint64_t http_request_id(const struct http_request *request); /* slot and generation; never 0 */
 struct http_request *http_request_find(struct http_server *server, uint64_t id); /* NULL: gone */
-const char *http_request_method(const struct http_request *request);
+const char *http_request_method(const struct http_request *request); /* "GET" for a HEAD too */
 const char *http_request_path(const struct http_request *request); /* percent-decoded, no query */
 const char *http_request_query(const struct http_request *request, const char *name); /* or NULL */
 const char *http_request_header(const struct http_request *request, const char *name); /* or NULL */
@@ -88,8 +91,8 @@ void http_respond_static(struct http_request *request, int status, const char *c
                          const void *body, size_t len, const struct http_header *headers);
 /* Answers with a body that is produced while it is sent, chunked (event streams). The request lives
  * on as the stream until http_stream_end or the client leaves; `on_gone(arg, id)` is called in
- * either case, once. Moves to the streams' daemon: on refusal (streams_max) it has answered 503 and
- * returns false. */
+ * either case, once, never from within. When there are streams_max already it has answered 503,
+ * and a HEAD has been answered without a body: then it returns false. */
 typedef void http_gone_fn(void *arg, uint64_t id);
 bool http_respond_stream(struct http_request *request, int status, const char *content_type,
                          const struct http_header *headers, http_gone_fn *on_gone, void *arg);

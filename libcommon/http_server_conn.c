@@ -1,0 +1,222 @@
+/* Connections: accepted here, handed to one of the daemons once the first bytes are there. */
+#include "libcommon/http_server_internal.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "libcommon/mem.h"
+
+enum { ACCEPT_BUDGET = 64, ACCEPT_PAUSE_MS = 100, PEEK_MAX = 1024, DEAD_PEER_MS = 60 * 1000 };
+
+static struct http_conn *conn_new(struct http_server *server, int fd)
+{
+    struct http_conn *conn = mem_alloc(sizeof(*conn));
+    conn->server = server;
+    conn->fd = fd;
+    conn->fresh = true;
+    conn->deadline = loop_now(server->loop) + server->options.receive_timeout_ms;
+    conn->next = server->conns;
+    if (conn->next)
+        conn->next->prev = conn;
+    server->conns = conn;
+    server->conn_count++;
+    return conn;
+}
+
+void http_conn_free(struct http_conn *conn)
+{
+    struct http_server *server = conn->server;
+    loop_fd_remove(server->loop, conn->fd);
+    if (conn->request) {
+        struct http_request *request = conn->request;
+        http_request_destroy(&request);
+    }
+    if (conn->prev)
+        conn->prev->next = conn->next;
+    else
+        server->conns = conn->next;
+    if (conn->next)
+        conn->next->prev = conn->prev;
+    server->conn_count--;
+    if (conn->fresh)
+        close(conn->fd);
+    free(conn);
+}
+
+/* The request line's path, as far as `text` holds it, ends with the streams' suffix? */
+static bool wants_stream(const struct http_server *server, const char *text, size_t len)
+{
+    const char *suffix = server->stream_suffix;
+    const char *start = suffix ? memchr(text, ' ', len) : NULL;
+    if (!start)
+        return false;
+    start++;
+    size_t left = len - (size_t)(start - text);
+    size_t path = 0;
+    while (path < left && start[path] != ' ' && start[path] != '?')
+        path++;
+    size_t want = strlen(suffix);
+    return path < left && path >= want && memcmp(start + path - want, suffix, want) == 0;
+}
+
+static void on_fd(void *arg, uint32_t events);
+
+static void hand_over(struct http_conn *conn, int daemon)
+{
+    struct http_server *server = conn->server;
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof(address);
+    getpeername(conn->fd, (struct sockaddr *)&address, &len);
+    conn->daemon = daemon;
+    conn->fresh = false; /* libmicrohttpd closes the socket, on failure too */
+    server->adding = conn;
+    enum MHD_Result added =
+        MHD_add_connection(server->daemons[daemon], conn->fd, (struct sockaddr *)&address, len);
+    server->adding = NULL;
+    server->run[daemon] = 2;
+    if (added == MHD_YES && conn->mhd)
+        loop_fd_add(server->loop, conn->fd, EPOLLRDHUP | EPOLLET, on_fd, conn);
+    else
+        http_conn_free(conn);
+}
+
+/* True when the connection has been placed or closed. */
+static bool try_place(struct http_conn *conn)
+{
+    char text[PEEK_MAX];
+    ssize_t len = recv(conn->fd, text, sizeof(text), MSG_PEEK | MSG_DONTWAIT);
+    if (len < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    loop_fd_remove(conn->server->loop, conn->fd);
+    if (len <= 0) {
+        http_conn_free(conn);
+        return true;
+    }
+    bool stream = wants_stream(conn->server, text, (size_t)len);
+    hand_over(conn, stream ? HTTP_DAEMON_STREAMS : HTTP_DAEMON_CALLS);
+    return true;
+}
+
+/* The peer shut its sending side, or is gone: libmicrohttpd looks away from a suspended one. */
+static void on_left(struct http_conn *conn)
+{
+    conn->left_at = loop_now(conn->server->loop);
+    if (conn->request && conn->request->stream)
+        http_request_abort(conn->request);
+}
+
+static void on_fd(void *arg, uint32_t events)
+{
+    (void)events;
+    struct http_conn *conn = arg;
+    if (conn->fresh)
+        try_place(conn);
+    else if (!conn->left_at)
+        on_left(conn);
+}
+
+/* A whole response at once, past libmicrohttpd, on a connection that is closed then. */
+void http_conn_refuse(const struct http_server *server, int fd, const char *status,
+                      const char *detail)
+{
+    char body[256], text[768];
+    snprintf(body, sizeof(body), "{\"detail\":\"%s\"}", detail);
+    int len = snprintf(text, sizeof(text),
+                       "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+                       "Retry-After: 1\r\nX-Request-Id: %s%012llx\r\nConnection: close\r\n\r\n%s",
+                       status, strlen(body), server->trace_prefix,
+                       (unsigned long long)server->trace_next, body);
+    if (send(fd, text, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        /* The peer learns it from the close. */
+    }
+}
+
+static void accepted(struct http_server *server, int fd)
+{
+    if (server->conn_count >= server->options.connections_max) {
+        http_conn_refuse(server, fd, "503 Service Unavailable", "too many connections");
+        server->trace_next++;
+        close(fd);
+        return;
+    }
+    int one = 1, dead = DEAD_PEER_MS;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead, sizeof(dead));
+    struct http_conn *conn = conn_new(server, fd);
+    if (!try_place(conn))
+        loop_fd_add(server->loop, fd, EPOLLIN, on_fd, conn);
+}
+
+static void start_accepting(void *arg)
+{
+    struct http_server *server = arg;
+    if (server->listen_fd >= 0)
+        loop_fd_add(server->loop, server->listen_fd, EPOLLIN, http_accept, server);
+}
+
+void http_accept(void *arg, uint32_t events)
+{
+    (void)events;
+    struct http_server *server = arg;
+    for (int i = 0; i < ACCEPT_BUDGET; i++) {
+        int fd = accept4(server->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            accepted(server, fd);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            loop_fd_remove(server->loop, server->listen_fd);
+            loop_timer_start(server->accept_again, ACCEPT_PAUSE_MS);
+        }
+        if (errno != ECONNABORTED && errno != EINTR)
+            return;
+    }
+}
+
+struct loop_timer *http_accept_timer(struct http_server *server)
+{
+    return loop_timer_new(server->loop, start_accepting, server);
+}
+
+static void expire(struct http_conn *conn)
+{
+    struct http_request *request = conn->request;
+    conn->deadline = 0;
+    if (conn->fresh) {
+        http_conn_free(conn);
+    } else if (!request) {
+        shutdown(conn->fd, SHUT_RDWR);
+    } else if (request->phase == PHASE_HANDLING) {
+        http_respond_detail(request, 503, "no answer in time", 1);
+    } else if (request->phase < PHASE_HANDLING) {
+        http_conn_refuse(conn->server, conn->fd, "408 Request Timeout",
+                         "the request took too long to arrive");
+        conn->server->trace_next++;
+        http_request_abort(request);
+    } else {
+        http_request_abort(request);
+    }
+}
+
+void http_sweep(void *arg)
+{
+    struct http_server *server = arg;
+    int64_t now = loop_now(server->loop);
+    struct http_conn *next;
+    for (struct http_conn *conn = server->conns; conn; conn = next) {
+        next = conn->next;
+        struct http_request *request = conn->request;
+        if (conn->deadline && now >= conn->deadline)
+            expire(conn);
+        else if (conn->left_at && request && request->suspended &&
+                 (request->stream || now >= conn->left_at + LEFT_GRACE_MS))
+            http_request_abort(request);
+    }
+    loop_timer_start(server->sweep, SWEEP_MS);
+}

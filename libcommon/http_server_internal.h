@@ -1,0 +1,144 @@
+/* Shared by http_server*.c alone: what a server, a connection and a request are made of. */
+#ifndef MCPBUS_HTTP_SERVER_INTERNAL_H
+#define MCPBUS_HTTP_SERVER_INTERNAL_H
+
+#include <microhttpd.h>
+
+#include "libcommon/buf.h"
+#include "libcommon/http_server.h"
+
+enum {
+    HTTP_DAEMON_CALLS,
+    HTTP_DAEMON_STREAMS,
+    HTTP_DAEMONS,
+};
+
+enum {
+    TRACE_MAX = 128,
+    QUERY_MAX = 32,
+    STREAM_WAITING_MAX = 1 << 20,
+    DISCARD_MAX = 16 << 20, /* of a refused body, so that the client can read the answer */
+    BODIES_MAX = 256 << 20, /* of all requests of a server together */
+    RESUMES_A_TURN = 256,   /* each walks all suspended connections of its daemon */
+    SWEEP_MS = 250,
+    IDLE_TIMEOUT_MS = 75 * 1000, /* between two requests of a connection */
+    SEND_TIMEOUT_MS = 120 * 1000,
+    STREAM_FLUSH_MS = 10 * 1000,
+    LEFT_GRACE_MS = 1000, /* a client that only shut its sending side may still read */
+};
+
+struct http_conn {
+    struct http_server *server;
+    struct MHD_Connection *mhd; /* NULL until libmicrohttpd has it */
+    struct http_request *request;
+    int fd, daemon;
+    int64_t deadline; /* 0: none */
+    int64_t left_at;  /* 0, or when the client shut its sending side */
+    bool fresh;       /* accepted, nothing received yet */
+    struct http_conn *prev, *next;
+};
+
+enum http_phase {
+    PHASE_HEADERS,  /* the request line is there */
+    PHASE_BODY,     /* accepted, being received */
+    PHASE_REFUSED,  /* answered before its body was there, which is thrown away */
+    PHASE_HANDLING, /* the owner has it */
+    PHASE_ANSWERED, /* `response` waits for libmicrohttpd */
+    PHASE_SENDING,  /* libmicrohttpd has the response */
+    PHASE_ABORTED,  /* to be closed without (the rest of) an answer */
+};
+
+struct http_query {
+    const char *name, *value;
+};
+
+struct http_request {
+    struct http_server *server;
+    struct http_conn *conn;
+    uint64_t id;
+    enum http_phase phase;
+    bool suspended, head, close;
+    char *uri;  /* raw */
+    char *path; /* decoded; NULL when it was malformed */
+    char *query_text;
+    struct http_query query[QUERY_MAX];
+    size_t query_count;
+    size_t line_len; /* of the raw URI, to find a NUL behind it */
+    const char *line;
+    char method[24];
+    char trace[TRACE_MAX + 1];
+    struct buf body;
+    size_t discarded;
+    struct MHD_Response *response;
+    int status;
+    void *data;
+    void (*free_data)(void *data);
+
+    bool stream, ending;
+    struct buf out;
+    http_gone_fn *on_gone;
+    void *gone_arg;
+    bool resume_queued;
+    struct http_request *resume_next;
+};
+
+struct http_slot {
+    struct http_request *request;
+    uint32_t generation;
+};
+
+struct http_server {
+    struct loop *loop;
+    struct http_server_options options;
+    char *address, *stream_suffix;
+    int listen_fd, port;
+    struct MHD_Daemon *daemons[HTTP_DAEMONS];
+    int epoll_fds[HTTP_DAEMONS];
+    unsigned char run[HTTP_DAEMONS]; /* passes of MHD_run that are due */
+    bool stopping;
+    struct loop_timer *sweep, *accept_again;
+    struct http_conn *conns; /* ring-less doubly linked list, any order */
+    unsigned conn_count, stream_count;
+    size_t request_count, body_bytes;
+    struct http_slot *slots;
+    uint32_t *free_slots, free_count;
+    struct http_conn *adding; /* being handed to libmicrohttpd */
+    struct http_request *resume_first, **resume_last;
+    char trace_prefix[17];
+    uint64_t trace_next;
+};
+
+/* http_server_request.c */
+struct http_request *http_request_new(struct http_server *server, struct http_conn *conn,
+                                      const char *uri);
+void http_request_destroy(struct http_request **request_p);
+/* NULL, or why the header block must be refused (RFC 9112 §2 to §6). */
+const char *http_request_check(struct http_request *request, const char *version);
+/* Content-Length, or −1. Only after http_request_check. */
+int64_t http_request_content_length(const struct http_request *request);
+void http_request_trace_set(struct http_request *request);
+
+/* http_server_respond.c */
+void http_respond_detail(struct http_request *request, int status, const char *detail,
+                         int retry_after);
+/* Gives a ready response to libmicrohttpd; to be called in its access handler. */
+enum MHD_Result http_response_queue(struct http_request *request);
+/* Asks for the access handler or the content reader to be called again. */
+void http_request_resume(struct http_request *request);
+void http_request_abort(struct http_request *request);
+void http_resume_some(struct http_server *server, size_t max);
+
+/* http_server_conn.c */
+void http_accept(void *arg, uint32_t events);
+struct loop_timer *http_accept_timer(struct http_server *server);
+void http_sweep(void *arg);
+void http_conn_free(struct http_conn *conn);
+void http_conn_refuse(const struct http_server *server, int fd, const char *status,
+                      const char *detail);
+
+/* http_server_access.c */
+enum MHD_Result http_access(void *arg, struct MHD_Connection *mhd, const char *url,
+                            const char *method, const char *version, const char *data,
+                            size_t *data_len, void **request_p);
+
+#endif

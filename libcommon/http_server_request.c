@@ -1,0 +1,331 @@
+#include "libcommon/http_server_internal.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/js.h"
+#include "libcommon/mem.h"
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Decodes in place. False: a malformed escape, a NUL, or not UTF-8. */
+static bool percent_decode(char *text, bool plus)
+{
+    char *out = text;
+    for (const char *in = text; *in; in++) {
+        char c = *in;
+        if (c == '%') {
+            int high = hex_digit(in[1]);
+            int low = high < 0 ? -1 : hex_digit(in[2]);
+            if (low < 0 || (high == 0 && low == 0))
+                return false;
+            c = (char)(high << 4 | low);
+            in += 2;
+        } else if (c == '+' && plus) {
+            c = ' ';
+        }
+        *out++ = c;
+    }
+    *out = '\0';
+    return js_is_utf8(text, (size_t)(out - text));
+}
+
+/* RFC 9112 §3.2: a path, "*", or the absolute form, which every server must take. */
+static const char *path_start(const char *uri)
+{
+    if (uri[0] == '/' || strcmp(uri, "*") == 0)
+        return uri;
+    if (strncasecmp(uri, "http://", 7) != 0 && strncasecmp(uri, "https://", 8) != 0)
+        return NULL;
+    const char *host = strstr(uri, "://") + 3;
+    const char *slash = strchr(host, '/');
+    return slash ? slash : "/";
+}
+
+static bool parse_query(struct http_request *request, const char *text)
+{
+    char *rest = request->query_text = mem_strdup(text);
+    for (char *pair; (pair = strsep(&rest, "&"));) {
+        if (!*pair)
+            continue;
+        if (request->query_count == QUERY_MAX)
+            return false;
+        char *value = strchr(pair, '=');
+        if (value)
+            *value++ = '\0';
+        if (!percent_decode(pair, true) || (value && !percent_decode(value, true)))
+            return false;
+        request->query[request->query_count++] =
+            (struct http_query){.name = pair, .value = value ? value : ""};
+    }
+    return true;
+}
+
+static void parse_uri(struct http_request *request)
+{
+    const char *start = path_start(request->uri);
+    if (!start)
+        return;
+    size_t len = strcspn(start, "?");
+    AUTOFREE char *path = mem_strndup(start, len);
+    if (!percent_decode(path, false))
+        return;
+    if (start[len] == '?' && !parse_query(request, start + len + 1))
+        return;
+    request->path = path;
+    path = NULL;
+}
+
+static void trace_new(struct http_request *request)
+{
+    struct http_server *server = request->server;
+    snprintf(request->trace, sizeof(request->trace), "%s%012llx", server->trace_prefix,
+             (unsigned long long)server->trace_next++);
+}
+
+struct http_request *http_request_new(struct http_server *server, struct http_conn *conn,
+                                      const char *uri)
+{
+    if (server->free_count == 0)
+        return NULL;
+    struct http_request *request = mem_alloc(sizeof(*request));
+    uint32_t slot = server->free_slots[--server->free_count];
+    request->server = server;
+    request->conn = conn;
+    request->id = (uint64_t)++server->slots[slot].generation << 32 | slot;
+    server->slots[slot].request = request;
+    server->request_count++;
+    request->line = uri;
+    request->line_len = strlen(uri);
+    request->uri = mem_strdup(uri);
+    buf_init(&request->body, server->options.body_max);
+    buf_init(&request->out, STREAM_WAITING_MAX);
+    trace_new(request);
+    parse_uri(request);
+    return request;
+}
+
+static void forget_resume(struct http_request *request)
+{
+    struct http_server *server = request->server;
+    struct http_request **at = &server->resume_first;
+    while (*at && *at != request)
+        at = &(*at)->resume_next;
+    if (!*at)
+        return;
+    *at = request->resume_next;
+    if (server->resume_last == &request->resume_next)
+        server->resume_last = at;
+}
+
+void http_request_destroy(struct http_request **request_p)
+{
+    struct http_request *request = *request_p;
+    if (!request)
+        return;
+    *request_p = NULL;
+    struct http_server *server = request->server;
+    uint32_t slot = (uint32_t)request->id;
+    server->slots[slot].request = NULL;
+    server->free_slots[server->free_count++] = slot;
+    server->request_count--;
+    server->body_bytes -= request->body.len;
+    if (request->resume_queued)
+        forget_resume(request);
+    if (request->conn)
+        request->conn->request = NULL;
+    if (request->stream) {
+        server->stream_count--;
+        request->on_gone(request->gone_arg, request->id);
+    }
+    if (request->free_data)
+        request->free_data(request->data);
+    if (request->response)
+        MHD_destroy_response(request->response);
+    buf_fini(&request->body);
+    buf_fini(&request->out);
+    free(request->uri);
+    free(request->path);
+    free(request->query_text);
+    free(request);
+}
+
+/* Header checks: what a proxy in front could read otherwise than libmicrohttpd does. */
+struct header_check {
+    unsigned lengths, encodings, hosts;
+    const char *length, *encoding, *why;
+};
+
+static bool is_token(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c <= 0x20 || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c))
+            return false;
+    }
+    return len > 0;
+}
+
+static bool has_control(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (((unsigned char)text[i] < 0x20 && text[i] != '\t') || text[i] == 0x7f)
+            return true;
+    return false;
+}
+
+static enum MHD_Result check_header(void *arg, enum MHD_ValueKind kind, const char *name,
+                                    size_t name_len, const char *value, size_t value_len)
+{
+    (void)kind;
+    struct header_check *check = arg;
+    if (!is_token(name, name_len))
+        check->why = "malformed header name";
+    else if (value && has_control(value, value_len))
+        check->why = "control character in a header";
+    else if (strcasecmp(name, "Content-Length") == 0 && ++check->lengths)
+        check->length = value;
+    else if (strcasecmp(name, "Transfer-Encoding") == 0 && ++check->encodings)
+        check->encoding = value;
+    else if (strcasecmp(name, "Host") == 0)
+        check->hosts++;
+    return check->why ? MHD_NO : MHD_YES;
+}
+
+static bool all_digits(const char *text)
+{
+    size_t len = text ? strspn(text, "0123456789") : 0;
+    return len > 0 && len < 19 && text[len] == '\0';
+}
+
+static const char *check_framing(const struct header_check *check, const char *version)
+{
+    bool is_11 = strcmp(version, "HTTP/1.1") == 0;
+    if (check->why)
+        return check->why;
+    if (check->encodings && check->lengths)
+        return "Transfer-Encoding together with Content-Length";
+    if (check->lengths > 1 || check->encodings > 1 || check->hosts > 1)
+        return "a header that may appear only once is doubled";
+    if (check->lengths && !all_digits(check->length))
+        return "malformed Content-Length";
+    if (check->encodings && (!is_11 || !check->encoding || strcasecmp(check->encoding, "chunked")))
+        return "unsupported Transfer-Encoding";
+    if (is_11 && !check->hosts)
+        return "the Host header is missing";
+    return NULL;
+}
+
+const char *http_request_check(struct http_request *request, const char *version)
+{
+    /* libmicrohttpd ends the line's parts with NULs in place: a longer distance than one space
+     * means that the line held a NUL or more spaces. */
+    uintptr_t distance = (uintptr_t)version - (uintptr_t)request->line;
+    if (!request->path)
+        return "malformed request target";
+    if (distance < 65536 && distance != request->line_len + 1)
+        return "malformed request line";
+    struct header_check check = {0};
+    MHD_get_connection_values_n(request->conn->mhd, MHD_HEADER_KIND, check_header, &check);
+    return check_framing(&check, version);
+}
+
+int64_t http_request_content_length(const struct http_request *request)
+{
+    const char *text = http_request_header(request, "Content-Length");
+    return text ? strtoll(text, NULL, 10) : -1;
+}
+
+void http_request_trace_set(struct http_request *request)
+{
+    const char *given = http_request_header(request, "X-Request-Id");
+    size_t len = given ? strlen(given) : 0;
+    if (len == 0 || len > TRACE_MAX)
+        return;
+    if (strspn(given, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len)
+        memcpy(request->trace, given, len + 1);
+}
+
+uint64_t http_request_id(const struct http_request *request)
+{
+    return request->id;
+}
+
+struct http_request *http_request_find(struct http_server *server, uint64_t id)
+{
+    uint32_t slot = (uint32_t)id;
+    if (slot >= server->options.connections_max)
+        return NULL;
+    struct http_request *request = server->slots[slot].request;
+    if (!request || request->id != id || request->phase == PHASE_ABORTED)
+        return NULL;
+    return request->phase < PHASE_ANSWERED || request->stream ? request : NULL;
+}
+
+const char *http_request_method(const struct http_request *request)
+{
+    return request->head ? "GET" : request->method;
+}
+
+const char *http_request_path(const struct http_request *request)
+{
+    return request->path ? request->path : "";
+}
+
+const char *http_request_query(const struct http_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->query_count; i++)
+        if (strcmp(request->query[i].name, name) == 0)
+            return request->query[i].value;
+    return NULL;
+}
+
+const char *http_request_header(const struct http_request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->conn->mhd, MHD_HEADER_KIND, name);
+}
+
+const char *http_request_body(const struct http_request *request, size_t *ret_len)
+{
+    *ret_len = request->body.len;
+    return buf_text(&request->body);
+}
+
+const char *http_request_trace(const struct http_request *request)
+{
+    return request->trace;
+}
+
+void http_request_peer(const struct http_request *request, char ret_address[64])
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->conn->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *address = info ? info->client_addr : NULL;
+    const char *text = NULL;
+    if (address && address->sa_family == AF_INET)
+        text = inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr,
+                         ret_address, 64);
+    else if (address && address->sa_family == AF_INET6)
+        text = inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr,
+                         ret_address, 64);
+    if (!text)
+        ret_address[0] = '\0';
+}
+
+void http_request_set_data(struct http_request *request, void *data, void (*free_fn)(void *data))
+{
+    request->data = data;
+    request->free_data = free_fn;
+}
+
+void *http_request_data(const struct http_request *request)
+{
+    return request->data;
+}
