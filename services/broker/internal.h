@@ -1,0 +1,92 @@
+/* What the parts of the broker share: peers (peers.c), requests under way (flights.c), routing
+ * (broker.c). */
+#ifndef MCPBUS_BROKER_INTERNAL_H
+#define MCPBUS_BROKER_INTERNAL_H
+
+#include "libcommon/bus_wire.h"
+#include "libcommon/loop.h"
+#include "libcommon/map.h"
+#include "services/broker/broker.h"
+
+enum {
+    PEERS_MAX = 10000,
+    FLIGHTS_MAX = 200000,
+    OUT_MAX_MESSAGES = 8192,
+    OUT_MAX_BYTES = 64 * 1024 * 1024,
+};
+
+struct out_message {
+    struct wire_message message;
+    struct out_message *next;
+};
+
+struct peer {
+    zmq_msg_t route;
+    uint64_t instance;
+    char service[65]; /* "" when it only calls */
+    uint32_t limit, sent;
+    int64_t last_received, last_sent;
+    bool draining, dead;
+    struct out_message *out_head, *out_tail; /* what its pipe could not take yet */
+    size_t out_count, out_bytes;
+};
+
+struct flight_key {
+    uint64_t instance, seq;
+};
+
+/* A request that was passed on and not yet answered. */
+struct flight {
+    struct flight_key key;
+    struct peer *caller, *server; /* caller NULL: it has gone */
+    uint32_t parts;
+    int64_t expires;
+};
+
+struct broker {
+    struct loop *loop;
+    void *context, *socket;
+    int fd;
+    char endpoint[256];
+    uint64_t instance;
+    struct map *peers;       /* by routing id */
+    struct map *by_instance; /* the same, by instance */
+    struct map *flights;
+    struct loop_timer *tick;
+    bool peers_changed;
+    size_t waiting; /* messages in out queues */
+};
+
+/* peers.c */
+struct peer *peer_find(const struct broker *broker, zmq_msg_t *route);
+void peer_hello(struct broker *broker, struct wire_message *hello);
+/* Sends or queues; the message becomes empty. A peer that lets too much gather is marked dead and
+ * goes at the next peers_reap. */
+void peer_send(struct broker *broker, struct peer *peer, struct wire_message *message);
+void peer_send_plain(struct broker *broker, struct peer *peer, enum proto_type type);
+/* Without a peer: tells a stranger to greet. */
+void route_send_plain(struct broker *broker, zmq_msg_t *route, enum proto_type type);
+void peer_mark_dead(struct broker *broker, struct peer *peer);
+/* The replica of a service with the most credit left; `instance` 0: any. ERR_NO_SERVICE or
+ * ERR_OVERLOADED otherwise. */
+MUST_CHECK enum err peer_choose(const struct broker *broker, const char *service, uint64_t instance,
+                                struct peer **ret_peer);
+/* Takes out the dead, with what was under way there; tells the others when the list changed. */
+void peers_settle(struct broker *broker);
+void peers_flush(struct broker *broker);
+void peers_tick(struct broker *broker);
+void peers_free(struct broker *broker);
+
+/* flights.c */
+MUST_CHECK enum err flight_begin(struct broker *broker, const struct proto_header *request,
+                                 struct peer *caller, struct peer *server);
+struct flight *flight_find(const struct broker *broker, uint64_t instance, uint64_t seq);
+void flight_end(struct broker *broker, struct flight *flight);
+/* The broker's own answer: why there will be none. */
+void flight_refuse(struct broker *broker, struct peer *caller, uint64_t seq, uint32_t parts,
+                   enum err error);
+void flights_peer_lost(struct broker *broker, struct peer *peer);
+void flights_expire(struct broker *broker);
+void flights_free(struct broker *broker);
+
+#endif
