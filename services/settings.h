@@ -17,8 +17,14 @@ struct settings {
 #undef SETTING
 };
 
-extern const struct setting settings_table[];
-extern const size_t settings_count;
+enum {
+    settings_count = 0
+#define SETTING(name, field, type, def, min, max, choices, help) +1
+#include "services/settings.def"
+#undef SETTING
+};
+
+extern const struct setting settings_table[settings_count];
 
 /* What every service definition says about its settings. */
 #define SERVICE_SETTINGS                                                                           \
