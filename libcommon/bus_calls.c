@@ -8,7 +8,7 @@
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 
-enum { RETRY_FIRST_MS = 5, RETRY_MAX_MS = 250 };
+enum { RETRY_FIRST_MS = 5, RETRY_MAX_MS = 100 };
 
 struct call {
     struct bus *bus;

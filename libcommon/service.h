@@ -22,9 +22,10 @@ struct service {
 struct service_def {
     const char *name;    /* "jobs": its name on the bus and in logs */
     const char *summary; /* a sentence for --help */
+    /* Their handlers' first argument is the struct service *. */
     const struct bus_method *methods;
     size_t method_count;
-    bool off_bus; /* no bus connection (broker, sandbox) */
+    bool off_bus;    /* no bus connection (broker, sandbox) */
     unsigned credit; /* see bus_options; 0: the default */
 
     /* The settings table and the struct that it fills. */
@@ -42,8 +43,8 @@ struct service_def {
     enum err (*start)(struct service *service);
     /* SIGTERM or SIGINT: the bus drains; begin to finish what is under way. May be NULL. */
     void (*drain)(struct service *service);
-    /* Nothing is under way any more (stop may happen); NULL: as soon as the bus is idle. Asked every
-     * few milliseconds for up to `drain_ms`. */
+    /* Nothing is under way any more (stop may happen); NULL: as soon as the bus is idle. Asked
+     * every few milliseconds for up to `drain_ms`. */
     bool (*drained)(struct service *service);
     int drain_ms; /* 0: 5,000 */
     /* Releases everything. */

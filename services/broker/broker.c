@@ -157,8 +157,7 @@ static void on_message(struct broker *broker, struct wire_message *message, enum
 {
     struct peer *from = peer_find(broker, &message->route);
     if (err) {
-        log_warning("bad_message", LOG_S("error", err_name(err)),
-                    LOG_S("service", from ? from->service : "-"));
+        broker->bad_messages++;
         if (from)
             peer_mark_dead(broker, from);
         route_send_plain(broker, &message->route, PROTO_DISCONNECT);
@@ -193,6 +192,9 @@ static bool turn(void *arg)
 static void on_tick(void *arg)
 {
     struct broker *broker = arg;
+    if (broker->bad_messages) /* one line for any number: a flood must not fill the log */
+        log_warning("bad_messages", LOG_I("count", broker->bad_messages));
+    broker->bad_messages = 0;
     peers_tick(broker);
     flights_expire(broker);
     peers_settle(broker);

@@ -54,7 +54,8 @@ struct broker {
     struct map *flights;
     struct loop_timer *tick;
     bool peers_changed;
-    size_t waiting; /* messages in out queues */
+    size_t waiting;      /* messages in out queues */
+    size_t bad_messages; /* since the last tick */
 };
 
 /* peers.c */

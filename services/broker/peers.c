@@ -160,7 +160,7 @@ void peer_hello(struct broker *broker, struct wire_message *hello)
     struct peer *peer = peer_find(broker, &hello->route);
     bool full = !peer && map_count(broker->peers) >= PEERS_MAX;
     if (full || !read_hello(hello, service) || (peer && peer->instance != hello->header.instance)) {
-        log_warning("hello_refused", LOG_S("why", full ? "too many peers" : "malformed"));
+        broker->bad_messages++;
         route_send_plain(broker, &hello->route, PROTO_DISCONNECT);
         return;
     }
