@@ -256,13 +256,15 @@ void loop_defer(struct loop *loop, loop_timer_fn *fn, void *arg)
 static bool run_deferred(struct loop *loop)
 {
     size_t count = loop->deferred_len;
+    if (count == 0)
+        return false;
     for (size_t i = 0; i < count; i++) {
         struct deferred call = loop->deferred[i];
         call.fn(call.arg);
     }
     loop->deferred_len -= count;
     memmove(loop->deferred, loop->deferred + count, loop->deferred_len * sizeof *loop->deferred);
-    return count > 0;
+    return true;
 }
 
 void loop_source_add(struct loop *loop, loop_source_fn *turn, void *arg)
