@@ -1,0 +1,79 @@
+/* mcpbus-auth: signing in with Google, users' tokens, and access for runs. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+#include "services/auth/auth.h"
+
+static const struct bus_method methods[] = {
+    {"begin", oauth_begin},           {"callback", oauth_callback},
+    {"status", sessions_status},      {"login", sessions_login},
+    {"logout", sessions_logout},      {"forget", sessions_forget},
+    {"google_access", access_google}, {"revocations", sessions_revocations},
+    {"check", sessions_check},
+};
+
+static const char *const required[] = {"DATABASE_URL", "JWT_SECRET", "GOOGLE_CLIENT_ID",
+                                       "GOOGLE_CLIENT_SECRET", NULL};
+
+/* What the provider must know as this client's address, the same at both ends of a sign-in. */
+static char *make_redirect_uri(const struct settings *settings)
+{
+    if (!settings->public_url)
+        return mem_printf("http://localhost:%d/auth/callback", (int)settings->gateway_port);
+    size_t len = strlen(settings->public_url);
+    while (len > 0 && settings->public_url[len - 1] == '/')
+        len--;
+    return mem_printf("%.*s/auth/callback", (int)len, settings->public_url);
+}
+
+static void stop(struct service *service)
+{
+    struct auth *auth = service->state;
+    if (!auth)
+        return;
+    service->state = NULL;
+    google_destroy(&auth->google);
+    store_destroy(&auth->store);
+    loop_timer_destroy(&auth->sweep);
+    free(auth->redirect_uri);
+    free(auth);
+}
+
+static enum err start(struct service *service)
+{
+    const struct settings *settings = service->settings;
+    struct auth *auth = mem_alloc(sizeof(*auth));
+    auth->settings = settings;
+    auth->loop = service->loop;
+    auth->bus = service->bus;
+    auth->redirect_uri = make_redirect_uri(settings);
+    token_keys_init(&auth->keys, settings->token_encryption_key, settings->jwt_secret);
+    crypto_derive_key(settings->jwt_secret, "mcpbus oauth state", auth->state_key);
+    service->state = auth;
+    enum err err = store_new(service->loop, settings->database_url, &auth->store);
+    if (err) {
+        log_error("database_url_refused", LOG_S("error", err_text(err)));
+        stop(service);
+        return err;
+    }
+    auth->google = google_new(service->loop, settings);
+    sweep_start(auth);
+    return ERR_OK;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct service_def def = {
+        .name = "auth",
+        .summary = "Signs users in with Google, issues and ends their tokens, gives runs access.",
+        .methods = methods,
+        .method_count = sizeof(methods) / sizeof(*methods),
+        SERVICE_SETTINGS,
+        .required = required,
+        .start = start,
+        .stop = stop,
+    };
+    return service_main(&def, argc, argv);
+}
