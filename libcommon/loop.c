@@ -12,7 +12,7 @@
 
 #include "libcommon/mem.h"
 
-enum { EVENTS_MAX = 128, SOURCES_MAX = 16, PASSES_MAX = 64 };
+enum { EVENTS_MAX = 128, SOURCES_MAX = 32, PASSES_MAX = 64 };
 
 struct watch {
     loop_fd_fn *fn;
