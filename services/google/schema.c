@@ -1,0 +1,181 @@
+#include "services/google/schema.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/buf.h"
+#include "libcommon/js.h"
+
+__attribute__((format(printf, 2, 3))) static enum err refuse(char *ret_why, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(ret_why, SCHEMA_WHY_SIZE, fmt, ap);
+    va_end(ap);
+    return ERR_INVALID;
+}
+
+static size_t characters(const char *text)
+{
+    size_t count = 0;
+    for (; *text; text++)
+        count += ((unsigned char)*text & 0xc0) != 0x80;
+    return count;
+}
+
+static const char *type_words(const char *type)
+{
+    static const char *const words[][2] = {
+        {"string", "a text"},         {"integer", "a whole number"}, {"number", "a number"},
+        {"boolean", "true or false"}, {"array", "a list"},           {"object", "an object"},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i][0], type) == 0)
+            return words[i][1];
+    return type;
+}
+
+/* The value as the schema's type, new; NULL when it is of another. */
+static json_t *as_type(const char *type, json_t *value)
+{
+    double real = json_is_real(value) ? json_real_value(value) : 0;
+    if (strcmp(type, "integer") == 0 && json_is_real(value) && real >= -1e15 && real <= 1e15 &&
+        real == (double)(json_int_t)real)
+        return json_integer((json_int_t)real);
+    bool fits = (strcmp(type, "string") == 0 && json_is_string(value)) ||
+                (strcmp(type, "integer") == 0 && json_is_integer(value)) ||
+                (strcmp(type, "number") == 0 && json_is_number(value)) ||
+                (strcmp(type, "boolean") == 0 && json_is_boolean(value)) ||
+                (strcmp(type, "array") == 0 && json_is_array(value)) ||
+                (strcmp(type, "object") == 0 && json_is_object(value));
+    return fits ? json_incref(value) : NULL;
+}
+
+static enum err check_number(const json_t *schema, const char *name, const json_t *value,
+                             char *ret_why)
+{
+    const json_t *min = json_object_get(schema, "minimum");
+    const json_t *max = json_object_get(schema, "maximum");
+    if (min && json_number_value(value) < json_number_value(min))
+        return refuse(ret_why, "\"%s\" must be at least %g", name, json_number_value(min));
+    if (max && json_number_value(value) > json_number_value(max))
+        return refuse(ret_why, "\"%s\" must be at most %g", name, json_number_value(max));
+    return ERR_OK;
+}
+
+static enum err check_enum(const json_t *schema, const char *name, const char *text, char *ret_why)
+{
+    const json_t *choices = json_object_get(schema, "enum");
+    struct buf list;
+    size_t i;
+    json_t *choice;
+    if (!choices)
+        return ERR_OK;
+    buf_init(&list, 200);
+    json_array_foreach(choices, i, choice)
+    {
+        if (strcmp(json_string_value(choice), text) == 0) {
+            buf_fini(&list);
+            return ERR_OK;
+        }
+        buf_printf(&list, "%s%s", i ? ", " : "", json_string_value(choice));
+    }
+    refuse(ret_why, "\"%s\" must be one of: %s", name, buf_text(&list));
+    buf_fini(&list);
+    return ERR_INVALID;
+}
+
+static enum err check_text(const json_t *schema, const char *name, const char *text, char *ret_why)
+{
+    int64_t len = (int64_t)characters(text);
+    int64_t min = js_int(schema, "minLength", 0), max = js_int(schema, "maxLength", INT64_MAX);
+    if (len < min)
+        return len == 0 ? refuse(ret_why, "\"%s\" must not be empty", name)
+                        : refuse(ret_why, "\"%s\" must have at least %lld characters", name,
+                                 (long long)min);
+    if (len > max)
+        return refuse(ret_why, "\"%s\" must have at most %lld characters", name, (long long)max);
+    return check_enum(schema, name, text, ret_why);
+}
+
+static enum err check_list(const json_t *schema, const char *name, const json_t *list,
+                           char *ret_why)
+{
+    int64_t max = js_int(schema, "maxItems", INT64_MAX);
+    const char *type = js_str(json_object_get(schema, "items"), "type", NULL);
+    size_t i;
+    json_t *item;
+    if ((int64_t)json_array_size(list) > max)
+        return refuse(ret_why, "\"%s\" must have at most %lld entries", name, (long long)max);
+    json_array_foreach(list, i, item)
+    {
+        AUTOJSON json_t *typed = type ? as_type(type, item) : NULL;
+        if (type && !typed)
+            return refuse(ret_why, "each entry of \"%s\" must be %s", name, type_words(type));
+    }
+    return ERR_OK;
+}
+
+static enum err check_value(const json_t *schema, const char *name, const json_t *value,
+                            char *ret_why)
+{
+    if (json_is_string(value))
+        return check_text(schema, name, json_string_value(value), ret_why);
+    if (json_is_number(value))
+        return check_number(schema, name, value, ret_why);
+    if (json_is_array(value))
+        return check_list(schema, name, value, ret_why);
+    return ERR_OK;
+}
+
+static bool is_required(const json_t *schema, const char *name)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(schema, "required"), i, item)
+    {
+        if (strcmp(json_string_value(item), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum err check_member(const json_t *schema, const char *name, json_t *value, json_t *out,
+                             char *ret_why)
+{
+    const json_t *property = json_object_get(json_object_get(schema, "properties"), name);
+    if (!property)
+        return refuse(ret_why, "there is no parameter \"%.60s\"", name);
+    if (json_is_null(value) && !is_required(schema, name))
+        return ERR_OK;
+    const char *type = js_str(property, "type", "string");
+    AUTOJSON json_t *typed = as_type(type, value);
+    if (!typed)
+        return refuse(ret_why, "\"%s\" must be %s", name, type_words(type));
+    json_object_set(out, name, typed);
+    return check_value(property, name, typed, ret_why);
+}
+
+enum err schema_check(const json_t *schema, const json_t *args, json_t **ret_args,
+                      char ret_why[SCHEMA_WHY_SIZE])
+{
+    const char *name;
+    json_t *value;
+    size_t i;
+    AUTOJSON json_t *out = json_object();
+    json_object_foreach((json_t *)args, name, value)
+    {
+        enum err err = check_member(schema, name, value, out, ret_why);
+        if (err)
+            return err;
+    }
+    json_array_foreach(json_object_get(schema, "required"), i, value)
+    {
+        if (!json_object_get(out, json_string_value(value)))
+            return refuse(ret_why, "\"%s\" is missing", json_string_value(value));
+    }
+    *ret_args = json_incref(out);
+    return ERR_OK;
+}

@@ -1,0 +1,91 @@
+#include "services/google/tools.h"
+
+#include <string.h>
+
+#include "libcommon/js.h"
+#include "libcommon/mem.h"
+#include "services/google/schema.h"
+#include "services/google/scopes.h"
+
+/* Pieces of JSON schema, so that the table shows one line for each parameter. */
+#define MEMBER(name, type, description, more) \
+    "\"" name "\":{\"type\":\"" type "\",\"description\":\"" description "\"" more "}"
+#define TEXT(name, description, min, max) \
+    MEMBER(name, "string", description, ",\"minLength\":" #min ",\"maxLength\":" #max)
+#define TEXT_DEFAULT(name, description, min, max, def) \
+    MEMBER(name, "string", description,                \
+           ",\"minLength\":" #min ",\"maxLength\":" #max ",\"default\":\"" def "\"")
+#define INTEGER(name, description, min, max, def) \
+    MEMBER(name, "integer", description,          \
+           ",\"minimum\":" #min ",\"maximum\":" #max ",\"default\":" #def)
+#define BOOLEAN(name, description, def) MEMBER(name, "boolean", description, ",\"default\":" def)
+#define OBJECT(members, required)                                               \
+    "{\"type\":\"object\",\"properties\":{" members "},\"required\":[" required \
+    "],\"additionalProperties\":false}"
+
+#define READS .read_only = true, .idempotent = true
+
+const struct tool tools[] = {
+#define TOOL(tool_name, tool_title, text, any_scope, handler, annotations, parameters) \
+    {.name = tool_name,                                                                \
+     .title = tool_title,                                                              \
+     .description = text,                                                              \
+     .scopes = any_scope,                                                              \
+     .fn = handler,                                                                    \
+     .schema = parameters,                                                             \
+     annotations},
+#include "services/google/tools.def"
+#undef TOOL
+};
+
+const size_t tools_count = sizeof tools / sizeof *tools;
+
+const struct tool *tool_find(const char *name)
+{
+    for (size_t i = 0; i < tools_count; i++)
+        if (strcmp(tools[i].name, name) == 0)
+            return &tools[i];
+    return NULL;
+}
+
+bool tool_allowed(const struct tool *tool, uint32_t scopes)
+{
+    return (tool->scopes & scopes) != 0;
+}
+
+static json_t *schema_of(const struct tool *tool)
+{
+    json_t *schema = NULL;
+    if (js_parse(tool->schema, strlen(tool->schema), &schema, NULL) != ERR_OK)
+        abort(); /* the table itself is wrong */
+    return schema;
+}
+
+json_t *tool_json(const struct tool *tool)
+{
+    return json_pack("{s:s,s:s,s:s,s:o,s:{s:s,s:b,s:b,s:b,s:b}}", "name", tool->name, "title",
+                     tool->title, "description", tool->description, "inputSchema", schema_of(tool),
+                     "annotations", "title", tool->title, "readOnlyHint", (int)tool->read_only,
+                     "destructiveHint", (int)tool->destructive, "idempotentHint",
+                     (int)tool->idempotent, "openWorldHint", 1);
+}
+
+void tool_call(const struct tool *tool, struct api *api, uint32_t scopes, const json_t *args,
+               struct result *result)
+{
+    char why[SCHEMA_WHY_SIZE] = "";
+    AUTOJSON json_t *checked = NULL;
+    AUTOJSON json_t *schema = schema_of(tool);
+    if (!tool_allowed(tool, scopes)) {
+        AUTOFREE char *names = scopes_names(tool->scopes);
+        result_fail(result, "%s is not allowed: it takes Google access that was not granted (%s).",
+                    tool->name, names);
+        return;
+    }
+    if (schema_check(schema, args, &checked, why) != ERR_OK) {
+        result_fail(result, "Invalid arguments for %s: %s.", tool->name, why);
+        return;
+    }
+    api_begin(api);
+    tool->fn(api, checked, result);
+}

@@ -1,0 +1,40 @@
+/* The tools: one table (tools.def), what of it a user may call, and the calling. */
+#ifndef MCPBUS_GOOGLE_TOOLS_H
+#define MCPBUS_GOOGLE_TOOLS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "services/google/api.h"
+#include "services/google/result.h"
+
+/* Fills the result from checked arguments. */
+typedef void tool_fn(struct api *api, const json_t *args, struct result *result);
+
+struct tool {
+    const char *name, *title, *description;
+    uint32_t scopes;    /* any of them allows it */
+    const char *schema; /* of the parameters, JSON */
+    tool_fn *fn;
+    bool read_only, destructive, idempotent;
+};
+
+extern const struct tool tools[];
+extern const size_t tools_count;
+
+/* NULL when there is none of this name. */
+const struct tool *tool_find(const char *name);
+bool tool_allowed(const struct tool *tool, uint32_t scopes);
+/* The tool as MCP's tools/list shows it; new. */
+json_t *tool_json(const struct tool *tool);
+/* Checks the arguments (an object), then calls; every failure is the result's. */
+void tool_call(const struct tool *tool, struct api *api, uint32_t scopes, const json_t *args,
+               struct result *result);
+
+tool_fn gmail_list_messages, gmail_read_message, gmail_list_labels;
+tool_fn drive_search, drive_list_all_files;
+tool_fn calendar_list_events;
+
+#endif
