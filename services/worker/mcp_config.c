@@ -1,0 +1,362 @@
+#include "services/worker/mcp_config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/buf.h"
+#include "libcommon/js.h"
+#include "libcommon/mem.h"
+
+enum { ARGS_MAX = 128, ENV_MAX = 128, VALUE_MAX = 64 << 10, NAME_MAX_BYTES = 64, NO_FIELD = -1 };
+
+static const char *const user_fields[] = {
+#define X(field) #field,
+    MCP_USER_FIELDS(X)
+#undef X
+};
+enum { USER_FIELDS = sizeof user_fields / sizeof *user_fields };
+
+static const char *const base_env[] = {"PATH", "HOME", "LANG", "TMPDIR"};
+
+/* A value with holes: literal text, then perhaps a field of the user, and so on. */
+struct piece {
+    char *literal;
+    int field;
+    struct piece *next;
+};
+
+struct value {
+    char *key; /* of an environment variable; NULL: command, argument */
+    struct piece *pieces;
+};
+
+struct server {
+    char *name;
+    bool remote;
+    struct value command, args[ARGS_MAX], env[ENV_MAX];
+    size_t arg_count, env_count;
+    bool needs_google;
+};
+
+struct mcp_config {
+    struct server *servers[MCP_SERVERS_MAX];
+    size_t count;
+};
+
+/* What parsing needs at every depth. */
+struct reader {
+    mcp_lookup_fn *lookup;
+    void *arg;
+    struct server *server;
+    char *why;
+};
+
+__attribute__((format(printf, 2, 3))) static enum err refuse(struct reader *reader, const char *fmt,
+                                                             ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(reader->why, MCP_WHY_SIZE, fmt, args);
+    va_end(args);
+    return ERR_INVALID;
+}
+
+static void value_fini(struct value *value)
+{
+    for (struct piece *piece = value->pieces, *next; piece; piece = next) {
+        next = piece->next;
+        mem_free_secret(&piece->literal);
+        free(piece);
+    }
+    free(value->key);
+}
+
+static void server_destroy(struct server *server)
+{
+    value_fini(&server->command);
+    for (size_t i = 0; i < server->arg_count; i++)
+        value_fini(&server->args[i]);
+    for (size_t i = 0; i < server->env_count; i++)
+        value_fini(&server->env[i]);
+    free(server->name);
+    free(server);
+}
+
+void mcp_config_destroy(struct mcp_config **config_p)
+{
+    struct mcp_config *config = *config_p;
+    if (!config)
+        return;
+    *config_p = NULL;
+    for (size_t i = 0; i < config->count; i++)
+        server_destroy(config->servers[i]);
+    free(config);
+}
+
+static int user_field(const char *name)
+{
+    for (int i = 0; i < USER_FIELDS; i++)
+        if (strcmp(name, user_fields[i]) == 0)
+            return i;
+    return NO_FIELD;
+}
+
+static struct piece *add_piece(struct piece **last, const char *literal, size_t len, int field)
+{
+    struct piece *piece = mem_alloc(sizeof *piece);
+    piece->literal = mem_strndup(literal, len);
+    piece->field = field;
+    *last = piece;
+    return piece;
+}
+
+/* `name` is what stood between ${ and }. */
+static enum err add_hole(struct reader *reader, const char *name, struct piece **last)
+{
+    static const char user[] = "user.";
+    if (strncmp(name, user, sizeof user - 1) == 0) {
+        int field = user_field(name + sizeof user - 1);
+        if (field == NO_FIELD)
+            return refuse(reader, "server \"%s\": ${%s} is unknown", reader->server->name, name);
+        add_piece(last, "", 0, field);
+        if (strcmp(user_fields[field], "id") != 0)
+            reader->server->needs_google = true;
+        return ERR_OK;
+    }
+    const char *text = reader->lookup(reader->arg, name);
+    if (!text)
+        return refuse(reader, "server \"%s\": ${%s} is not set", reader->server->name, name);
+    add_piece(last, text, strlen(text), NO_FIELD);
+    return ERR_OK;
+}
+
+static enum err read_value(struct reader *reader, const json_t *json, struct value *value)
+{
+    if (!json_is_string(json) || json_string_length(json) > VALUE_MAX)
+        return refuse(reader, "server \"%s\": command, args and env take texts",
+                      reader->server->name);
+    const char *text = json_string_value(json), *hole;
+    struct piece **last = &value->pieces;
+    while ((hole = strstr(text, "${"))) {
+        const char *end = strchr(hole, '}');
+        if (!end || end - hole > NAME_MAX_BYTES)
+            return refuse(reader, "server \"%s\": a ${ without its }", reader->server->name);
+        last = &add_piece(last, text, (size_t)(hole - text), NO_FIELD)->next;
+        AUTOFREE char *name = mem_strndup(hole + 2, (size_t)(end - hole - 2));
+        enum err err = add_hole(reader, name, last);
+        if (err)
+            return err;
+        last = &(*last)->next;
+        text = end + 1;
+    }
+    add_piece(last, text, strlen(text), NO_FIELD);
+    return ERR_OK;
+}
+
+static enum err read_args(struct reader *reader, const json_t *args)
+{
+    size_t index;
+    json_t *arg;
+    if (args && !json_is_array(args))
+        return refuse(reader, "server \"%s\": args is an array", reader->server->name);
+    json_array_foreach(args, index, arg)
+    {
+        if (index == ARGS_MAX)
+            return refuse(reader, "server \"%s\": more than %d args", reader->server->name,
+                          ARGS_MAX);
+        struct value *value = &reader->server->args[reader->server->arg_count++];
+        enum err err = read_value(reader, arg, value);
+        if (err)
+            return err;
+    }
+    return ERR_OK;
+}
+
+static enum err read_env(struct reader *reader, json_t *env)
+{
+    const char *key;
+    json_t *json;
+    if (env && !json_is_object(env))
+        return refuse(reader, "server \"%s\": env is an object", reader->server->name);
+    json_object_foreach(env, key, json)
+    {
+        if (reader->server->env_count == ENV_MAX || !*key || strchr(key, '='))
+            return refuse(reader, "server \"%s\": env has a bad name, or more than %d",
+                          reader->server->name, ENV_MAX);
+        struct value *value = &reader->server->env[reader->server->env_count++];
+        value->key = mem_strdup(key);
+        enum err err = read_value(reader, json, value);
+        if (err)
+            return err;
+    }
+    return ERR_OK;
+}
+
+static enum err read_server(struct reader *reader, json_t *json)
+{
+    if (!json_is_object(json))
+        return refuse(reader, "server \"%s\" is not an object", reader->server->name);
+    json_t *command = json_object_get(json, "command");
+    if (!command && json_is_string(json_object_get(json, "url"))) {
+        reader->server->remote = true;
+        return ERR_OK;
+    }
+    if (!command)
+        return refuse(reader, "server \"%s\" has neither command nor url", reader->server->name);
+    enum err err = read_value(reader, command, &reader->server->command);
+    if (!err)
+        err = read_args(reader, json_object_get(json, "args"));
+    return err ? err : read_env(reader, json_object_get(json, "env"));
+}
+
+static enum err read_servers(struct reader *reader, json_t *servers, struct mcp_config *config)
+{
+    const char *name;
+    json_t *json;
+    json_object_foreach(servers, name, json)
+    {
+        if (config->count == MCP_SERVERS_MAX || !*name || strlen(name) > NAME_MAX_BYTES)
+            return refuse(reader, "at most %d servers, with names of 1 to %d bytes",
+                          MCP_SERVERS_MAX, NAME_MAX_BYTES);
+        struct server *server = mem_alloc(sizeof *server);
+        server->name = mem_strdup(name);
+        config->servers[config->count++] = server;
+        reader->server = server;
+        enum err err = read_server(reader, json);
+        if (err)
+            return err;
+    }
+    return ERR_OK;
+}
+
+enum err mcp_config_parse(const char *text, size_t len, mcp_lookup_fn *lookup, void *arg,
+                          struct mcp_config **ret_config, char ret_why[MCP_WHY_SIZE])
+{
+    struct reader reader = {.lookup = lookup, .arg = arg, .why = ret_why};
+    json_t *json = NULL;
+    char why[JS_WHY_SIZE];
+    if (js_parse(text, len, &json, why))
+        return refuse(&reader, "not JSON: %s", why);
+    struct mcp_config *config = mem_alloc(sizeof *config);
+    json_t *servers = json_object_get(json, "mcpServers");
+    enum err err = json_is_object(servers) ? read_servers(&reader, servers, config)
+                                           : refuse(&reader, "no \"mcpServers\" object");
+    json_decref(json);
+    if (err)
+        mcp_config_destroy(&config);
+    else
+        *ret_config = config;
+    return err;
+}
+
+char *mcp_config_default(const char *command, bool api_base, bool token_uri)
+{
+    AUTOJSON json_t *env = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "GOOGLE_ACCESS_TOKEN", "${user.google_access_token}",
+        "GOOGLE_REFRESH_TOKEN", "${user.google_refresh_token}", "GOOGLE_TOKEN_EXPIRES_AT",
+        "${user.google_token_expires_at}", "GOOGLE_CLIENT_ID", "${GOOGLE_CLIENT_ID}",
+        "GOOGLE_CLIENT_SECRET", "${GOOGLE_CLIENT_SECRET}", "SESSION_USER_ID", "${user.id}",
+        "GOOGLE_AUTHORIZED_SCOPES", "${user.google_authorized_scopes}");
+    if (api_base)
+        json_object_set_new(env, "GOOGLE_API_BASE", json_string("${GOOGLE_API_BASE}"));
+    if (token_uri)
+        json_object_set_new(env, "GOOGLE_TOKEN_URI", json_string("${GOOGLE_TOKEN_URI}"));
+    AUTOJSON json_t *config =
+        json_pack("{s:{s:{s:s, s:O}}}", "mcpServers", "google", "command", command, "env", env);
+    return js_dump(config);
+}
+
+size_t mcp_config_count(const struct mcp_config *config)
+{
+    return config->count;
+}
+
+bool mcp_config_needs_google(const struct mcp_config *config)
+{
+    for (size_t i = 0; i < config->count; i++)
+        if (config->servers[i]->needs_google)
+            return true;
+    return false;
+}
+
+static const char *field_text(const struct mcp_user *user, int field)
+{
+    const char *const texts[] = {
+#define X(name) user->name,
+        MCP_USER_FIELDS(X)
+#undef X
+    };
+    return texts[field] ? texts[field] : "";
+}
+
+static json_t *fill(const struct value *value, const struct mcp_user *user)
+{
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    for (const struct piece *piece = value->pieces; piece; piece = piece->next) {
+        buf_add_str(&text, piece->literal);
+        if (piece->field != NO_FIELD)
+            buf_add_str(&text, field_text(user, piece->field));
+    }
+    json_t *json = json_string(buf_text(&text));
+    if (text.data)
+        explicit_bzero(text.data, text.len);
+    buf_fini(&text);
+    return json ? json : json_string("");
+}
+
+static json_t *unavailable(const struct server *server, const char *why)
+{
+    return json_pack("{s:s, s:s}", "name", server->name, "unavailable", why);
+}
+
+static json_t *server_json(const struct server *server, const struct mcp_user *user,
+                           const json_t *base)
+{
+    json_t *args = json_array(), *env = json_deep_copy(base);
+    for (size_t i = 0; i < server->arg_count; i++)
+        json_array_append_new(args, fill(&server->args[i], user));
+    for (size_t i = 0; i < server->env_count; i++)
+        json_object_set_new(env, server->env[i].key, fill(&server->env[i], user));
+    return json_pack("{s:s, s:o, s:o, s:o}", "name", server->name, "command",
+                     fill(&server->command, user), "args", args, "env", env);
+}
+
+json_t *mcp_config_servers(const struct mcp_config *config, const struct mcp_user *user,
+                           const char *why_no_google, mcp_lookup_fn *lookup, void *arg)
+{
+    json_t *servers = json_array();
+    AUTOJSON json_t *base = json_object();
+    for (size_t i = 0; i < sizeof base_env / sizeof *base_env; i++) {
+        const char *text = lookup(arg, base_env[i]);
+        if (text)
+            json_object_set_new(base, base_env[i], json_string(text));
+    }
+    for (size_t i = 0; i < config->count; i++) {
+        const struct server *server = config->servers[i];
+        json_t *json;
+        if (server->remote)
+            json = unavailable(server, "servers with a url are not supported by this version");
+        else if (server->needs_google && !user->google_access_token)
+            json = unavailable(server, why_no_google);
+        else
+            json = server_json(server, user, base);
+        json_array_append_new(servers, json);
+    }
+    return servers;
+}
+
+json_t *mcp_config_env_names(const struct mcp_config *config)
+{
+    AUTOJSON json_t *seen = json_object();
+    json_t *names = json_array();
+    for (size_t i = 0; i < config->count; i++)
+        for (size_t j = 0; j < config->servers[i]->env_count; j++) {
+            const char *key = config->servers[i]->env[j].key;
+            if (!json_object_get(seen, key))
+                json_array_append_new(names, json_string(key));
+            json_object_set_new(seen, key, json_true());
+        }
+    return names;
+}

@@ -1,0 +1,33 @@
+/* One line of JSON-RPC 2.0 from an MCP server, which may hold anything. */
+#ifndef MCPBUS_WORKER_MCP_MESSAGE_H
+#define MCPBUS_WORKER_MCP_MESSAGE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libcommon/err.h"
+
+enum { MCP_LINE_MAX = 4 << 20 };
+
+enum mcp_kind { MCP_RESULT, MCP_ERROR, MCP_REQUEST, MCP_NOTIFICATION };
+
+struct mcp_message {
+    enum mcp_kind kind;
+    int64_t id;         /* of a RESULT or ERROR: the number that we gave the request */
+    json_t *request_id; /* of a REQUEST: to be given back; borrowed from `json` */
+    const char *method; /* of a REQUEST or NOTIFICATION; borrowed */
+    json_t *body;       /* result, error or params; NULL when there is none; borrowed */
+    json_t *json;       /* owner of all that; json_decref it */
+};
+
+/* ERR_INVALID: not such a message (a log line on the wrong stream, say): skip it. */
+MUST_CHECK enum err mcp_message_parse(const char *line, size_t len,
+                                      struct mcp_message *ret_message);
+
+/* The text that a tools/call result means to a model, at most `max` bytes, with a visible marker
+ * where it was cut. free() it. */
+char *mcp_result_text(const json_t *result, size_t max, bool *ret_is_error);
+
+#endif

@@ -1,0 +1,285 @@
+#include "services/worker/outbox.h"
+
+#include <string.h>
+
+#include "libcommon/js.h"
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+
+enum { LANES = 17, PEERS_MAX = 64, CALL_TIMEOUT_MS = 5000, RETRY_MS = 200 };
+
+struct item {
+    uint64_t id;
+    json_t *json;
+    size_t bytes;
+    struct item *next;
+};
+
+/* What goes to one replica; lane 0 goes to any. */
+struct lane {
+    struct outbox *outbox;
+    uint64_t instance;
+    struct item *first, *last;
+    struct item *sent; /* the batch in flight */
+    uint64_t call;     /* 0: none in flight */
+    bool alone; /* the last batch was refused: send one by one to find out which item is bad */
+};
+
+struct outbox {
+    struct outbox_options options;
+    struct lane lanes[LANES];
+    struct loop_timer *retry;
+    bool deferred, dead;
+};
+
+static void push(struct lane *lane, struct item *item)
+{
+    item->next = NULL;
+    if (lane->last)
+        lane->last->next = item;
+    else
+        lane->first = item;
+    lane->last = item;
+}
+
+static struct item *pop(struct lane *lane)
+{
+    struct item *item = lane->first;
+    lane->first = item->next;
+    if (!lane->first)
+        lane->last = NULL;
+    return item;
+}
+
+static void free_items(struct item *item)
+{
+    while (item) {
+        struct item *next = item->next;
+        json_decref(item->json);
+        free(item);
+        item = next;
+    }
+}
+
+static bool is_peer(const struct outbox *outbox, uint64_t instance)
+{
+    uint64_t peers[PEERS_MAX];
+    size_t count = bus_peers(outbox->options.bus, "jobs", peers, PEERS_MAX);
+    for (size_t i = 0; i < count && i < PEERS_MAX; i++)
+        if (peers[i] == instance)
+            return true;
+    return false;
+}
+
+static struct lane *lane_for(struct outbox *outbox, uint64_t instance)
+{
+    struct lane *free_lane = NULL;
+    if (!instance || !is_peer(outbox, instance))
+        return &outbox->lanes[0];
+    for (size_t i = 1; i < LANES; i++) {
+        struct lane *lane = &outbox->lanes[i];
+        if (lane->instance == instance)
+            return lane;
+        if (!free_lane && !lane->first && !lane->call)
+            free_lane = lane;
+    }
+    if (!free_lane)
+        return &outbox->lanes[0];
+    free_lane->instance = instance;
+    return free_lane;
+}
+
+/* The batch is the lane's again, for any replica this time, a little later. */
+static void requeue(struct lane *lane)
+{
+    struct outbox *outbox = lane->outbox;
+    struct item *item = lane->sent;
+    lane->sent = NULL;
+    while (item) {
+        struct item *next = item->next;
+        push(&outbox->lanes[0], item);
+        item = next;
+    }
+    if (!loop_timer_active(outbox->retry))
+        loop_timer_start(outbox->retry, RETRY_MS);
+}
+
+static enum err error_of(const json_t *result)
+{
+    const char *name = js_str(result, "error", NULL);
+    if (!json_is_object(result))
+        return ERR_INTERNAL;
+    for (enum err err = ERR_OK; name && err <= ERR_UPSTREAM; err++)
+        if (strcmp(err_name(err), name) == 0)
+            return err;
+    return name ? ERR_INTERNAL : ERR_OK;
+}
+
+static void settle(struct lane *lane, const json_t *results)
+{
+    struct outbox *outbox = lane->outbox;
+    struct item *item = lane->sent, *again = NULL;
+    lane->sent = NULL;
+    for (size_t i = 0; item; i++) {
+        struct item *next = item->next;
+        const json_t *result = json_array_get(results, i);
+        enum err err = error_of(result);
+        if (err && err_group(err) != ERR_GROUP_EXECUTED) {
+            item->next = again;
+            again = item;
+        } else {
+            outbox->options.done(outbox->options.arg, item->id, err, result);
+            item->next = NULL;
+            free_items(item);
+        }
+        item = next;
+    }
+    if (again) {
+        lane->sent = again;
+        requeue(lane);
+    }
+}
+
+static void refuse(struct lane *lane, enum err err)
+{
+    struct outbox *outbox = lane->outbox;
+    log_error("outbox_refused", LOG_S("method", outbox->options.method),
+              LOG_S("error", err_name(err)));
+    if (lane->sent->next) {
+        outbox->lanes[0].alone = true;
+        requeue(lane);
+        return;
+    }
+    struct item *item = lane->sent;
+    lane->sent = NULL;
+    outbox->options.done(outbox->options.arg, item->id, err, NULL);
+    free_items(item);
+}
+
+static void schedule(struct outbox *outbox);
+
+static void on_answer(void *arg, const struct bus_answer *answer)
+{
+    struct lane *lane = arg;
+    if (!answer->last)
+        return;
+    lane->call = 0;
+    if (!answer->error)
+        settle(lane, json_object_get(answer->result, "results"));
+    else if (answer->error == ERR_TOO_LARGE || answer->error == ERR_INVALID ||
+             answer->error == ERR_BAD_FRAME)
+        refuse(lane, answer->error);
+    else
+        requeue(lane);
+    schedule(lane->outbox);
+}
+
+static json_t *take_batch(struct lane *lane)
+{
+    size_t count = 0, bytes = 0, max = lane->alone ? 1 : OUTBOX_ITEMS_MAX;
+    json_t *items = json_array();
+    struct item **tail = &lane->sent;
+    while (lane->first && count < max &&
+           (!count || bytes + lane->first->bytes <= OUTBOX_BYTES_MAX)) {
+        struct item *item = pop(lane);
+        json_array_append(items, item->json);
+        bytes += item->bytes;
+        count++;
+        item->next = NULL;
+        *tail = item;
+        tail = &item->next;
+    }
+    if (!lane->first)
+        lane->alone = false;
+    return items;
+}
+
+static void send_batch(struct lane *lane)
+{
+    struct outbox *outbox = lane->outbox;
+    if (lane->call || !lane->first)
+        return;
+    json_t *args = outbox->options.envelope(outbox->options.arg, lane->instance);
+    if (!args)
+        return;
+    json_object_set_new(args, "items", take_batch(lane));
+    char instance[17];
+    bus_instance_format(lane->instance, instance);
+    AUTOFREE char *method = lane->instance
+                                ? mem_printf("jobs@%s.%s", instance, outbox->options.method)
+                                : mem_printf("jobs.%s", outbox->options.method);
+    struct bus_request request = {
+        .method = method, .args = args, .timeout_ms = CALL_TIMEOUT_MS, .idempotent = true};
+    lane->call = bus_call(outbox->options.bus, request, on_answer, lane);
+}
+
+static void flush(void *arg)
+{
+    struct outbox *outbox = arg;
+    outbox->deferred = false;
+    if (outbox->dead) {
+        free(outbox);
+        return;
+    }
+    for (size_t i = 0; i < LANES; i++)
+        if (i > 0 || !loop_timer_active(outbox->retry))
+            send_batch(&outbox->lanes[i]);
+}
+
+static void schedule(struct outbox *outbox)
+{
+    if (outbox->deferred)
+        return;
+    outbox->deferred = true;
+    loop_defer(outbox->options.loop, flush, outbox);
+}
+
+static void on_retry(void *arg)
+{
+    schedule(arg);
+}
+
+struct outbox *outbox_new(const struct outbox_options *options)
+{
+    struct outbox *outbox = mem_alloc(sizeof *outbox);
+    outbox->options = *options;
+    outbox->retry = loop_timer_new(options->loop, on_retry, outbox);
+    for (size_t i = 0; i < LANES; i++)
+        outbox->lanes[i].outbox = outbox;
+    return outbox;
+}
+
+void outbox_clear(struct outbox *outbox)
+{
+    for (size_t i = 0; i < LANES; i++) {
+        struct lane *lane = &outbox->lanes[i];
+        if (lane->call)
+            bus_cancel(outbox->options.bus, lane->call);
+        free_items(lane->first);
+        free_items(lane->sent);
+        *lane = (struct lane){.outbox = outbox};
+    }
+}
+
+void outbox_destroy(struct outbox **outbox_p)
+{
+    struct outbox *outbox = *outbox_p;
+    if (!outbox)
+        return;
+    *outbox_p = NULL;
+    outbox_clear(outbox);
+    loop_timer_destroy(&outbox->retry);
+    outbox->dead = true;
+    if (!outbox->deferred)
+        free(outbox);
+}
+
+void outbox_add(struct outbox *outbox, uint64_t instance, uint64_t id, json_t *item)
+{
+    struct item *entry = mem_alloc(sizeof *entry);
+    entry->id = id;
+    entry->json = item;
+    entry->bytes = json_dumpb(item, NULL, 0, JSON_COMPACT);
+    push(lane_for(outbox, instance), entry);
+    schedule(outbox);
+}

@@ -1,0 +1,224 @@
+/* A run's side of its process: the user's access, the start, and what the process says. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libcommon/js.h"
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+#include "services/worker/clock.h"
+#include "services/worker/runs_internal.h"
+
+enum {
+    ACCESS_TIMEOUT_MS = 20000,
+    EVENT_BYTES_PAUSE = 256 << 10, /* unsent events at which the run has to wait */
+    EVENTS_PAUSE = 128,
+    EVENT_MAX = 256 << 10,
+    ERROR_MAX = 16 << 10,
+};
+
+static void on_model_answer(void *arg, const json_t *answer)
+{
+    struct worker_run *run = arg;
+    run->model_call = NULL;
+    AUTOJSON json_t *frame = json_copy((json_t *)answer);
+    json_object_set_new(frame, "t", json_string("answer"));
+    if (run->peer && frame_peer_send(run->peer, frame))
+        run_stop(run);
+}
+
+static void on_ask(struct worker_run *run, const json_t *frame)
+{
+    if (run->model_call || !json_is_array(json_object_get(frame, "messages"))) {
+        run_stop(run);
+        return;
+    }
+    int64_t left = run->deadline - clock_ms();
+    run->model_call =
+        model_ask(run->runs->options.model, frame, left < 1 ? 1 : left, on_model_answer, run);
+}
+
+static bool known_event(const char *type)
+{
+    static const char *const types[] = {"message", "tool_call", "tool_result", "progress"};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(type, types[i]) == 0)
+            return true;
+    return false;
+}
+
+static void on_event(struct worker_run *run, const json_t *frame)
+{
+    const char *type = js_str(frame, "type", "");
+    json_t *data = json_object_get(frame, "data");
+    size_t bytes = json_is_object(data) ? json_dumpb(data, NULL, 0, JSON_COMPACT) : 0;
+    if (!known_event(type) || !bytes || bytes > EVENT_MAX) {
+        log_error("run_event_malformed", LOG_S("job_id", run->job_id), LOG_I("bytes", bytes));
+        run_stop(run);
+        return;
+    }
+    json_array_append_new(run->events, json_pack("{s:s, s:O}", "type", type, "data", data));
+    run->event_bytes += bytes;
+    run->ack_wanted = run->ack_wanted || js_bool(frame, "ack", false);
+    if (run->event_bytes >= EVENT_BYTES_PAUSE || json_array_size(run->events) >= EVENTS_PAUSE)
+        frame_peer_pause(run->peer, true);
+    run_advance(run);
+}
+
+static void copy_text(json_t *to, const json_t *from, const char *key, size_t max)
+{
+    const json_t *text = json_object_get(from, key);
+    if (json_is_string(text))
+        json_object_set_new(to, key,
+                            js_string_capped(json_string_value(text), json_string_length(text), max,
+                                             "\n[cut: the text is longer]"));
+}
+
+static void on_done(struct worker_run *run, const json_t *frame)
+{
+    const char *outcome = js_str(frame, "outcome", "");
+    if (strcmp(outcome, "completed") != 0 && strcmp(outcome, "retry") != 0)
+        outcome = "failed";
+    json_t *item = json_pack("{s:s}", "outcome", outcome);
+    copy_text(item, frame, "result", 512 << 10);
+    copy_text(item, frame, "error_message", ERROR_MAX);
+    json_t *usage = json_object_get(frame, "token_usage");
+    if (json_is_object(usage))
+        json_object_set(item, "token_usage", usage);
+    run->done_at = clock_ms();
+    run_end_item(run, item);
+}
+
+/* When the process and its socket have both ended, what was said has been read. */
+static void check_crash(struct worker_run *run, const char *why)
+{
+    if (run->outcome || run->silent || run->alive || run->peer)
+        run_advance(run);
+    else
+        run_end(run, "retry", why);
+}
+
+static void on_frame(void *arg, json_t *frame)
+{
+    struct worker_run *run = arg;
+    const char *t = js_str(frame, "t", "");
+    if (!frame) {
+        frame_peer_destroy(&run->peer);
+        if (run->alive && !run->outcome)
+            run_stop(run); /* it speaks no more: a crash, or nonsense */
+        check_crash(run, "The run ended unexpectedly.");
+    } else if (run->outcome) {
+        return;
+    } else if (strcmp(t, "ask") == 0) {
+        on_ask(run, frame);
+    } else if (strcmp(t, "event") == 0) {
+        on_event(run, frame);
+    } else if (strcmp(t, "done") == 0) {
+        on_done(run, frame);
+    } else {
+        run_stop(run);
+    }
+}
+
+void run_process_ended(struct worker_run *run, enum zygote_end end, int status)
+{
+    char why[80];
+    run->alive = false;
+    if (end == ZYGOTE_RUN_EXPIRED) {
+        run->silent = true;
+        run_stop(run);
+        run_advance(run);
+        return;
+    }
+    if (WIFSIGNALED(status))
+        snprintf(why, sizeof why, "The run ended unexpectedly (signal %d).", WTERMSIG(status));
+    else
+        snprintf(why, sizeof why, "The run ended unexpectedly (status %d).", WEXITSTATUS(status));
+    check_crash(run, why);
+}
+
+static json_t *job_frame(const struct worker_run *run, const struct mcp_user *user,
+                         const char *why_no_google)
+{
+    const struct runs_options *options = &run->runs->options;
+    int64_t left = run->deadline - clock_ms(), soft = run->time_ms * 5 / 6;
+    return json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:I}", "t", "job", "job_id", run->job_id,
+                     "message", run->message, "servers",
+                     mcp_config_servers(options->config, user, why_no_google, options->lookup,
+                                        options->lookup_arg),
+                     "max_turns", (json_int_t)options->settings->max_turns, "tool_timeout_ms",
+                     (json_int_t)options->settings->tool_timeout * 1000, "soft_ms",
+                     (json_int_t)(soft < left ? soft : left));
+}
+
+static void start_process(struct worker_run *run, const struct mcp_user *user,
+                          const char *why_no_google)
+{
+    int ends[2];
+    run->state = RUN_RUNNING;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+        log_error("socketpair", LOG_S("error", strerror(errno)));
+        run_end(run, "retry", "The worker has no descriptors left.");
+        return;
+    }
+    run->alive = true;
+    run->peer = frame_peer_new(run->runs->options.loop, ends[0], on_frame, run);
+    zygote_start(run->runs->options.zygote, run->id, ends[1]);
+    AUTOJSON json_t *frame = job_frame(run, user, why_no_google);
+    if (frame_peer_send(run->peer, frame))
+        run_stop(run);
+    log_info("run_started", LOG_S("job_id", run->job_id), LOG_I("attempt", run->attempt));
+}
+
+static void start_with_access(struct worker_run *run, const json_t *access)
+{
+    char expires[24];
+    json_t *scopes = json_object_get(access, "scopes");
+    AUTOFREE char *scopes_text = js_dump(scopes);
+    snprintf(expires, sizeof expires, "%lld", (long long)js_int(access, "expires_at_ms", 0));
+    struct mcp_user user = {
+        .google_access_token = js_str(access, "access_token", ""),
+        .google_refresh_token = js_str(access, "refresh_token", ""),
+        .google_token_expires_at = expires,
+        .google_authorized_scopes = scopes_text,
+        .email = js_str(access, "email", ""),
+        .id = run->user_id,
+    };
+    start_process(run, &user, "");
+}
+
+static void on_access(void *arg, const struct bus_answer *answer)
+{
+    struct worker_run *run = arg;
+    run->access_call = 0;
+    if (!answer->error) {
+        start_with_access(run, answer->result);
+    } else if (answer->error == ERR_NOT_FOUND || answer->error == ERR_UNAUTHENTICATED) {
+        struct mcp_user user = {.id = run->user_id};
+        start_process(run, &user, "the user's Google access has ended; they have to sign in again");
+    } else {
+        log_warning("access_failed", LOG_S("job_id", run->job_id), LOG_S("error", answer->detail));
+        run_end(run, "retry", "The user's Google access could not be read.");
+    }
+}
+
+void run_process_begin(struct worker_run *run)
+{
+    const struct runs_options *options = &run->runs->options;
+    run->state = RUN_STARTING;
+    if (!mcp_config_needs_google(options->config)) {
+        struct mcp_user user = {.id = run->user_id};
+        start_process(run, &user, "");
+        return;
+    }
+    struct bus_request request = {
+        .method = "auth.google_access",
+        .args = json_pack("{s:s}", "user_id", run->user_id),
+        .timeout_ms = ACCESS_TIMEOUT_MS,
+        .idempotent = true,
+    };
+    run->access_call = bus_call(options->bus, request, on_access, run);
+}

@@ -1,0 +1,86 @@
+#include "services/worker/run_table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/map.h"
+#include "libcommon/mem.h"
+
+enum { KEY_SIZE = 300 };
+
+struct run_table {
+    struct map *runs, *ended;
+    char *ring[RUN_TABLE_REMEMBERED];
+    size_t ring_at;
+};
+
+static size_t make_key(char key[KEY_SIZE], const char *job_id, int64_t attempt)
+{
+    return (size_t)snprintf(key, KEY_SIZE, "%.256s#%lld", job_id, (long long)attempt);
+}
+
+struct run_table *run_table_new(void)
+{
+    struct run_table *table = mem_alloc(sizeof *table);
+    table->runs = map_new();
+    table->ended = map_new();
+    return table;
+}
+
+void run_table_destroy(struct run_table **table_p)
+{
+    struct run_table *table = *table_p;
+    if (!table)
+        return;
+    *table_p = NULL;
+    for (size_t i = 0; i < RUN_TABLE_REMEMBERED; i++)
+        free(table->ring[i]);
+    map_destroy(&table->ended);
+    map_destroy(&table->runs);
+    free(table);
+}
+
+void *run_table_get(const struct run_table *table, const char *job_id, int64_t attempt)
+{
+    char key[KEY_SIZE];
+    size_t len = make_key(key, job_id, attempt);
+    return map_get(table->runs, key, len);
+}
+
+bool run_table_knows(const struct run_table *table, const char *job_id, int64_t attempt)
+{
+    char key[KEY_SIZE];
+    size_t len = make_key(key, job_id, attempt);
+    return map_get(table->runs, key, len) || map_get(table->ended, key, len);
+}
+
+void run_table_put(struct run_table *table, const char *job_id, int64_t attempt, void *run)
+{
+    char key[KEY_SIZE];
+    size_t len = make_key(key, job_id, attempt);
+    map_put(table->runs, key, len, run);
+}
+
+void run_table_take(struct run_table *table, const char *job_id, int64_t attempt, bool ended)
+{
+    char key[KEY_SIZE];
+    size_t len = make_key(key, job_id, attempt);
+    if (!map_take(table->runs, key, len) || !ended || map_get(table->ended, key, len))
+        return;
+    char **slot = &table->ring[table->ring_at++ % RUN_TABLE_REMEMBERED];
+    if (*slot)
+        map_take(table->ended, *slot, strlen(*slot));
+    free(*slot);
+    *slot = mem_strdup(key);
+    map_put(table->ended, key, len, *slot);
+}
+
+size_t run_table_count(const struct run_table *table)
+{
+    return map_count(table->runs);
+}
+
+void *run_table_next(const struct run_table *table, size_t *at)
+{
+    return map_next(table->runs, at);
+}

@@ -1,0 +1,288 @@
+#include "services/worker/worker.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libcommon/buf.h"
+#include "libcommon/js.h"
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+#include "services/settings.h"
+#include "services/worker/clock.h"
+#include "services/worker/runs.h"
+#include "services/worker/session.h"
+
+enum { CONFIG_MAX = 1 << 20, FINISH_MS = 3000 };
+
+struct worker {
+    const struct settings *settings;
+    struct zygote *zygote; /* these three NULL in echo mode */
+    struct model *model;
+    struct mcp_config *config;
+    struct runs *runs;
+    struct session *session;
+    int64_t release_at; /* while draining: when what runs is stopped */
+};
+
+static bool is_echo(const struct settings *settings)
+{
+    return strcmp(settings->worker_runner, "echo") == 0;
+}
+
+static const char *text_setting(const struct settings *settings, const char *name)
+{
+    for (size_t i = 0; i < settings_count; i++) {
+        const struct setting *setting = &settings_table[i];
+        if (strcmp(setting->name, name) != 0 || setting->type == SETTING_INT ||
+            setting->type == SETTING_OBSOLETE)
+            continue;
+        const char *text;
+        memcpy(&text, (const char *)settings + setting->offset, sizeof text);
+        return text;
+    }
+    return NULL;
+}
+
+/* The environment, and what the .env file or a default gives in its place. */
+static const char *lookup(void *arg, const char *name)
+{
+    const char *text = getenv(name);
+    return text ? text : text_setting(arg, name);
+}
+
+/* In the zygote: /proc/PID/environ shows the very bytes that are overwritten here. */
+static void wipe(void *arg)
+{
+    const struct settings *settings = arg;
+    for (size_t i = 0; i < settings_count; i++) {
+        const struct setting *setting = &settings_table[i];
+        char *text;
+        if (setting->type != SETTING_SECRET)
+            continue;
+        memcpy(&text, (const char *)settings + setting->offset, sizeof text);
+        if (text)
+            explicit_bzero(text, strlen(text));
+    }
+    for (char **text = environ; text && *text; text++)
+        explicit_bzero(*text, strlen(*text));
+    clearenv();
+}
+
+enum err worker_early(struct service *service)
+{
+    struct worker *worker = mem_alloc(sizeof *worker);
+    worker->settings = service->settings;
+    service->state = worker;
+    if (is_echo(worker->settings))
+        return ERR_OK;
+    if (!worker->settings->openai_api_key) {
+        fprintf(stderr, "mcpbus-worker: OPENAI_API_KEY is not set (key of the model's endpoint)\n");
+        return ERR_INVALID;
+    }
+    enum err err = zygote_fork(wipe, (void *)worker->settings, &worker->zygote);
+    if (err)
+        log_error("zygote_not_started", LOG_S("error", strerror(errno)));
+    return err;
+}
+
+static enum err read_file(const char *path, struct buf *text)
+{
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        fprintf(stderr, "mcpbus-worker: MCP_CONFIG: %s: %s\n", path, strerror(errno));
+        return ERR_INVALID;
+    }
+    char chunk[4096];
+    size_t n;
+    while ((n = fread(chunk, 1, sizeof chunk, file)) > 0)
+        buf_add(text, chunk, n);
+    fclose(file);
+    return buf_check(text);
+}
+
+/* mcpbus-google lies beside this program. */
+static char *default_config(const struct settings *settings)
+{
+    char path[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+    path[len > 0 ? len : 0] = '\0';
+    char *slash = strrchr(path, '/');
+    AUTOFREE char *command =
+        mem_printf("%.*smcpbus-google", slash ? (int)(slash - path + 1) : 0, path);
+    return mcp_config_default(command, settings->google_api_base != NULL,
+                              settings->google_token_uri != NULL);
+}
+
+static enum err read_config(struct worker *worker)
+{
+    const char *path = worker->settings->mcp_config;
+    char why[MCP_WHY_SIZE] = "";
+    struct buf text;
+    buf_init(&text, CONFIG_MAX);
+    enum err err = ERR_OK;
+    if (path) {
+        err = read_file(path, &text);
+    } else {
+        AUTOFREE char *json = default_config(worker->settings);
+        buf_add_str(&text, json);
+    }
+    if (!err) {
+        err = mcp_config_parse(buf_text(&text), text.len, lookup, (void *)worker->settings,
+                               &worker->config, why);
+        if (err)
+            fprintf(stderr, "mcpbus-worker: MCP_CONFIG: %s: %s\n",
+                    path ? path : "(unset: mcpbus-google)", why);
+    }
+    buf_fini(&text);
+    return err;
+}
+
+static json_t *on_envelope(void *arg, uint64_t instance, bool with_offer)
+{
+    struct worker *worker = arg;
+    const char *id = session_id(worker->session);
+    if (!id)
+        return NULL;
+    json_t *envelope = json_pack("{s:s}", "session", id);
+    json_t *offer = with_offer && instance ? session_offer(worker->session, instance) : NULL;
+    if (offer)
+        json_object_set_new(envelope, "offer", offer);
+    return envelope;
+}
+
+static void on_slots_changed(void *arg)
+{
+    struct worker *worker = arg;
+    if (worker->session)
+        session_slots_changed(worker->session);
+}
+
+static json_t *on_held(void *arg)
+{
+    return runs_held(((struct worker *)arg)->runs);
+}
+
+static unsigned on_free_slots(void *arg)
+{
+    return runs_free_slots(((struct worker *)arg)->runs);
+}
+
+static void on_leased(void *arg, int64_t until)
+{
+    struct worker *worker = arg;
+    if (worker->zygote)
+        zygote_lease(worker->zygote, until);
+}
+
+static void on_renewed(void *arg, const json_t *held, int64_t sent_at)
+{
+    runs_reconcile(((struct worker *)arg)->runs, held, sent_at);
+}
+
+static void on_lost(void *arg)
+{
+    struct worker *worker = arg;
+    runs_kill_all(worker->runs);
+    if (worker->zygote)
+        zygote_lease(worker->zygote, 0);
+}
+
+enum err worker_start(struct service *service)
+{
+    struct worker *worker = service->state;
+    if (worker->zygote) {
+        enum err err = read_config(worker);
+        if (err)
+            return err;
+        worker->model = model_new(service->loop, worker->settings);
+        log_info("mcp_servers", LOG_I("count", mcp_config_count(worker->config)));
+    }
+    struct runs_options runs = {
+        .loop = service->loop,
+        .bus = service->bus,
+        .settings = worker->settings,
+        .zygote = worker->zygote,
+        .model = worker->model,
+        .config = worker->config,
+        .lookup = lookup,
+        .lookup_arg = (void *)worker->settings,
+        .envelope = on_envelope,
+        .slots_changed = on_slots_changed,
+        .arg = worker,
+    };
+    worker->runs = runs_new(&runs);
+    struct session_options session = {
+        .loop = service->loop,
+        .bus = service->bus,
+        .capacity = (unsigned)worker->settings->worker_concurrency,
+        .held = on_held,
+        .free_slots = on_free_slots,
+        .leased = on_leased,
+        .renewed = on_renewed,
+        .lost = on_lost,
+        .arg = worker,
+    };
+    worker->session = session_new(&session);
+    return ERR_OK;
+}
+
+void worker_drain(struct service *service)
+{
+    struct worker *worker = service->state;
+    worker->release_at = clock_ms() + FINISH_MS;
+    runs_release(worker->runs, false);
+}
+
+bool worker_drained(struct service *service)
+{
+    struct worker *worker = service->state;
+    if (clock_ms() >= worker->release_at)
+        runs_release(worker->runs, true);
+    if (runs_count(worker->runs))
+        return false;
+    session_close(worker->session);
+    return session_closed(worker->session);
+}
+
+void worker_stop(struct service *service)
+{
+    struct worker *worker = service->state;
+    zygote_destroy(&worker->zygote); /* first: no run outlives the worker's word for it */
+    session_destroy(&worker->session);
+    runs_destroy(&worker->runs);
+    model_destroy(&worker->model);
+    mcp_config_destroy(&worker->config);
+    free(worker);
+    service->state = NULL;
+}
+
+void worker_on_run(void *arg, struct bus_call *call, json_t *args)
+{
+    struct worker *worker = ((struct service *)arg)->state;
+    const char *id = session_id(worker->session);
+    uint64_t from = 0;
+    if (id && strcmp(js_str(args, "session", ""), id) == 0 &&
+        bus_instance_parse(js_str(args, "from", ""), &from)) {
+        size_t index;
+        json_t *run;
+        json_array_foreach(json_object_get(args, "runs"), index, run)
+        {
+            session_received(worker->session, from, js_int(run, "ordinal", 0));
+            runs_take(worker->runs, from, run);
+        }
+    }
+    bus_reply(&call, json_object());
+}
+
+void worker_on_cancel(void *arg, struct bus_call *call, json_t *args)
+{
+    struct worker *worker = ((struct service *)arg)->state;
+    size_t index;
+    json_t *job;
+    json_array_foreach(json_object_get(args, "jobs"), index, job)
+        runs_kill(worker->runs, js_str(job, "job_id", ""), js_int(job, "attempt", 0));
+    bus_reply(&call, json_object());
+}
