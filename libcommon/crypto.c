@@ -76,7 +76,8 @@ void crypto_derive_key(const char *secret, const char *purpose, uint8_t ret_key[
     uint8_t prk[CRYPTO_SHA256_BYTES], info[INFO_MAX_BYTES + 1];
     size_t len = strlen(purpose);
     require(len <= INFO_MAX_BYTES, "key derivation (purpose too long)");
-    memcpy(info, purpose, len);
+    for (size_t i = 0; i < len; i++)
+        info[i] = (uint8_t)purpose[i];
     info[len] = 1;
     crypto_hmac_sha256(no_salt, sizeof(no_salt), secret, strlen(secret), prk);
     crypto_hmac_sha256(prk, sizeof(prk), info, len + 1, ret_key);

@@ -129,7 +129,8 @@ static void on_refreshed(void *arg, enum err err, const char *why,
     }
     if (err) {
         log_warning("refresh_failed", LOG_S("user_id", refresh->user_id), LOG_S("why", why));
-        refresh_end(refresh, err, why);
+        /* Cancelled: this replica stops, another may do it. */
+        refresh_end(refresh, err == ERR_CANCELLED ? ERR_DRAINING : err, why);
         return;
     }
     struct grant *grant = &refresh->grant;

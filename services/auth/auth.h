@@ -23,6 +23,7 @@ struct auth {
     char *redirect_uri;
     struct refresh *refreshes; /* under way, one for each user at the most */
     struct loop_timer *sweep;
+    int64_t seal_at_ms; /* loop_now */
 };
 
 static inline struct auth *auth_of(void *service)

@@ -90,6 +90,8 @@ static void signin_destroy(struct signin **signin_p)
 
 static void fail(struct signin *signin, enum err err, const char *why)
 {
+    if (err == ERR_CANCELLED)
+        err = ERR_UPSTREAM; /* this replica stops; the code may be used up */
     log_warning("sign_in_failed", LOG_S("error", err_name(err)), LOG_S("why", why));
     bus_reply_error(&signin->call, err, "%s", why);
     signin_destroy(&signin);

@@ -6,7 +6,13 @@
 #include "libcommon/mem.h"
 #include "services/auth/auth.h"
 
-enum { EVERY_MS = 60 * 1000, SPREAD_MS = 30 * 1000, BATCH = 500, AGAIN_MS = 100 };
+enum {
+    EVERY_MS = 60 * 1000,
+    SPREAD_MS = 30 * 1000,
+    SEAL_EVERY_MS = 3600 * 1000, /* it reads every row */
+    BATCH = 500,
+    AGAIN_MS = 100,
+};
 
 struct sealing {
     struct auth *auth;
@@ -62,15 +68,21 @@ static void seal_next(struct auth *auth, const char *after)
     store_session_unsealed(auth->store, after, on_unsealed, auth);
 }
 
+static void seal_begin(struct auth *auth)
+{
+    auth->seal_at_ms = loop_now(auth->loop) + SEAL_EVERY_MS;
+    seal_next(auth, "");
+}
+
 static void on_revocations_cleaned(void *arg, enum err err, int64_t count)
 {
     struct auth *auth = arg;
-    if (err)
-        rest(auth);
-    else if (count >= BATCH)
+    if (!err && count >= BATCH)
         loop_timer_start(auth->sweep, AGAIN_MS);
+    else if (!err && loop_now(auth->loop) >= auth->seal_at_ms)
+        seal_begin(auth);
     else
-        seal_next(auth, "");
+        rest(auth);
 }
 
 static void on_nonces_cleaned(void *arg, enum err err, int64_t count)
