@@ -213,9 +213,7 @@ int service_main(const struct service_def *def, int argc, char **argv)
     int status = read_arguments(def, argc, argv, &env_file);
     if (status >= 0)
         return status;
-    if (!load_settings(&rt, env_file))
-        return 1;
-    status = run(&rt);
+    status = load_settings(&rt, env_file) ? run(&rt) : 1;
     free_settings(&rt);
     return status;
 }
