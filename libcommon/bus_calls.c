@@ -300,8 +300,9 @@ static enum err prepare(struct call *call, struct bus_request *request)
 uint64_t bus_call(struct bus *bus, struct bus_request request, bus_answer_fn *done, void *arg)
 {
     struct call *call = mem_alloc(sizeof *call);
+    uint64_t id = ++bus->next_id;
     *call = (struct call){.bus = bus,
-                          .id = ++bus->next_id,
+                          .id = id,
                           .method = mem_strdup(request.method),
                           .deadline = loop_now(bus->loop) + request.timeout_ms,
                           .idempotent = request.idempotent,
@@ -317,7 +318,7 @@ uint64_t bus_call(struct bus *bus, struct bus_request request, bus_answer_fn *do
         loop_timer_start(call->timer, 0);
     else
         try_send(call);
-    return call->id;
+    return id;
 }
 
 void bus_cancel(struct bus *bus, uint64_t id)
