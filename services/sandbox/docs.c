@@ -1,0 +1,106 @@
+/* Docs' API v1: a document is the text of its file, with one style. */
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/js.h"
+#include "libcommon/mem.h"
+#include "services/sandbox/docs_edit.h"
+#include "services/sandbox/drive.h"
+
+#define DOCUMENT "application/vnd.google-apps.document"
+
+static json_t *own_document(struct call *call, const char *id)
+{
+    json_t *file = item_find(call->account->files, id);
+    if (file && strcmp(js_str(file, "mimeType", ""), DOCUMENT) == 0)
+        return file;
+    google_error(call, 404, "notFound", "Requested entity was not found.");
+    return NULL;
+}
+
+static json_t *paragraph(int64_t start, int64_t end, const char *text, size_t len)
+{
+    return json_pack("{s:I, s:I, s:{s:[{s:I, s:I, s:{s:o, s:{}}}], s:{s:s, s:s}}}", "startIndex",
+                     (json_int_t)start, "endIndex", (json_int_t)end, "paragraph", "elements",
+                     "startIndex", (json_int_t)start, "endIndex", (json_int_t)end, "textRun",
+                     "content", js_string_capped(text, len, FILE_CONTENT_MAX, ""), "textStyle",
+                     "paragraphStyle", "namedStyleType", "NORMAL_TEXT", "direction",
+                     "LEFT_TO_RIGHT");
+}
+
+static json_t *document(const json_t *file)
+{
+    const char *text = js_str(file, "_text", "");
+    json_t *content = json_array();
+    int64_t index = 1;
+    json_array_append_new(content, json_pack("{s:i, s:{s:{s:s}}}", "endIndex", 1, "sectionBreak",
+                                             "sectionStyle", "sectionType", "CONTINUOUS"));
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        len += text[len] == '\n';
+        int64_t end = index + utf16_length(text, len);
+        json_array_append_new(content, paragraph(index, end, text, len));
+        index = end;
+        text += len;
+    }
+    return json_pack("{s:s, s:s, s:s, s:{s:o}}", "documentId", js_str(file, "id", ""), "title",
+                     js_str(file, "name", ""), "revisionId", js_str(file, "version", "1"), "body",
+                     "content", content);
+}
+
+void docs_get(struct call *call)
+{
+    const json_t *file = own_document(call, call->args[0]);
+    if (file)
+        reply_json(call, 200, document(file));
+}
+
+void docs_create(struct call *call)
+{
+    AUTOJSON json_t *body = google_body(call);
+    if (!body)
+        return;
+    AUTOJSON json_t *metadata = json_pack(
+        "{s:s, s:s}", "name", js_str(body, "title", "Untitled document"), "mimeType", DOCUMENT);
+    json_t *file = drive_make(call, metadata, NULL);
+    if (!file)
+        return;
+    file_set_content(file, "\n", 1);
+    json_incref(file);
+    if (item_add(call->account, call->account->files, file, 512))
+        google_error(call, 403, "storageQuotaExceeded", "The invented Drive is full.");
+    else
+        reply_json(call, 200, document(file));
+    json_decref(file);
+}
+
+void docs_batch_update(struct call *call)
+{
+    char *colon = strrchr(call->args[0], ':');
+    if (!colon || strcmp(colon, ":batchUpdate") != 0) {
+        google_error(call, 404, "notFound", "Not Found");
+        return;
+    }
+    *colon = 0;
+    json_t *file = own_document(call, call->args[0]);
+    AUTOJSON json_t *body = file ? google_body(call) : NULL;
+    if (!body)
+        return;
+    char why[DOCS_WHY_SIZE];
+    AUTOFREE char *text = NULL;
+    json_t *replies = NULL;
+    if (docs_edit(js_str(file, "_text", ""), json_object_get(body, "requests"), &text, &replies,
+                  why)) {
+        google_error(call, 400, "badRequest", why);
+        return;
+    }
+    size_t before = strlen(js_str(file, "_text", "")), after = strlen(text);
+    if (after > before && after - before > ACCOUNT_STORED_MAX - call->account->stored) {
+        json_decref(replies);
+        google_error(call, 403, "storageQuotaExceeded", "The invented Drive is full.");
+        return;
+    }
+    call->account->stored += after > before ? after - before : 0;
+    file_set_content(file, text, after);
+    reply_json(call, 200, json_pack("{s:s, s:o}", "documentId", call->args[0], "replies", replies));
+}

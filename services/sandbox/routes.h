@@ -1,0 +1,10 @@
+/* Which handler answers which call. */
+#ifndef MCPBUS_SANDBOX_ROUTES_H
+#define MCPBUS_SANDBOX_ROUTES_H
+
+#include "services/sandbox/sandbox.h"
+
+/* http_server's handler; `arg` is the sandbox. */
+void routes_handle(void *arg, struct http_request *request);
+
+#endif
