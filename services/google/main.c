@@ -38,7 +38,7 @@ static int serve(const struct google_config *config)
 
 int main(int argc, char **argv)
 {
-    struct google_config config;
+    static struct google_config config; /* its texts live as long as the process */
     char why[SETTINGS_WHY_SIZE] = "";
     signal(SIGPIPE, SIG_IGN);
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
