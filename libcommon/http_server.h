@@ -67,8 +67,8 @@ void http_server_destroy(struct http_server **server_p);
 uint64_t http_request_id(const struct http_request *request); /* slot and generation; never 0 */
 struct http_request *http_request_find(struct http_server *server, uint64_t id); /* NULL: gone */
 const char *http_request_method(const struct http_request *request); /* "GET" for a HEAD too */
-const char *http_request_path(const struct http_request *request); /* percent-decoded, no query */
-const char *http_request_query(const struct http_request *request, const char *name); /* or NULL */
+const char *http_request_path(const struct http_request *request);   /* percent-decoded, no query */
+const char *http_request_query(const struct http_request *request, const char *name);  /* or NULL */
 const char *http_request_header(const struct http_request *request, const char *name); /* or NULL */
 const char *http_request_body(const struct http_request *request, size_t *ret_len); /* never NULL */
 const char *http_request_trace(const struct http_request *request); /* its X-Request-Id */
@@ -96,10 +96,12 @@ void http_respond_static(struct http_request *request, int status, const char *c
 typedef void http_gone_fn(void *arg, uint64_t id);
 bool http_respond_stream(struct http_request *request, int status, const char *content_type,
                          const struct http_header *headers, http_gone_fn *on_gone, void *arg);
-/* Appends to a stream; ERR_TOO_LARGE when the peer reads so slowly that 1 MiB waits (end it then),
- * ERR_NOT_FOUND when it is gone. */
+/* Appends to a stream, at most 8 MiB at once; ERR_TOO_LARGE when the peer reads so slowly that 1
+ * MiB waits already (end it then), ERR_NOT_FOUND when it is gone. */
 MUST_CHECK enum err http_stream_write(struct http_server *server, uint64_t id, const void *data,
                                       size_t len);
+/* Bytes of it that wait to be sent; 0 when it is gone. */
+size_t http_stream_waiting(struct http_server *server, uint64_t id);
 /* Ends it after what was written has been sent. */
 void http_stream_end(struct http_server *server, uint64_t id);
 

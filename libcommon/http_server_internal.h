@@ -17,6 +17,7 @@ enum {
     TRACE_MAX = 128,
     QUERY_MAX = 32,
     STREAM_WAITING_MAX = 1 << 20,
+    STREAM_WRITE_MAX = 8 << 20,
     DISCARD_MAX = 16 << 20, /* of a refused body, so that the client can read the answer */
     BODIES_MAX = 256 << 20, /* of all requests of a server together */
     RESUMES_A_TURN = 256,   /* each walks all suspended connections of its daemon */
@@ -76,6 +77,7 @@ struct http_request {
 
     bool stream, ending;
     struct buf out;
+    size_t out_at; /* what is before it has been sent */
     http_gone_fn *on_gone;
     void *gone_arg;
     bool resume_queued;

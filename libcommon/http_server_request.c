@@ -106,7 +106,7 @@ struct http_request *http_request_new(struct http_server *server, struct http_co
     request->line_len = strlen(uri);
     request->uri = mem_strdup(uri);
     buf_init(&request->body, server->options.body_max);
-    buf_init(&request->out, STREAM_WAITING_MAX);
+    buf_init(&request->out, 2 * (STREAM_WAITING_MAX + STREAM_WRITE_MAX));
     trace_new(request);
     parse_uri(request);
     return request;

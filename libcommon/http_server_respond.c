@@ -135,16 +135,34 @@ void http_request_abort(struct http_request *request)
         resume_now(request);
 }
 
+static size_t stream_waiting(const struct http_request *request)
+{
+    return request->out.len - request->out_at;
+}
+
+/* Moves what is left to the front only when that is cheap. */
+static void stream_sent(struct http_request *request, size_t len)
+{
+    request->out_at += len;
+    if (stream_waiting(request) == 0)
+        buf_fini(&request->out);
+    else if (request->out_at > request->out.len / 2)
+        buf_consume(&request->out, request->out_at);
+    else
+        return;
+    request->out_at = 0;
+}
+
 static ssize_t stream_read(void *arg, uint64_t position, char *to, size_t max)
 {
     (void)position;
     struct http_request *request = arg;
     if (request->phase == PHASE_ABORTED)
         return MHD_CONTENT_READER_END_WITH_ERROR;
-    size_t len = request->out.len < max ? request->out.len : max;
+    size_t len = stream_waiting(request) < max ? stream_waiting(request) : max;
     if (len > 0) {
-        memcpy(to, request->out.data, len);
-        buf_consume(&request->out, len);
+        memcpy(to, request->out.data + request->out_at, len);
+        stream_sent(request, len);
         return (ssize_t)len;
     }
     if (request->ending || request->server->stopping)
@@ -189,11 +207,17 @@ enum err http_stream_write(struct http_server *server, uint64_t id, const void *
     struct http_request *request = find_stream(server, id);
     if (!request)
         return ERR_NOT_FOUND;
-    if (request->out.len + len > STREAM_WAITING_MAX)
+    if (stream_waiting(request) >= STREAM_WAITING_MAX || len > STREAM_WRITE_MAX)
         return ERR_TOO_LARGE;
     buf_add(&request->out, data, len);
     http_request_resume(request);
     return ERR_OK;
+}
+
+size_t http_stream_waiting(struct http_server *server, uint64_t id)
+{
+    struct http_request *request = find_stream(server, id);
+    return request ? stream_waiting(request) : 0;
 }
 
 void http_stream_end(struct http_server *server, uint64_t id)

@@ -1,0 +1,140 @@
+#include "services/gateway/gateway.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/mem.h"
+
+struct call *call_new(struct gateway *gateway, struct http_request *request)
+{
+    struct call *call = mem_alloc(sizeof(*call));
+    call->gateway = gateway;
+    call->request = http_request_id(request);
+    call->started_ms = clock_ms();
+    http_request_set_data(request, call, call_free);
+    return call;
+}
+
+void call_free(void *arg)
+{
+    struct call *call = arg;
+    if (call->bus_call)
+        bus_cancel(call->gateway->bus, call->bus_call);
+    if (call->free_extra)
+        call->free_extra(call->extra);
+    json_decref(call->claims);
+    free(call);
+}
+
+struct http_request *call_request(const struct call *call)
+{
+    return http_request_find(call->gateway->http, call->request);
+}
+
+static void answered(void *arg, const struct bus_answer *answer)
+{
+    struct call *call = arg;
+    if (!answer->last)
+        return;
+    call->bus_call = 0;
+    if (call_request(call))
+        call->on_answer(call, answer);
+}
+
+/* W3C Trace Context: 00-TRACE-SPAN-FLAGS, all in hex. */
+static bool read_trace(const struct http_request *request, struct bus_trace *ret_trace)
+{
+    const char *text = http_request_header(request, "traceparent");
+    if (!text || strlen(text) != 55 || strncmp(text, "00-", 3) != 0 || text[35] != '-' ||
+        strspn(text + 3, "0123456789abcdef") != 32 || strspn(text + 36, "0123456789abcdef") != 16)
+        return false;
+    for (int i = 0; i < 24; i++) {
+        unsigned byte = 0;
+        const char *at = i < 16 ? text + 3 + 2 * i : text + 36 + 2 * (i - 16);
+        if (sscanf(at, "%2x", &byte) != 1)
+            return false;
+        if (i < 16)
+            ret_trace->trace_id[i] = (uint8_t)byte;
+        else
+            ret_trace->span_id[i - 16] = (uint8_t)byte;
+    }
+    return true;
+}
+
+void call_bus(struct call *call, const char *method, json_t *args, int64_t timeout_ms,
+              call_answer_fn *on_answer)
+{
+    struct http_request *request = call_request(call);
+    struct bus_trace trace;
+    call->on_answer = on_answer;
+    call->bus_call = bus_call(
+        call->gateway->bus,
+        (struct bus_request){.method = method,
+                             .args = args,
+                             .timeout_ms = timeout_ms,
+                             .idempotent = strcmp(method, "auth.callback") != 0,
+                             .trace = request && read_trace(request, &trace) ? &trace : NULL},
+        answered, call);
+}
+
+static void respond(struct call *call, int status, json_t *body, const struct http_header *headers)
+{
+    struct http_request *request = call_request(call);
+    if (request) {
+        AUTOFREE char *text = js_dump(body);
+        http_respond(request, status, "application/json", text, strlen(text), headers);
+    }
+    json_decref(body);
+}
+
+void call_json(struct call *call, int status, json_t *body)
+{
+    respond(call, status, body, NULL);
+}
+
+/* The detail may come from another service: what isn't UTF-8 is replaced. */
+static json_t *detail_body(const char *detail)
+{
+    return json_pack("{s:o}", "detail", js_string_capped(detail, strlen(detail), 1024, "…"));
+}
+
+void call_detail(struct call *call, int status, const char *detail)
+{
+    respond(call, status, detail_body(detail), NULL);
+}
+
+void call_unauthenticated(struct call *call, const char *detail)
+{
+    static const struct http_header headers[] = {{"WWW-Authenticate", "Bearer"}, {0}};
+    respond(call, 401, detail_body(detail), headers);
+}
+
+void call_busy(struct call *call, int status, const char *detail, int64_t retry_after_ms)
+{
+    char seconds[24];
+    snprintf(seconds, sizeof(seconds), "%lld",
+             (long long)(retry_after_ms > 1000 ? (retry_after_ms + 999) / 1000 : 1));
+    struct http_header headers[] = {{"Retry-After", seconds}, {0}};
+    respond(call, status, detail_body(detail), headers);
+}
+
+void call_error(struct call *call, enum err error, const char *detail, int64_t retry_after_ms)
+{
+    int status = error == ERR_CANCELLED ? 503 : err_http(error);
+    if (status == 429 || status == 503)
+        call_busy(call, status, detail, retry_after_ms);
+    else if (status == 401)
+        call_unauthenticated(call, detail);
+    else if (status == 500)
+        call_detail(call, 500, "Internal server error");
+    else
+        call_detail(call, status, detail);
+}
+
+bool call_failed(struct call *call, const struct bus_answer *answer)
+{
+    if (answer->error == ERR_OK)
+        return false;
+    call_error(call, answer->error, answer->detail, answer->retry_after_ms);
+    return true;
+}

@@ -1,0 +1,62 @@
+#include "services/gateway/cors.h"
+
+#include <string.h>
+
+#include "libcommon/mem.h"
+
+enum { ORIGINS_MAX = 64 };
+
+struct cors {
+    bool any;
+    char *text;
+    const char *origins[ORIGINS_MAX];
+    int count;
+};
+
+static char *trim(char *text)
+{
+    text += strspn(text, " \t");
+    size_t len = strlen(text);
+    while (len > 0 && strchr(" \t/", text[len - 1]))
+        text[--len] = '\0';
+    return text;
+}
+
+struct cors *cors_new(const char *origins)
+{
+    struct cors *cors = mem_alloc(sizeof(*cors));
+    char *rest = cors->text = mem_strdup(origins ? origins : "");
+    for (char *item; (item = strsep(&rest, ","));) {
+        item = trim(item);
+        if (strcmp(item, "*") == 0)
+            cors->any = true;
+        else if (*item && cors->count < ORIGINS_MAX)
+            cors->origins[cors->count++] = item;
+    }
+    return cors;
+}
+
+void cors_destroy(struct cors **cors_p)
+{
+    struct cors *cors = *cors_p;
+    if (!cors)
+        return;
+    *cors_p = NULL;
+    free(cors->text);
+    free(cors);
+}
+
+const char *cors_allow(const struct cors *cors, const char *origin)
+{
+    if (cors->any)
+        return "*";
+    for (int i = 0; origin && i < cors->count; i++)
+        if (strcasecmp(cors->origins[i], origin) == 0)
+            return origin;
+    return NULL;
+}
+
+bool cors_varies(const struct cors *cors)
+{
+    return !cors->any;
+}

@@ -1,0 +1,198 @@
+#include "services/gateway/gateway.h"
+
+#include <string.h>
+
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+
+enum {
+    CONNECTIONS_MAX = 20000,
+    STREAMS_MAX = 10000,
+    RECEIVE_TIMEOUT_MS = 30 * 1000,
+    ANSWER_TIMEOUT_MS = (WAIT_MAX_S + 15) * 1000,
+    RATED_USERS_MAX = 100000,
+};
+
+static bool answer_preflight(struct http_request *request)
+{
+    if (strcmp(http_request_method(request), "OPTIONS") != 0 ||
+        !http_request_header(request, "Origin") ||
+        !http_request_header(request, "Access-Control-Request-Method"))
+        return false;
+    static const struct http_header headers[] = {
+        {"Access-Control-Allow-Methods", CORS_METHODS},
+        {"Access-Control-Allow-Headers", CORS_HEADERS},
+        {"Access-Control-Max-Age", CORS_MAX_AGE},
+        {0},
+    };
+    http_respond(request, 204, NULL, NULL, 0, headers);
+    return true;
+}
+
+static void refuse_method(struct http_request *request, const char *allow)
+{
+    static const char body[] = "{\"detail\":\"Method Not Allowed\"}";
+    struct http_header headers[] = {{"Allow", allow}, {0}};
+    http_respond(request, 405, "application/json", body, sizeof(body) - 1, headers);
+}
+
+static bool on_headers(void *arg, struct http_request *request)
+{
+    struct gateway *gateway = arg;
+    char allow[ROUTE_ALLOW_SIZE];
+    if (answer_preflight(request))
+        return false;
+    struct call *call = call_new(gateway, request);
+    switch (routes_match(routes, route_count, http_request_method(request),
+                         http_request_path(request), &call->route, call->param, allow)) {
+    case ROUTE_UNKNOWN:
+        call_detail(call, 404, "Not Found");
+        return false;
+    case ROUTE_WRONG_METHOD:
+        refuse_method(request, allow);
+        return false;
+    case ROUTE_FOUND:
+        break;
+    }
+    if (!call->route->auth)
+        return true;
+    if (!tokens_authenticate(call))
+        return false;
+    if (rate_limit_take(gateway->rate_limit, call->user_id, loop_now(gateway->loop)))
+        return true;
+    call_busy(call, 429, "Rate limit exceeded", 1000);
+    return false;
+}
+
+static void on_request(void *arg, struct http_request *request)
+{
+    (void)arg;
+    struct call *call = http_request_data(request);
+    if (call->route->auth)
+        tokens_check_revoked(call);
+    else
+        call->route->handler(call);
+}
+
+static void decorate(void *arg, const struct http_request *request, int status,
+                     struct http_response *response)
+{
+    struct gateway *gateway = arg;
+    const char *origin = http_request_header(request, "Origin");
+    const char *allow = cors_allow(gateway->cors, origin);
+    http_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (origin && allow) {
+        http_response_header(response, "Access-Control-Allow-Origin", allow);
+        http_response_header(response, "Access-Control-Expose-Headers", CORS_EXPOSED);
+    }
+    if (cors_varies(gateway->cors))
+        http_response_header(response, "Vary", "Origin");
+    http_metrics_count(gateway->metrics, http_request_data(request), status);
+}
+
+static void on_revocations(void *arg)
+{
+    struct gateway *gateway = arg;
+    events_end_revoked(gateway->events);
+}
+
+static enum err listen_http(struct gateway *gateway)
+{
+    const struct settings *settings = gateway->settings;
+    struct http_server_options options = {.address = settings->gateway_address,
+                                          .port = (int)settings->gateway_port,
+                                          .reuse_port = true,
+                                          .body_max = BODY_MAX,
+                                          .connections_max = CONNECTIONS_MAX,
+                                          .streams_max = STREAMS_MAX,
+                                          .receive_timeout_ms = RECEIVE_TIMEOUT_MS,
+                                          .answer_timeout_ms = ANSWER_TIMEOUT_MS,
+                                          .on_headers = on_headers,
+                                          .on_request = on_request,
+                                          .decorate = decorate,
+                                          .arg = gateway,
+                                          .stream_suffix = "/events"};
+    enum err err = http_server_new(gateway->loop, &options, &gateway->http);
+    if (err)
+        log_error("listen_failed", LOG_S("address", settings->gateway_address),
+                  LOG_I("port", settings->gateway_port),
+                  LOG_S("why", err == ERR_CONFLICT ? "the port is taken" : "cannot bind it"));
+    else
+        log_info("listening", LOG_S("address", settings->gateway_address),
+                 LOG_I("port", http_server_port(gateway->http)));
+    return err;
+}
+
+enum err gateway_start(struct service *service)
+{
+    struct gateway *gateway = mem_alloc(sizeof(*gateway));
+    service->state = gateway;
+    gateway->loop = service->loop;
+    gateway->bus = service->bus;
+    gateway->settings = service->settings;
+    gateway->cors = cors_new(gateway->settings->cors_origins);
+    gateway->rate_limit = rate_limit_new(gateway->settings->rate_limit, RATED_USERS_MAX);
+    gateway->metrics = http_metrics_new();
+    gateway->watches = watches_new();
+    gateway->submit = submit_new(gateway);
+    gateway->events = events_new(gateway);
+    gateway->health = health_new(gateway);
+    gateway->revocations = revocations_new(gateway->loop, gateway->bus, on_revocations, gateway);
+    enum err err = listen_http(gateway);
+    if (err)
+        gateway_stop(service);
+    return err;
+}
+
+void gateway_drain(struct service *service)
+{
+    struct gateway *gateway = service->state;
+    gateway->draining = true;
+    http_server_quiesce(gateway->http);
+    events_end_all(gateway->events);
+    watches_notify_all(gateway->watches);
+}
+
+bool gateway_drained(struct service *service)
+{
+    struct gateway *gateway = service->state;
+    return http_server_active(gateway->http) == 0;
+}
+
+void gateway_stop(struct service *service)
+{
+    struct gateway *gateway = service->state;
+    service->state = NULL;
+    http_server_destroy(&gateway->http);
+    revocations_destroy(&gateway->revocations);
+    health_destroy(&gateway->health);
+    events_destroy(&gateway->events);
+    submit_destroy(&gateway->submit);
+    watches_destroy(&gateway->watches);
+    http_metrics_destroy(&gateway->metrics);
+    rate_limit_destroy(&gateway->rate_limit);
+    cors_destroy(&gateway->cors);
+    free(gateway);
+}
+
+void gateway_jobs_changed(void *arg, struct bus_call *call, json_t *args)
+{
+    struct gateway *gateway = ((struct service *)arg)->state;
+    size_t i;
+    json_t *id;
+    json_array_foreach(json_object_get(args, "ids"), i, id)
+    {
+        if (gateway && json_is_string(id))
+            watches_notify(gateway->watches, json_string_value(id));
+    }
+    bus_reply(&call, json_object());
+}
+
+void gateway_revoked(void *arg, struct bus_call *call, json_t *args)
+{
+    (void)args;
+    struct gateway *gateway = ((struct service *)arg)->state;
+    if (gateway)
+        revocations_hint(gateway->revocations);
+    bus_reply(&call, json_object());
+}

@@ -1,0 +1,100 @@
+#include "services/gateway/gateway.h"
+
+#include <string.h>
+
+void route_result(struct call *call)
+{
+    int64_t wait_ms = 0;
+    if (validate_query_seconds(call, "wait", WAIT_MAX_S, &wait_ms))
+        wait_for_end(call, wait_ms);
+}
+
+static void on_list(struct call *call, const struct bus_answer *answer)
+{
+    if (call_failed(call, answer))
+        return;
+    json_t *body = json_object();
+    static const char *const names[] = {"jobs", "total", "limit", "offset"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        json_object_set(body, names[i], json_object_get(answer->result, names[i]));
+    call_json(call, 200, body);
+}
+
+static bool is_status(const char *text)
+{
+    static const char *const names[] = {"pending", "running", "completed", "failed", "cancelled"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (strcmp(text, names[i]) == 0)
+            return true;
+    return false;
+}
+
+void route_jobs(struct call *call)
+{
+    int64_t limit = 0, offset = 0;
+    const char *status = http_request_query(call_request(call), "status");
+    if (!validate_query_int(call, "limit", 1, 100, 20, &limit) ||
+        !validate_query_int(call, "offset", 0, INT32_MAX, 0, &offset))
+        return;
+    if (status && !is_status(status)) {
+        AUTOJSON json_t *input = json_string(status);
+        validation_error(
+            call, "enum", json_pack("[s, s]", "query", "status"),
+            "Input should be 'pending', 'running', 'completed', 'failed' or 'cancelled'", input,
+            json_pack("{s:s}", "expected",
+                      "'pending', 'running', 'completed', 'failed' or 'cancelled'"));
+        return;
+    }
+    json_t *args = json_pack("{s:s, s:I, s:I}", "user_id", call->user_id, "limit",
+                             (json_int_t)limit, "offset", (json_int_t)offset);
+    if (status)
+        json_object_set_new(args, "status", json_string(status));
+    call_bus(call, "jobs.list", args, CALL_TIMEOUT_MS, on_list);
+}
+
+static void on_cancelled(struct call *call, const struct bus_answer *answer)
+{
+    if (answer->error == ERR_NOT_FOUND)
+        call_detail(call, 404, "Job not found");
+    else if (!call_failed(call, answer))
+        call_json(call, 200, job_body(answer->result));
+}
+
+void route_cancel(struct call *call)
+{
+    call_bus(call, "jobs.cancel",
+             json_pack("{s:s, s:s}", "job_id", call->param, "user_id", call->user_id),
+             CALL_TIMEOUT_MS, on_cancelled);
+}
+
+static json_t *user_args(const struct call *call)
+{
+    return json_pack("{s:s}", "user_id", call->user_id);
+}
+
+static void on_forgotten(struct call *call, const struct bus_answer *answer)
+{
+    if (!call_failed(call, answer))
+        call_json(call, 200,
+                  json_pack("{s:s}", "message",
+                            "Your access to Google, session, jobs and events have been deleted"));
+}
+
+/* Again, for what was submitted in between: no token is good any more. */
+static void on_access_forgotten(struct call *call, const struct bus_answer *answer)
+{
+    if (!call_failed(call, answer))
+        call_bus(call, "jobs.forget", user_args(call), CALL_TIMEOUT_MS, on_forgotten);
+}
+
+/* Jobs first: once auth has forgotten the user, the token can't ask for the rest again. */
+static void on_jobs_forgotten(struct call *call, const struct bus_answer *answer)
+{
+    if (!call_failed(call, answer))
+        call_bus(call, "auth.forget", user_args(call), CALL_TIMEOUT_MS, on_access_forgotten);
+}
+
+void route_forget(struct call *call)
+{
+    call_bus(call, "jobs.forget", user_args(call), CALL_TIMEOUT_MS, on_jobs_forgotten);
+}

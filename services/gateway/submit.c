@@ -1,0 +1,318 @@
+/* POST /run. What gathers while packs are in flight goes out together: no timer, so a lone submit
+ * waits for nothing. */
+#include "services/gateway/gateway.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/crypto.h"
+#include "libcommon/mem.h"
+
+enum {
+    PACK_ITEMS = 64,
+    PACK_BYTES = 1 << 20,
+    PACKS_A_REPLICA = 2, /* one is committed while the next is on its way */
+    REPLICAS_MAX = 64,
+    WAITING_ITEMS = 4096,
+    WAITING_BYTES = 64 << 20,
+    SWEEP_MS = 500,
+    KEY_MAX = 255,
+};
+
+struct item {
+    struct call *call; /* NULL: the client has gone */
+    json_t *json;
+    char job_id[CRYPTO_UUID_SIZE];
+    size_t bytes;
+    int64_t deadline;
+    struct item *next;
+};
+
+struct pack {
+    struct submit *submit;
+    struct item *items[PACK_ITEMS];
+    size_t count;
+    uint64_t call;
+    struct pack *prev, *next;
+};
+
+struct submit {
+    struct gateway *gateway;
+    struct item *first, **last;
+    size_t waiting, waiting_bytes;
+    struct pack *packs;
+    unsigned in_flight;
+    struct loop_timer *sweep;
+    bool flush_due;
+};
+
+static void flush(struct submit *submit);
+
+static void item_detach(void *arg)
+{
+    ((struct item *)arg)->call = NULL;
+}
+
+static void item_free(struct item *item)
+{
+    if (item->call)
+        item->call->free_extra = NULL;
+    json_decref(item->json);
+    free(item);
+}
+
+static void item_accepted(struct item *item, const json_t *result)
+{
+    if (item->call)
+        call_json(item->call, 200,
+                  json_pack("{s:s, s:s, s:s}", "job_id", js_str(result, "job_id", item->job_id),
+                            "status", "queued", "message", "Task has been queued for processing"));
+    item_free(item);
+}
+
+static void item_failed(struct item *item, enum err error, const char *detail,
+                        int64_t retry_after_ms)
+{
+    if (item->call)
+        call_error(item->call, error, detail, retry_after_ms);
+    item_free(item);
+}
+
+static enum err error_by_name(const char *name)
+{
+#define ERR(id, wire, group, http, text) \
+    if (strcmp(name, #id) == 0)          \
+        return ERR_##id;
+#include "libcommon/err.def"
+#undef ERR
+    return ERR_INTERNAL;
+}
+
+static void item_done(struct item *item, const json_t *result)
+{
+    const char *name = js_str(result, "error", NULL);
+    enum err error = name ? error_by_name(name) : ERR_OK;
+    if (!json_is_object(result))
+        item_failed(item, ERR_INTERNAL, err_text(ERR_INTERNAL), 0);
+    else if (error == ERR_OK)
+        item_accepted(item, result);
+    else
+        item_failed(item, error, js_str(result, "detail", err_text(error)),
+                    js_int(result, "retry_after_ms", 0));
+}
+
+static void pack_free(struct pack *pack)
+{
+    struct submit *submit = pack->submit;
+    if (pack->prev)
+        pack->prev->next = pack->next;
+    else
+        submit->packs = pack->next;
+    if (pack->next)
+        pack->next->prev = pack->prev;
+    submit->in_flight--;
+    free(pack);
+}
+
+static void pack_answered(void *arg, const struct bus_answer *answer)
+{
+    struct pack *pack = arg;
+    struct submit *submit = pack->submit;
+    if (!answer->last)
+        return;
+    const json_t *results = json_object_get(answer->result, "results");
+    for (size_t i = 0; i < pack->count; i++) {
+        if (answer->error)
+            item_failed(pack->items[i], answer->error, answer->detail, answer->retry_after_ms);
+        else
+            item_done(pack->items[i], json_array_get(results, i));
+    }
+    pack_free(pack);
+    flush(submit);
+}
+
+static struct item *take_first(struct submit *submit)
+{
+    struct item *item = submit->first;
+    submit->first = item->next;
+    if (!submit->first)
+        submit->last = &submit->first;
+    submit->waiting--;
+    submit->waiting_bytes -= item->bytes;
+    return item;
+}
+
+/* Fills a pack; the time that its oldest item has left, or 0 when nothing waits. */
+static int64_t fill(struct submit *submit, struct pack *pack, json_t *items)
+{
+    int64_t left = 0, now = loop_now(submit->gateway->loop);
+    size_t bytes = 0;
+    while (submit->first && pack->count < PACK_ITEMS) {
+        if (pack->count > 0 && bytes + submit->first->bytes > PACK_BYTES)
+            break;
+        struct item *item = take_first(submit);
+        if (!item->call) {
+            item_free(item);
+            continue;
+        }
+        if (pack->count == 0)
+            left = item->deadline > now ? item->deadline - now : 1;
+        bytes += item->bytes;
+        json_array_append(items, item->json);
+        pack->items[pack->count++] = item;
+    }
+    return left;
+}
+
+static void send_pack(struct submit *submit)
+{
+    struct pack *pack = mem_alloc(sizeof(*pack));
+    json_t *items = json_array();
+    pack->submit = submit;
+    int64_t left = fill(submit, pack, items);
+    if (pack->count == 0) {
+        json_decref(items);
+        free(pack);
+        return;
+    }
+    pack->next = submit->packs;
+    if (pack->next)
+        pack->next->prev = pack;
+    submit->packs = pack;
+    submit->in_flight++;
+    pack->call = bus_call(submit->gateway->bus,
+                          (struct bus_request){.method = "jobs.submit",
+                                               .args = json_pack("{s:o}", "items", items),
+                                               .timeout_ms = left,
+                                               .idempotent = true},
+                          pack_answered, pack);
+}
+
+static void flush(struct submit *submit)
+{
+    uint64_t instances[REPLICAS_MAX];
+    size_t replicas = bus_peers(submit->gateway->bus, "jobs", instances, REPLICAS_MAX);
+    unsigned most = PACKS_A_REPLICA * (unsigned)(replicas ? replicas : 1);
+    while (submit->first && submit->in_flight < most)
+        send_pack(submit);
+}
+
+/* Deferred, so that all that this pass of the loop has read goes together. */
+static void flush_later(void *arg)
+{
+    struct submit *submit = arg;
+    submit->flush_due = false;
+    flush(submit);
+}
+
+static void sweep(void *arg)
+{
+    struct submit *submit = arg;
+    int64_t now = loop_now(submit->gateway->loop);
+    while (submit->first && submit->first->deadline <= now)
+        item_failed(take_first(submit), ERR_OVERLOADED, err_text(ERR_OVERLOADED), 1000);
+    loop_timer_start(submit->sweep, SWEEP_MS);
+}
+
+/* Bytes of the text inside a JSON string. */
+static size_t escaped_len(const char *text)
+{
+    size_t len = 0;
+    for (; *text; text++)
+        len += (unsigned char)*text < 0x20 ? 6 : *text == '"' || *text == '\\' ? 2 : 1;
+    return len;
+}
+
+static void enqueue(struct submit *submit, struct call *call, struct item *item)
+{
+    item->call = call;
+    item->deadline = loop_now(submit->gateway->loop) + SUBMIT_TIMEOUT_MS;
+    call->extra = item;
+    call->free_extra = item_detach;
+    *submit->last = item;
+    submit->last = &item->next;
+    submit->waiting++;
+    submit->waiting_bytes += item->bytes;
+    if (submit->flush_due)
+        return;
+    submit->flush_due = true;
+    loop_defer(submit->gateway->loop, flush_later, submit);
+}
+
+static void hash_message(const char *message, char ret_hex[2 * CRYPTO_SHA256_BYTES + 1])
+{
+    uint8_t digest[CRYPTO_SHA256_BYTES];
+    crypto_sha256(message, strlen(message), digest);
+    for (size_t i = 0; i < sizeof(digest); i++)
+        snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
+}
+
+static bool key_is_valid(const char *key)
+{
+    size_t len = strlen(key);
+    for (size_t i = 0; i < len; i++)
+        if (key[i] < 0x20 || key[i] > 0x7e)
+            return false;
+    return len >= 1 && len <= KEY_MAX;
+}
+
+static struct item *item_new(const struct call *call, const char *message, const char *key)
+{
+    struct item *item = mem_alloc(sizeof(*item));
+    crypto_uuid7(item->job_id);
+    item->json = json_pack("{s:s, s:s, s:s}", "job_id", item->job_id, "user_id", call->user_id,
+                           "message", message);
+    item->bytes = escaped_len(message) + 1024;
+    if (key) {
+        char hash[2 * CRYPTO_SHA256_BYTES + 1];
+        hash_message(message, hash);
+        json_object_set_new(item->json, "key", json_string(key));
+        json_object_set_new(item->json, "hash", json_string(hash));
+    }
+    return item;
+}
+
+void route_run(struct call *call)
+{
+    struct submit *submit = call->gateway->submit;
+    const char *key = http_request_header(call_request(call), "Idempotency-Key");
+    AUTOJSON json_t *body = validate_body(call);
+    const char *message = body ? validate_string(call, body, "message", MESSAGE_MAX) : NULL;
+    if (!message)
+        return;
+    if (key && !key_is_valid(key))
+        call_detail(call, 400, "Idempotency-Key must be 1 to 255 printable ASCII characters");
+    else if (submit->waiting >= WAITING_ITEMS || submit->waiting_bytes >= WAITING_BYTES)
+        call_error(call, ERR_OVERLOADED, err_text(ERR_OVERLOADED), 1000);
+    else
+        enqueue(submit, call, item_new(call, message, key));
+}
+
+struct submit *submit_new(struct gateway *gateway)
+{
+    struct submit *submit = mem_alloc(sizeof(*submit));
+    submit->gateway = gateway;
+    submit->last = &submit->first;
+    submit->sweep = loop_timer_new(gateway->loop, sweep, submit);
+    loop_timer_start(submit->sweep, SWEEP_MS);
+    return submit;
+}
+
+void submit_destroy(struct submit **submit_p)
+{
+    struct submit *submit = *submit_p;
+    if (!submit)
+        return;
+    *submit_p = NULL;
+    while (submit->first)
+        item_free(take_first(submit));
+    while (submit->packs) {
+        struct pack *pack = submit->packs;
+        bus_cancel(submit->gateway->bus, pack->call);
+        for (size_t i = 0; i < pack->count; i++)
+            item_free(pack->items[i]);
+        pack_free(pack);
+    }
+    loop_timer_destroy(&submit->sweep);
+    free(submit);
+}

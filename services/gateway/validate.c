@@ -1,0 +1,153 @@
+/* The shapes of FastAPI's validation errors (pydantic 2): what its clients parse. */
+#include "services/gateway/gateway.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/mem.h"
+
+enum { ECHO_MAX = 256 };
+
+/* Big inputs are not sent back. */
+static bool may_echo(const json_t *input)
+{
+    if (!input)
+        return false;
+    AUTOFREE char *text = js_dump(input);
+    return strlen(text) <= ECHO_MAX;
+}
+
+void validation_error(struct call *call, const char *type, json_t *loc, const char *msg,
+                      const json_t *input, json_t *ctx)
+{
+    json_t *error = json_pack("{s:s, s:o, s:s}", "type", type, "loc", loc, "msg", msg);
+    if (may_echo(input))
+        json_object_set(error, "input", (json_t *)(uintptr_t)input);
+    if (ctx)
+        json_object_set_new(error, "ctx", ctx);
+    call_json(call, 422, json_pack("{s:[o]}", "detail", error));
+}
+
+static int position_of(const char *why)
+{
+    const char *at = strrchr(why, ' ');
+    return at ? atoi(at) : 0;
+}
+
+json_t *validate_body(struct call *call)
+{
+    size_t len;
+    const char *text = http_request_body(call_request(call), &len);
+    char why[JS_WHY_SIZE] = "";
+    json_t *body = NULL;
+    if (len == 0) {
+        AUTOJSON json_t *null = json_null();
+        validation_error(call, "missing", json_pack("[s]", "body"), "Field required", null, NULL);
+        return NULL;
+    }
+    if (!js_is_utf8(text, len)) {
+        validation_error(call, "json_invalid", json_pack("[s, i]", "body", 0), "JSON decode error",
+                         NULL, json_pack("{s:s}", "error", "not UTF-8"));
+        return NULL;
+    }
+    if (js_parse(text, len, &body, why) != ERR_OK) {
+        json_t *reason = js_string_capped(why, strlen(why), JS_WHY_SIZE, "");
+        validation_error(call, "json_invalid", json_pack("[s, i]", "body", position_of(why)),
+                         "JSON decode error", NULL, json_pack("{s:o}", "error", reason));
+        return NULL;
+    }
+    if (json_is_object(body))
+        return body;
+    validation_error(call, "model_attributes_type", json_pack("[s]", "body"),
+                     "Input should be a valid dictionary or object to extract fields from", body,
+                     NULL);
+    json_decref(body);
+    return NULL;
+}
+
+const char *validate_string(struct call *call, const json_t *body, const char *name, size_t max)
+{
+    const json_t *value = json_object_get(body, name);
+    json_t *loc = json_pack("[s, s]", "body", name);
+    char msg[96];
+    if (!value) {
+        validation_error(call, "missing", loc, "Field required", body, NULL);
+    } else if (!json_is_string(value)) {
+        validation_error(call, "string_type", loc, "Input should be a valid string", value, NULL);
+    } else if (json_string_length(value) == 0) {
+        validation_error(call, "string_too_short", loc, "String should have at least 1 character",
+                         value, json_pack("{s:i}", "min_length", 1));
+    } else if (json_string_length(value) > max) {
+        snprintf(msg, sizeof(msg), "String should have at most %zu characters", max);
+        validation_error(call, "string_too_long", loc, msg, value,
+                         json_pack("{s:I}", "max_length", (json_int_t)max));
+    } else {
+        json_decref(loc);
+        return json_string_value(value);
+    }
+    return NULL;
+}
+
+static void range_error(struct call *call, const char *name, const char *text, bool below,
+                        int64_t limit)
+{
+    char msg[96];
+    AUTOJSON json_t *input = js_string_capped(text, strlen(text), ECHO_MAX, "…");
+    snprintf(msg, sizeof(msg), "Input should be %s than or equal to %lld",
+             below ? "greater" : "less", (long long)limit);
+    validation_error(call, below ? "greater_than_equal" : "less_than_equal",
+                     json_pack("[s, s]", "query", name), msg, input,
+                     json_pack("{s:I}", below ? "ge" : "le", (json_int_t)limit));
+}
+
+bool validate_query_int(struct call *call, const char *name, int64_t min, int64_t max, int64_t def,
+                        int64_t *ret_value)
+{
+    const char *text = http_request_query(call_request(call), name);
+    if (!text) {
+        *ret_value = def;
+        return true;
+    }
+    const char *digits = text + (*text == '-' || *text == '+');
+    if (!*digits || strspn(digits, "0123456789") != strlen(digits)) {
+        AUTOJSON json_t *input = js_string_capped(text, strlen(text), ECHO_MAX, "…");
+        validation_error(call, "int_parsing", json_pack("[s, s]", "query", name),
+                         "Input should be a valid integer, unable to parse string as an integer",
+                         input, NULL);
+        return false;
+    }
+    int64_t value = strtoll(text, NULL, 10); /* saturates */
+    if (value >= min && value <= max) {
+        *ret_value = value;
+        return true;
+    }
+    range_error(call, name, text, value < min, value < min ? min : max);
+    return false;
+}
+
+bool validate_query_seconds(struct call *call, const char *name, int64_t max_s, int64_t *ret_ms)
+{
+    const char *text = http_request_query(call_request(call), name);
+    if (!text) {
+        *ret_ms = 0;
+        return true;
+    }
+    char *end;
+    double value = strtod(text, &end);
+    bool plain = strspn(text, "0123456789.eE+-") == strlen(text);
+    if (end == text || *end || !plain || isnan(value)) {
+        AUTOJSON json_t *input = js_string_capped(text, strlen(text), ECHO_MAX, "…");
+        validation_error(call, "float_parsing", json_pack("[s, s]", "query", name),
+                         "Input should be a valid number, unable to parse string as a number",
+                         input, NULL);
+        return false;
+    }
+    if (value >= 0 && value <= (double)max_s) {
+        *ret_ms = (int64_t)(value * 1000);
+        return true;
+    }
+    range_error(call, name, text, value < 0, value < 0 ? 0 : max_s);
+    return false;
+}
