@@ -1,0 +1,79 @@
+#!/usr/bin/python3
+"""Rules of the code that no other tool knows: who includes whom, how long a file may be."""
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+FILE_LINES = 600
+# A library has one door: the files that may include it.
+DOORS = {
+    r"microhttpd\.h": r"libcommon/http_server\w*\.[ch]",
+    r"curl/.*": r"libcommon/http_client\w*\.[ch]",
+    r"jwt\.h": r"libcommon/jwt\.c",
+    r"(postgresql/)?libpq.*": r"libcommon/pg\w*\.[ch]",
+    r"openssl/.*": r"libcommon/crypto\w*\.c",
+    r"zmq\.h|czmq\.h": r"libcommon/bus\w*\.[ch]|services/broker/\w+\.[ch]",
+}
+BANNED = r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca|atoi|atol|atof|system|popen)\s*\("
+COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"", re.S)
+
+
+def tracked(*patterns):
+    out = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z", "--", *patterns],
+                         check=True, capture_output=True, text=True).stdout
+    return [name for name in out.split("\0") if name and (ROOT / name).exists()]
+
+
+def may_include(name, header):
+    """Services know libcommon, proto, services/settings.h and their own folder."""
+    if header.startswith("tests/"):
+        return name.startswith("tests/")
+    if name.startswith("tests/"):
+        return True
+    part = header.split("/")
+    if part[0] == "services":
+        if name.startswith(("libcommon/", "proto/")):
+            return False
+        return len(part) == 2 or name.startswith(f"services/{part[1]}/")
+    return part[0] in ("libcommon", "proto") or "/" not in header
+
+
+def check_file(name):
+    text = (ROOT / name).read_text()
+    lines = text.count("\n")
+    if lines > FILE_LINES and not name.startswith("tests/"):
+        yield f"{name}: {lines} lines, more than {FILE_LINES}: split it by subject"
+    for match in re.finditer(r"^\s*#\s*include\s*([<\"])([^>\"]+)[>\"]", text, re.M):
+        kind, header = match.groups()
+        line = text.count("\n", 0, match.start()) + 1
+        if kind == '"' and not may_include(name, header):
+            yield f"{name}:{line}: may not include {header}"
+        for library, door in DOORS.items():
+            if re.fullmatch(library, header) and not re.fullmatch(door, name) \
+                    and not name.startswith("tests/"):
+                yield f"{name}:{line}: only {door} may include {header}"
+    for match in re.finditer(r"\b(TODO|FIXME|XXX)\b", text):
+        yield f"{name}:{text.count(chr(10), 0, match.start()) + 1}: {match.group()}"
+    code = COMMENT.sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text)
+    if name.startswith("tests/"):
+        return
+    for match in re.finditer(BANNED, code):
+        yield f"{name}:{code.count(chr(10), 0, match.start()) + 1}: {match.group(1)} is banned"
+    if name.endswith(".h") and "#ifndef MCPBUS_" not in text:
+        yield f"{name}: no include guard MCPBUS_…"
+
+
+def main():
+    problems = [p for name in tracked("*.c", "*.h") for p in check_file(name)]
+    for name in tracked("dev", "*.sh"):
+        lines = (ROOT / name).read_text().count("\n")
+        if lines > 300:
+            problems.append(f"{name}: {lines} lines, more than 300")
+    print("\n".join(problems), end="\n" if problems else "")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+# shellcheck shell=bash
+# Debian packages: what is missing of packages-*.txt is installed.
+
+# install_for LIST…: build, run, test, lint.
+install_for() {
+    local list missing=()
+    have dpkg-query || die "this needs Debian 12 (there is no dpkg-query here)"
+    for list in "$@"; do
+        mapfile -t -O "${#missing[@]}" missing < <(missing_packages "$list")
+    done
+    # The gateway's build takes the documentation page's files from npm; any Node will do.
+    if [[ " $* " == *" build "* ]]; then
+        have node || missing+=(nodejs)
+        have npm || missing+=(npm)
+    fi
+    ((${#missing[@]})) || return 0
+    say "installing ${missing[*]}"
+    apt_install "${missing[@]}"
+}
+
+missing_packages() {
+    local packages installed
+    packages=$(grep -v '^#' "$ROOT/deploy/dev/packages-$1.txt" | sort)
+    # shellcheck disable=SC2086
+    installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' $packages 2>/dev/null |
+        awk '$1 == "installed" { print $2 }' | sort)
+    comm -23 <(echo "$packages") <(echo "$installed")
+}
+
+apt_install() {
+    local root=()
+    if ((EUID != 0)); then
+        have sudo || die "these packages are missing; install them as root, then try again:" \
+            "apt-get install --no-install-recommends $*"
+        root=(sudo)
+    fi
+    apt_retry "${root[@]}" apt-get -q update
+    if [[ " $* " == *" postgresql-15 "* ]]; then
+        without_system_cluster "${root[@]}"
+    fi
+    apt_retry "${root[@]}" env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 \
+        apt-get -q -y install --no-install-recommends "$@"
+}
+
+apt_retry() {
+    local try
+    for try in 1 2 3; do
+        "$@" >&2 && return 0
+        warn "failed ($try of 3): $*"
+        sleep $((try * 2))
+    done
+    die "the packages could not be installed"
+}
+
+# Debian would make and start a PostgreSQL cluster of the machine's own on installing; mcpbus keeps
+# its private one in the run folder.
+without_system_cluster() {
+    local conf=/etc/postgresql-common/createcluster.conf
+    apt_retry "$@" env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q -y install --no-install-recommends postgresql-common
+    "$@" sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' "$conf"
+}

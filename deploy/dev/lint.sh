@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# ./dev lint, ./dev fmt
+
+cmd_fmt() {
+    install_for lint
+    our_c_files | xargs -0 clang-format -i
+}
+
+cmd_lint() {
+    local failed=()
+    install_for build lint
+    [[ -f $ROOT/build/compile_commands.json ]] || build release
+    cd "$ROOT" || die "there is no $ROOT"
+    lint_step clang-format lint_format
+    lint_step shellcheck lint_shell
+    lint_step "style rules" /usr/bin/python3 deploy/dev/check_style.py
+    lint_step "generated protocol files" /usr/bin/python3 proto/generate.py --check
+    lint_step cppcheck lint_cppcheck
+    lint_step clang-tidy lint_tidy
+    ((${#failed[@]} == 0)) || die "lint failed: ${failed[*]}"
+    say "lint: nothing to complain of"
+}
+
+lint_step() {
+    local name=$1
+    shift
+    say "lint: $name"
+    ("$@") || failed+=("$name")
+}
+
+our_c_files() {
+    git -C "$ROOT" ls-files -z --full-name -- '*.c' '*.h'
+}
+
+lint_format() {
+    our_c_files | xargs -0 clang-format --dry-run -Werror
+}
+
+lint_shell() {
+    local scripts
+    mapfile -d '' -t scripts < <(git ls-files -z -- dev .ci/run '*.sh')
+    shellcheck -x "${scripts[@]}"
+}
+
+lint_cppcheck() {
+    git ls-files -z -- 'libcommon/*.c' 'services/*.c' 'proto/*.c' |
+        xargs -0 cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -I . -D_GNU_SOURCE \
+            --enable=warning,performance,portability --suppressions-list=deploy/dev/cppcheck.txt
+}
+
+lint_tidy() {
+    jq -r '.[].file' build/compile_commands.json | grep -E "^$ROOT/(libcommon|services|proto)/" |
+        sort -u | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build 2>/dev/null
+}

@@ -1,0 +1,210 @@
+# shellcheck shell=bash
+# ./dev up, down
+
+# In the order of their start.
+SERVICES=(sandbox broker auth jobs worker gateway)
+declare -A SCALE=([sandbox]=1 [broker]=1 [auth]=1 [jobs]=1 [worker]=1 [gateway]=1)
+declare -A SCALE_WANTED=()
+PRIVATE_POSTGRES=0
+
+cmd_up() {
+    local detach=0
+    while (($#)); do
+        case $1 in
+        -d | --detach) detach=1 ;;
+        --scale) parse_scale "${2:-}" && shift ;;
+        --scale=*) parse_scale "${1#*=}" ;;
+        *) die "up takes [-d] [--scale SERVICE=N]…, not \"$1\"" ;;
+        esac
+        shift
+    done
+    bring_up "$detach"
+    ((detach)) || follow_until_interrupted
+}
+
+parse_scale() {
+    [[ $1 =~ ^([a-z]+)=([0-9]{1,3})$ ]] || die "--scale takes SERVICE=N, not \"$1\""
+    local service=${BASH_REMATCH[1]} n=$((10#${BASH_REMATCH[2]}))
+    case $service in
+    gateway | broker | auth | jobs | worker) ;;
+    monitor) die "there is no monitor yet" ;;
+    *) die "--scale knows gateway, broker, auth, jobs and worker, not \"$service\"" ;;
+    esac
+    ((n >= 1 && n <= 64)) || die "--scale $service takes 1 to 64"
+    SCALE_WANTED[$service]=$n
+}
+
+# bring_up DETACHED: the whole stack, until /health is 200. Rescales one that is up.
+bring_up() {
+    load_env_file
+    find_run_dir
+    find_programs
+    lock_run_dir 0
+    if supervisor_alive; then
+        ((${#SCALE_WANTED[@]} || $1)) || die "the stack in $RUN is already up (./dev logs -f)"
+        read_env || die "$RUN has no settings; try ./dev down first"
+        rescale
+    else
+        sweep_processes
+        fresh_stack
+    fi
+    wait_healthy
+    unlock_run_dir
+    say "${GREEN}up${PLAIN}: $GATEWAY_URL (docs: $GATEWAY_URL/docs), run folder $RUN"
+}
+
+# lock_run_dir SECONDS: how long another ./dev may take.
+lock_run_dir() {
+    mkdir -p "$RUN"
+    chmod 711 "$RUN"
+    touch "$RUN/.mcpbus"
+    exec 9>"$RUN/lock"
+    flock -w "$1" 9 || die "another ./dev is starting or stopping the stack in $RUN"
+}
+
+unlock_run_dir() {
+    exec 9>&-
+}
+
+fresh_stack() {
+    local service
+    for service in "${!SCALE_WANTED[@]}"; do
+        SCALE[$service]=${SCALE_WANTED[$service]}
+    done
+    check_programs
+    choose_ports
+    make_secrets
+    set_database_url
+    use_sandbox
+    set_broker_endpoint
+    rm -rf "$RUN/sv" "$RUN/pids"
+    mkdir -p "$RUN/sv" "$RUN/pids" "$RUN/logs"
+    write_env
+    write_instances
+    if ((PRIVATE_POSTGRES)); then
+        pg_make "$RUN/pg" "$(<"$RUN/secrets/POSTGRES_PASSWORD")"
+        write_instance postgres 1 "$(postgres_lines)"
+    fi
+    start_supervisor
+    start_all
+}
+
+check_programs() {
+    local service
+    if [[ -x $BIN/mcpbus-monitor ]]; then
+        SERVICES+=(monitor)
+        SCALE[monitor]=1
+    fi
+    for service in "${SERVICES[@]}"; do
+        [[ -x $BIN/mcpbus-$service ]] || die "there is no program $BIN/mcpbus-$service"
+    done
+}
+
+start_all() {
+    local service name
+    say "starting the stack in $RUN"
+    if ((PRIVATE_POSTGRES)); then
+        start_instance postgres-1
+        wait_for 60 pg_ready "$POSTGRES_PORT" || fail_start "PostgreSQL does not answer"
+    fi
+    migrate || fail_start "the database could not be brought up to date"
+    for service in "${SERVICES[@]}"; do
+        for name in $(instances "$service"); do
+            start_instance "$name"
+        done
+    done
+}
+
+migrate() {
+    (
+        # shellcheck source=/dev/null
+        source "$RUN/secrets/stack.env"
+        cd "$RUN" && exec "$BIN/mcpbus" migrate
+    ) >>"$RUN/logs/migrate.log" 2>&1 </dev/null 9>&-
+}
+
+# Services that end again and again have said why in their log.
+wait_healthy() {
+    local end=$((SECONDS + 60)) restarts
+    until curl -fsS -o /dev/null -m 2 "$GATEWAY_URL/health" 2>/dev/null; do
+        restarts=$({ cat "$RUN"/sv/*/exits 2>/dev/null || true; } | wc -l)
+        ((restarts < 20)) || fail_start "a service ends again and again"
+        ((SECONDS < end)) || fail_start "no healthy answer from $GATEWAY_URL/health in 60 s"
+        sleep 0.1
+    done
+    rm -f "$RUN"/sv/*/exits
+}
+
+fail_start() {
+    local log
+    for log in "$RUN"/logs/*.log; do
+        [[ -s $log ]] && tail -n 8 "$log" | sed "s/^/$(basename "$log" .log)  /" >&2
+    done
+    stop_stack
+    die "$1; the logs are in $RUN/logs"
+}
+
+follow_until_interrupted() {
+    trap 'trap - INT TERM; echo >&2; cmd_down; exit 0' INT TERM
+    say "Ctrl-C stops the stack"
+    tail --pid="$(<"$RUN/supervisor.pid")" -n 0 -F "$RUN"/logs/*.log 2>/dev/null &
+    wait $! || true
+}
+
+cmd_down() {
+    local purge=0
+    case ${1:-} in
+    '') ;;
+    --purge) purge=1 ;;
+    *) die "down takes --purge or nothing" ;;
+    esac
+    find_run_dir_only
+    if [[ ! -e $RUN/.mcpbus ]]; then
+        say "nothing is up in $RUN"
+        return 0
+    fi
+    lock_run_dir 60
+    stop_stack
+    if ((purge)); then
+        purge_run_dir
+        say "stopped; $RUN is deleted"
+    else
+        say "stopped; the data is kept in $RUN"
+    fi
+    unlock_run_dir
+}
+
+# MCPBUS_RUN_DIR may come from the .env file.
+find_run_dir_only() {
+    load_env_file
+    find_run_dir
+}
+
+# In the order of dependence, so that each can drain: gateways first, PostgreSQL last.
+stop_stack() {
+    local pid=0 family service names
+    mapfile -t family < <(stack_processes)
+    mapfile -t family < <(tree "${family[@]}")
+    mapfile -t family < <(stamps "${family[@]}")
+    # Without runsvdir first, which would start each supervision anew.
+    if supervisor_alive; then
+        pid=$(<"$RUN/supervisor.pid")
+        kill -TERM "$pid"
+        wait_for 5 none_alive "$(stamps "$pid")" || true
+    fi
+    for service in gateway monitor worker "jobs auth" "broker sandbox" postgres; do
+        mapfile -t names < <(for s in $service; do instances "$s"; done)
+        stop_instances force-shutdown "${names[@]}"
+    done
+    sweep_processes "${family[@]}"
+    rm -rf "$RUN/supervisor.pid" "$RUN/sv" "$RUN/pids"
+}
+
+purge_run_dir() {
+    local data
+    if [[ -L $RUN/pg ]]; then
+        data=$(readlink "$RUN/pg")
+        [[ $data == /var/lib/mcpbus/pg-* ]] && rm -rf -- "$data"
+    fi
+    rm -rf -- "$RUN"
+}

@@ -1,0 +1,204 @@
+# shellcheck shell=bash
+# ./dev test: everything in a temporary folder, on free ports, beside whatever is up.
+
+readonly FUZZ_SECONDS=${FUZZ_SECONDS:-10}
+TEST_FAILURES=()
+
+cmd_test() {
+    local all=0 names=()
+    TEST_SOAK=0
+    while (($#)); do
+        case $1 in
+        --all) all=1 ;;
+        --soak) TEST_SOAK=1 ;;
+        -*) die "test takes [NAME…] [--all] [--soak], not \"$1\"" ;;
+        *) names+=("$1") ;;
+        esac
+        shift
+    done
+    install_for build run test
+    ((!all)) || install_for lint
+    test_environment
+    trap test_cleanup EXIT
+    trap 'exit 130' INT TERM
+    TEST_BEGIN=$SECONDS
+    build release
+    run_ctest build "${names[@]}"
+    ((${#names[@]})) || run_fuzz
+    run_pytest "$ROOT/build/bin" "${names[@]}"
+    ((!all)) || run_all "${names[@]}"
+    test_verdict
+}
+
+# --all: a second compiler, and everything again under the sanitizers.
+run_all() {
+    check "clang build" build_only clang
+    if check "asan build" build_only asan; then
+        sanitizer_options
+        run_ctest build/asan "$@"
+        run_pytest "$ROOT/build/asan/bin" "$@"
+        sanitizer_reports
+        unset ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
+    fi
+    if check "tsan build" build_only tsan; then
+        export TSAN_OPTIONS="suppressions=$ROOT/tests/tsan.supp halt_on_error=1"
+        run_ctest build/tsan "$@"
+    fi
+    check "lint" cmd_lint
+}
+
+build_only() {
+    (build "$1")
+}
+
+# check NAME COMMAND…: runs it, remembers a failure.
+check() {
+    local name=$1
+    shift
+    say "test: $name"
+    if ("$@"); then
+        return 0
+    fi
+    TEST_FAILURES+=("$name")
+    warn "failed: $name"
+    return 1
+}
+
+# Nothing of the caller's stack or accounts may reach the tests.
+test_environment() {
+    local name
+    for name in $(compgen -e); do
+        case $name in
+        GOOGLE_* | OPENAI_* | DATABASE_URL | JWT_SECRET | TOKEN_ENCRYPTION_KEY | MCP_CONFIG | \
+            MCPBUS_* | *_PORT | PUBLIC_URL | BROKER_ENDPOINT | WORKER_* | JOB_* | RATE_LIMIT | \
+            QUEUE_LIMIT | LOG_LEVEL | LOG_FORMAT | HTTPS_PROXY | https_proxy | HTTP_PROXY | \
+            http_proxy | ALL_PROXY | all_proxy)
+            unset "$name"
+            ;;
+        esac
+    done
+    export MCPBUS_ENV_FILE=/dev/null
+    TEST_DIR=$(mktemp -d "${TMPDIR:-/tmp}/mcpbus-test.XXXXXX")
+    chmod 711 "$TEST_DIR"
+    export MCPBUS_TEST_DIR=$TEST_DIR
+}
+
+test_cleanup() {
+    local dir
+    trap '' INT TERM
+    test_postgres_stop
+    for dir in "$TEST_DIR"/*/.mcpbus; do
+        [[ -e $dir ]] || continue
+        (MCPBUS_RUN_DIR=$(dirname "$dir") && cmd_down --purge) || true
+    done
+    rm -rf "$TEST_DIR"
+}
+
+# The unit tests' own PostgreSQL; TEST_DATABASE_URL is an empty database.
+test_postgres_start() {
+    local port command password
+    [[ -z ${TEST_POSTGRES_PID:-} ]] || return 0
+    password=$(random_hex 16)
+    pg_make "$TEST_DIR/pg" "$password"
+    port=$(free_ports 1)
+    mapfile -d '' -t command < <(pg_command "$TEST_DIR/pg" "$port")
+    (cd "$(realpath "$TEST_DIR/pg")" && exec setsid "${command[@]}") >"$TEST_DIR/pg.log" 2>&1 \
+        </dev/null &
+    TEST_POSTGRES_PID=$!
+    wait_for 30 pg_ready "$port" || die "the tests' PostgreSQL does not start:" \
+        "$(tail -n 5 "$TEST_DIR/pg.log")"
+    TEST_DATABASE_BASE=postgresql://mcpbus:$password@127.0.0.1:$port
+}
+
+test_postgres_stop() {
+    [[ -n ${TEST_POSTGRES_PID:-} ]] || return 0
+    kill -INT "$TEST_POSTGRES_PID" 2>/dev/null || true
+    wait "$TEST_POSTGRES_PID" 2>/dev/null || true
+    TEST_POSTGRES_PID=''
+}
+
+# run_ctest BUILD-FOLDER NAME…
+run_ctest() {
+    local dir=$ROOT/$1 database filter=()
+    shift
+    test_postgres_start
+    database=test_$(random_hex 4)
+    psql -q "$TEST_DATABASE_BASE/mcpbus" -c "CREATE DATABASE $database" || die "no test database"
+    (($# == 0)) || filter=(-R "$(IFS='|' && echo "$*")")
+    TEST_DATABASE_URL=$TEST_DATABASE_BASE/$database MCPBUS_BIN=$dir/bin \
+        check "ctest in ${dir#"$ROOT"/}" ctest --test-dir "$dir" --output-on-failure \
+        --no-tests=ignore "${filter[@]}" || true
+}
+
+# Each fuzz target for a few seconds, from its corpus.
+run_fuzz() {
+    local target corpus
+    check "fuzz build" build_only fuzz || return 0
+    for target in "$ROOT"/build/fuzz/fuzz/fuzz_*; do
+        [[ -x $target && -f $target ]] || continue
+        corpus=$TEST_DIR/corpus-$(basename "$target")
+        mkdir -p "$corpus"
+        check "$(basename "$target"), $FUZZ_SECONDS s" fuzz_one "$target" "$corpus" || true
+    done
+}
+
+fuzz_one() {
+    local seeds dict=() name
+    name=$(basename "$1")
+    seeds=$ROOT/tests/fuzz/corpus/${name#fuzz_}
+    [[ -f $ROOT/tests/fuzz/${name#fuzz_}.dict ]] &&
+        dict=("-dict=$ROOT/tests/fuzz/${name#fuzz_}.dict")
+    [[ -d $seeds ]] || seeds=$2
+    if ! "$1" -max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=1024 "${dict[@]}" \
+        -artifact_prefix="$ROOT/build/fuzz/$name-" "$2" "$seeds" >"$2.log" 2>&1; then
+        tail -n 40 "$2.log" >&2
+        return 1
+    fi
+}
+
+# run_pytest PROGRAMS NAME…
+run_pytest() {
+    local bin=$1 filter=()
+    shift
+    (($# == 0)) || filter=(-k "$(printf '%s or ' "$@" | sed 's/ or $//')")
+    MCPBUS_BIN=$bin MCPBUS_SOAK=$TEST_SOAK check "integration, ${bin#"$ROOT"/}" pytest_in_root \
+        "${filter[@]}" || true
+}
+
+# Exit status 5 is "no test has that name": then it was one of ctest's.
+pytest_in_root() {
+    local status=0
+    cd "$ROOT" || return 1
+    PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -p no:cacheprovider -q \
+        --durations=5 tests/integration "$@" || status=$?
+    ((status == 5 && $# > 0)) || return "$status"
+}
+
+sanitizer_options() {
+    mkdir -p "$TEST_DIR/reports"
+    chmod 1777 "$TEST_DIR/reports"
+    export ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:log_path=$TEST_DIR/reports/asan"
+    export UBSAN_OPTIONS="print_stacktrace=1:log_path=$TEST_DIR/reports/ubsan"
+    export LSAN_OPTIONS="suppressions=$ROOT/tests/lsan.supp:print_suppressions=0"
+}
+
+sanitizer_reports() {
+    local report
+    for report in "$TEST_DIR"/reports/*; do
+        [[ -s $report ]] || continue
+        head -n 40 "$report" >&2
+        TEST_FAILURES+=("sanitizer report $(basename "$report")")
+    done
+}
+
+# The closing line is the last one.
+test_verdict() {
+    local seconds=$((SECONDS - TEST_BEGIN))
+    trap - EXIT
+    test_cleanup
+    if ((${#TEST_FAILURES[@]})); then
+        echo "${RED}FAILED${PLAIN} in $seconds s: $(printf '%s; ' "${TEST_FAILURES[@]}")"
+        exit 1
+    fi
+    echo "${GREEN}all tests passed${PLAIN} in $seconds s"
+}

@@ -1,0 +1,75 @@
+"""Fixtures: `stack` and `echo` are shared by a whole session; `new_stack` makes one to break."""
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from stack import Stack  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def stack():
+    """Agent runner over the sandbox. Tests leave it as they found it, and use accounts of their
+    own."""
+    one = Stack()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="session")
+def echo():
+    """WORKER_RUNNER=echo: the bus alone."""
+    one = Stack(env={"WORKER_RUNNER": "echo"})
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="session")
+def echo_stack(echo):
+    return echo
+
+
+@pytest.fixture(scope="session")
+def small_stack():
+    """Everything is scarce: 20 requests a second, five waiting jobs, one run at a time, and access
+    tokens that live for two seconds."""
+    one = Stack(env={"RATE_LIMIT": "20", "QUEUE_LIMIT": "5", "WORKER_CONCURRENCY": "1",
+                     "SANDBOX_TOKEN_LIFETIME": "2"})
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def new_stack():
+    """Factory: new_stack(env={…}, scale={…}, start=True), closed at the end of the test."""
+    made = []
+
+    def make(**kwargs):
+        made.append(Stack(**kwargs))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(autouse=True)
+def logs_of_a_failure(request):
+    """The shared stacks' last log lines are shown when a test has failed."""
+    yield
+    report = getattr(request.node, "report_of_call", None)
+    if report is None or not report.failed:
+        return
+    for name in ("stack", "echo", "echo_stack", "small_stack"):
+        if name in request.fixturenames:
+            text = request.getfixturevalue(name).log()
+            print("\n".join(text.splitlines()[-60:]))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call":
+        item.report_of_call = outcome.get_result()

@@ -1,0 +1,155 @@
+"""./dev: stacks side by side, supervision, scaling, and that nothing is left."""
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+from stack import slow, unique, wait_until
+
+SERVICES = ("sandbox", "broker", "auth", "jobs", "worker", "gateway")
+
+
+@pytest.fixture(scope="module")
+def own():
+    """A stack whose processes this file kills."""
+    from stack import Stack
+    one = Stack(env={"WORKER_RUNNER": "echo"})
+    yield one
+    one.close()
+
+
+def test_status_shows_every_process(own):
+    status = own.dev("status").stdout
+    for service in (*SERVICES, "postgres"):
+        assert f"{service}-1 " in status
+        assert own.pid(f"{service}-1"), service
+
+
+def test_the_run_folder_keeps_its_secrets(own):
+    for name in ("env", "secrets/JWT_SECRET", "secrets/TOKEN_ENCRYPTION_KEY",
+                 "secrets/stack.env"):
+        assert (own.run / name).stat().st_mode & 0o077 == 0, name
+    secret = (own.run / "secrets/JWT_SECRET").read_text().strip()
+    assert secret not in own.log()
+
+
+def test_private_postgresql_is_durable(own):
+    for name in ("fsync", "synchronous_commit"):
+        assert own.sql(f"SHOW {name}") == [("on",)]
+
+
+@pytest.mark.parametrize("service", (*SERVICES, "postgres"))
+def test_a_killed_process_is_back_within_two_seconds_however_often(own, service):
+    for _ in range(3):
+        old = own.kill(service)
+        began = time.monotonic()
+        new = wait_until(lambda: own.pid(f"{service}-1") not in (None, old)
+                         and own.pid(f"{service}-1"), 2, f"{service} back")
+        assert time.monotonic() - began < 2 * slow()
+        os.kill(new, 0)
+    own.wait_healthy()
+
+
+def test_jobs_run_after_all_that(own):
+    token = own.sign_in(unique())["access_token"]
+    job = own.wait_job(token, own.post_run(token, "still there?"))
+    assert (job["status"], job["result"]) == ("completed", "echo: still there?")
+
+
+def test_token_walks_the_oauth_flow(own):
+    email = unique()
+    token = own.dev("token", email).stdout.strip()
+    assert own.get("/me", token).json()["user"]["email"] == email
+
+
+def test_second_up_leaves_a_running_stack_alone(own):
+    before = own.pid("gateway-1")
+    own.dev("up", "-d")
+    assert own.pid("gateway-1") == before
+
+
+def test_foreground_up_on_a_running_stack_says_so(own):
+    done = own.dev("up", check=False)
+    assert done.returncode != 0
+    assert "already up" in done.stderr
+
+
+def test_rescale_while_running(own):
+    own.dev("up", "-d", "--scale", "worker=2", "--scale", "gateway=2", "--scale", "broker=2")
+    own.read_env()
+    assert len(own.vars["BROKER_ENDPOINT"].split(",")) == 2
+    for service in ("worker", "gateway", "broker"):
+        wait_until(lambda s=service: set(own.pids(s)) == {f"{s}-1", f"{s}-2"}, 10, service)
+    own.dev("status")
+    token = own.sign_in(unique())["access_token"]
+    own.wait_job(token, own.post_run(token), status="completed")
+    own.dev("up", "-d", "--scale", "worker=1", "--scale", "gateway=1", "--scale", "broker=1")
+    assert set(own.pids("worker")) == {"worker-1"}
+    own.wait_healthy()
+
+
+def test_logs(own):
+    assert own.dev("logs", "gateway").stdout
+    assert own.dev("logs", "nobody", check=False).returncode != 0
+
+
+@pytest.mark.parametrize("scale", ("monitor=1", "worker=0", "nobody=2", "worker"))
+def test_scale_refuses_what_it_cannot_do(own, scale):
+    done = own.dev("up", "-d", "--scale", scale, check=False)
+    assert done.returncode != 0
+    assert done.stderr.startswith("error: ")
+
+
+def test_two_stacks_side_by_side_and_down_keeps_the_data(own, new_stack):
+    other = new_stack(env={"WORKER_RUNNER": "echo"})
+    assert other.url != own.url
+    token = other.sign_in("keeper@example.com")["access_token"]
+    job_id = other.post_run(token, "keep me")
+    other.wait_job(token, job_id, status="completed")
+    other.dev("down")
+    assert not other.processes()
+    assert own.healthy()
+    other.up()
+    assert other.job(token, job_id)["result"] == "echo: keep me"
+
+
+def test_down_leaves_nothing_when_the_supervisor_was_killed(new_stack):
+    one = new_stack(env={"WORKER_RUNNER": "echo"})
+    os.kill(int((one.run / "supervisor.pid").read_text()), signal.SIGKILL)
+    one.dev("down")
+    assert not one.processes()
+    one.dev("down")
+    one.dev("down", "--purge")
+    assert not one.run.exists()
+    assert one.dev("status", check=False).returncode != 0
+
+
+def test_a_taken_port_is_named_before_anything_starts(new_stack):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        one = new_stack(env={"GATEWAY_PORT": str(port)}, start=False)
+        done = one.dev("up", "-d", check=False)
+    assert done.returncode != 0
+    assert f"port {port} (GATEWAY_PORT) is taken" in done.stderr
+    assert not one.processes()
+
+
+def test_a_bad_setting_is_told_with_its_name(new_stack):
+    one = new_stack(env={"WORKER_CONCURRENCY": "many"}, start=False)
+    done = one.dev("up", "-d", check=False)
+    assert done.returncode != 0
+    assert "WORKER_CONCURRENCY" in done.stderr
+    assert not one.processes()
+
+
+def test_env_file_is_read_and_the_environment_wins(new_stack, tmp_path):
+    env_file = tmp_path / "env"
+    env_file.write_text("WORKER_RUNNER=echo # no model\nGATEWAY_PORT=1\nREDIS_URL='redis://x'\n")
+    one = new_stack(env={"MCPBUS_ENV_FILE": str(env_file)})
+    token = one.sign_in(unique())["access_token"]
+    assert one.wait_job(token, one.post_run(token, "hi"))["result"] == "echo: hi"
+    assert "REDIS_URL" in one.log()
