@@ -102,7 +102,7 @@ static void start_call(struct run *run, struct agent_call *from, int index, int6
     *call = (struct mcp_call){
         .tool = tool->server_tool,
         .arguments = from->arguments,
-        .text_max = AGENT_TOOL_TEXT_MAX,
+        .text_max = AGENT_TOOL_TEXT_MAX - 64, /* with its marker it is cut no second time */
         .deadline = limit < deadline ? limit : deadline,
         .context = index,
     };

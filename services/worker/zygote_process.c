@@ -18,6 +18,16 @@
 #include "services/worker/run.h"
 #include "services/worker/zygote.h"
 
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
 enum {
     RUNS_MAX = 1 << 17,
     RUN_MEMORY_MAX = 512 << 20,
@@ -83,9 +93,9 @@ static void set_limits(void)
     limit(RLIMIT_NOFILE, RUN_FILES_MAX, RUN_FILES_MAX);
     limit(RLIMIT_FSIZE, (rlim_t)4 << 30, (rlim_t)4 << 30);
     limit(RLIMIT_CPU, 3600, 3600);
-#ifndef __SANITIZE_ADDRESS__
-    limit(RLIMIT_DATA, RUN_MEMORY_MAX, RLIM_INFINITY);
-#endif
+    /* A sanitizer's shadow memory is larger than any limit that would make sense. */
+    if (!SANITIZED)
+        limit(RLIMIT_DATA, RUN_MEMORY_MAX, RLIM_INFINITY);
 }
 
 static void become_run(const struct zygote_process *zygote, int fd, pid_t parent)

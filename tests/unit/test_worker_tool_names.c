@@ -1,0 +1,57 @@
+#include "tests/unit/unit.h"
+
+#include "libcommon/mem.h"
+#include "services/worker/tool_names.h"
+
+static void names_lead_back(void **state)
+{
+    (void)state;
+    struct tool_names *names = tool_names_new();
+    const struct tool *tool = tool_names_add(names, 3, "my server", "files.read/all");
+    assert_string_equal(tool->name, "my_server__files_read_all");
+    tool = tool_names_find(names, "my_server__files_read_all");
+    assert_string_equal(tool->server_tool, "files.read/all");
+    assert_int_equal(tool->server, 3);
+    assert_null(tool_names_find(names, "files.read/all"));
+    tool_names_destroy(&names);
+    assert_null(names);
+}
+
+static void collisions_get_a_suffix(void **state)
+{
+    (void)state;
+    struct tool_names *names = tool_names_new();
+    char lengthy[100];
+    memset(lengthy, 'a', 99);
+    lengthy[99] = '\0';
+    assert_string_equal(tool_names_add(names, 0, "s", "a.b")->name, "s__a_b");
+    assert_string_equal(tool_names_add(names, 0, "s", "a-b")->name, "s__a-b");
+    assert_string_equal(tool_names_add(names, 1, "s", "a/b")->name, "s__a_b_2");
+    assert_string_equal(tool_names_add(names, 2, "s", "a b")->name, "s__a_b_3");
+    assert_int_equal(strlen(tool_names_add(names, 0, "s", lengthy)->name), 64);
+    const struct tool *second = tool_names_add(names, 1, "s", lengthy);
+    assert_int_equal(strlen(second->name), 64);
+    assert_string_equal(second->name + 62, "_2");
+    tool_names_destroy(&names);
+}
+
+static void there_is_an_end(void **state)
+{
+    (void)state;
+    struct tool_names *names = tool_names_new();
+    for (int i = 0; i < TOOLS_MAX; i++)
+        assert_non_null(tool_names_add(names, 0, "s", "same"));
+    assert_null(tool_names_add(names, 0, "s", "more"));
+    assert_int_equal(tool_names_count(names), TOOLS_MAX);
+    tool_names_destroy(&names);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_lead_back),
+        cmocka_unit_test(collisions_get_a_suffix),
+        cmocka_unit_test(there_is_an_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
