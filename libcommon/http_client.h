@@ -32,9 +32,9 @@ struct http_answer {
     int status; /* 0: no answer came */
     const char *body;
     size_t len;
-    const char *content_type;     /* "" when none */
-    int64_t retry_after_ms;       /* from Retry-After (seconds, date) or retry-after-ms; −1: none */
-    const char *should_retry;     /* x-should-retry, "" when none */
+    const char *content_type; /* "" when none */
+    int64_t retry_after_ms;   /* from Retry-After (seconds, date) or retry-after-ms; −1: none */
+    const char *should_retry; /* x-should-retry, "" when none */
     const char *www_authenticate; /* "" when none */
     const char *session_id;       /* mcp-session-id, "" when none */
     const char *location;         /* "" when none */
@@ -56,8 +56,8 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
 /* Calls under way end with ERR_CANCELLED. Not from within on_data or done. */
 void http_client_destroy(struct http_client **client_p);
 
-/* Starts a call; everything in `call` is copied. `done` is called once, later, from the loop. The id
- * is never 0. */
+/* Starts a call; everything in `call` is copied. `done` is called once, later, from the loop. The
+ * id is never 0. */
 uint64_t http_client_send(struct http_client *client, const struct http_call *call,
                           http_done_fn *done, void *arg);
 /* Ends a call: done is not called any more. No-op when it has ended. */

@@ -35,7 +35,7 @@ char *http_form_encode(const char *const *pairs)
     for (const char *const *p = pairs; *p; p++)
         max += 3 * strlen(*p) + 1;
     buf_init(&out, max);
-    for (; pairs[0]; pairs += 2) {
+    for (; pairs[0] && pairs[1]; pairs += 2) {
         if (out.len)
             buf_add_char(&out, '&');
         encode(&out, pairs[0]);

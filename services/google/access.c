@@ -12,6 +12,7 @@ enum {
     EARLY_MS = 30 * 1000, /* refresh so long before the end */
     ANSWER_MAX = 64 * 1024,
     TOKEN_MAX = 16384,
+    YEAR_SECONDS = 365 * 86400,
 };
 
 static const char not_signed_in[] =
@@ -80,7 +81,7 @@ static enum err take_token(struct access *access, const struct http_answer *answ
         return ERR_UPSTREAM;
     mem_free_secret(&access->token);
     access->token = mem_strdup(token);
-    access->expires_at_ms = seconds > 0 && seconds < 365 * 86400 ? wall_ms() + seconds * 1000 : 0;
+    access->expires_at_ms = seconds > 0 && seconds < YEAR_SECONDS ? wall_ms() + seconds * 1000 : 0;
     return ERR_OK;
 }
 

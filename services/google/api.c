@@ -18,6 +18,7 @@ enum {
     BACKOFF_MS = 300,        /* doubles, plus up to as much again at random */
     PATIENCE_MS = 15 * 1000, /* a longer Retry-After ends the call */
     PAGES_MAX = 60,
+    QUERY_MAX = 64 * 1024,
     ID_MAX = 256,
 };
 
@@ -197,7 +198,7 @@ static enum err get_page(struct api *api, const struct api_list *list, const cha
 {
     struct buf query;
     struct api_request request = list->request;
-    buf_init(&query, 64 * 1024);
+    buf_init(&query, QUERY_MAX);
     buf_add_str(&query, request.query ? request.query : "");
     query_add_int(&query, list->page_size, left < list->page_max ? left : list->page_max);
     if (*token)

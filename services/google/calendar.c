@@ -4,7 +4,13 @@
 #include "services/google/rfc3339.h"
 #include "services/google/tools.h"
 
-enum { PAGE_MAX = 250, ATTENDEES_MAX = 50, TEXT_MAX_BYTES = 500, DESCRIPTION_MAX = 1000 };
+enum {
+    PAGE_MAX = 250,
+    ATTENDEES_MAX = 50,
+    TEXT_MAX_BYTES = 500,
+    EVENT_ID_MAX = 1024,
+    DESCRIPTION_MAX = 1000
+};
 
 /* Timed events have dateTime, whole days have date. */
 static const char *time_of(const json_t *event, const char *which)
@@ -61,11 +67,11 @@ static bool take_event(void *arg, const json_t *event)
     add_optional(&text, "Description", js_str(event, "description", NULL), DESCRIPTION_MAX);
     add_attendees(&text, event, json);
     add_optional(&text, "Status", js_str(event, "status", NULL), 32);
-    add_optional(&text, "ID", js_str(event, "id", NULL), TEXT_MAX_BYTES * 2);
+    add_optional(&text, "ID", js_str(event, "id", NULL), EVENT_ID_MAX);
     add_optional(&text, "Link", js_str(event, "htmlLink", NULL), TEXT_MAX_BYTES);
     buf_add_char(&text, '\n');
 
-    json_set_line(json, "id", js_str(event, "id", NULL), TEXT_MAX_BYTES * 2);
+    json_set_line(json, "id", js_str(event, "id", NULL), EVENT_ID_MAX);
     json_set_line(json, "summary", summary, TEXT_MAX_BYTES);
     json_set_line(json, "start", time_of(event, "start"), 64);
     json_set_line(json, "end", time_of(event, "end"), 64);

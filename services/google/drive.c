@@ -5,7 +5,13 @@
 #include "services/google/drive_query.h"
 #include "services/google/tools.h"
 
-enum { PAGE_MAX = 100, SEARCH_MAX = 50, QUERY_MAX = 16 * 1024, NAME_MAX_BYTES = 500 };
+enum {
+    PAGE_MAX = 100,
+    SEARCH_MAX = 50,
+    QUERY_MAX = 16 * 1024,
+    ENCODED_MAX = 64 * 1024,
+    NAME_MAX_BYTES = 500
+};
 
 #define FIELDS                                                                             \
     "nextPageToken,incompleteSearch,files(id,name,mimeType,modifiedTime,size,webViewLink," \
@@ -62,7 +68,7 @@ static void list_files(struct api *api, const char *q, const char *order, int64_
     struct buf query;
     char why[API_WHY_SIZE] = "";
     bool more = false;
-    buf_init(&query, 4 * QUERY_MAX);
+    buf_init(&query, ENCODED_MAX);
     query_add(&query, "q", q);
     query_add(&query, "fields", FIELDS);
     query_add(&query, "supportsAllDrives", "true");

@@ -13,6 +13,7 @@ enum {
     DATE_MAX = 100,
     SNIPPET_MAX = 400,
     BODY_MAX = 64 * 1024,
+    QUERY_MAX = 32 * 1024,
 };
 
 /* gmail_list_messages */
@@ -86,7 +87,7 @@ void gmail_list_messages(struct api *api, const json_t *args, struct result *res
     struct message_list list = {.api = api};
     struct buf query;
     bool more = false;
-    buf_init(&query, 16 * 1024);
+    buf_init(&query, QUERY_MAX);
     if (*js_str(args, "query", ""))
         query_add(&query, "q", js_str(args, "query", ""));
     listing_begin(&list.listing, result, "messages");

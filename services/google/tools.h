@@ -15,9 +15,9 @@ typedef void tool_fn(struct api *api, const json_t *args, struct result *result)
 
 struct tool {
     const char *name, *title, *description;
-    uint32_t scopes;    /* any of them allows it */
     const char *schema; /* of the parameters, JSON */
     tool_fn *fn;
+    uint32_t scopes; /* any of them allows it */
     bool read_only, destructive, idempotent;
 };
 

@@ -28,6 +28,7 @@ class FakeGoogle:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = 65536  # head and body in one packet, else each answer waits for an ACK
 
             def log_message(self, *_):
                 pass
@@ -67,7 +68,7 @@ class FakeGoogle:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.base = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def gets(self, path):
         return [query for method, at, query in self.requests if method == "GET" and at == path]
