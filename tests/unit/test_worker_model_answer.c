@@ -66,8 +66,7 @@ static void nonsense_is_refused(void **state)
         "{\"choices\":[{\"message\":{\"tool_calls\":{}}}]}",
         "{\"choices\":[{\"message\":{\"tool_calls\":[7]}}]}",
         "{\"choices\":[{\"message\":{\"tool_calls\":[{\"function\":{\"name\":\"\"}}]}}]}",
-        "{\"choices\":[{\"message\":{\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":7}"
-        "}]}}]}",
+        bad_arguments,
     };
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         json_t *answer = NULL;
