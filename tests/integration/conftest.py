@@ -36,7 +36,7 @@ def small_stack():
     """Everything is scarce: 20 requests a second, five waiting jobs, one run at a time, and access
     tokens that live for two seconds."""
     one = Stack(env={"RATE_LIMIT": "20", "QUEUE_LIMIT": "5", "WORKER_CONCURRENCY": "1",
-                     "SANDBOX_TOKEN_LIFETIME": "2"})
+                     "SANDBOX_TOKEN_SECONDS": "2"})
     yield one
     one.close()
 
