@@ -207,7 +207,7 @@ static bool parse_term(struct parser *parser)
             *c = (char)tolower((unsigned char)*c);
         return parse_field(parser, word);
     }
-    if (parser->at == start) /* a stray closing bracket or colon */
+    if (parser->at == start && *start) /* a stray closing bracket or colon */
         parser->at++;
     return word_fits(parser->mail, word);
 }

@@ -69,6 +69,19 @@ static size_t decode_word(struct span in, struct buf *out)
     return (size_t)(stop + 2 - in.at);
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* A fold's line break goes, its white space stays. */
+static void add_unfolded(struct buf *out, const char *spaces, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (spaces[i] == ' ' || spaces[i] == '\t')
+            buf_add_char(out, spaces[i]);
+}
+
 /* Unfolds and decodes a header's value. free() the text. */
 static char *header_value(struct span in)
 {
@@ -77,20 +90,19 @@ static char *header_value(struct span in)
     bool after_word = false;
     for (size_t i = 0; i < in.len;) {
         size_t spaces = 0;
-        while (i + spaces < in.len && strchr(" \t", in.at[i + spaces]) && in.at[i + spaces])
+        while (i + spaces < in.len && is_space(in.at[i + spaces]))
             spaces++;
         size_t at = i + spaces;
         struct buf word;
         buf_init(&word, VALUE_MAX);
         size_t used = at < in.len ? decode_word((struct span){in.at + at, in.len - at}, &word) : 0;
         if (!(used && after_word)) /* the space between two encoded words is not shown */
-            buf_add(&out, in.at + i, spaces);
+            add_unfolded(&out, in.at + i, spaces);
         buf_add(&out, buf_text(&word), word.len);
         buf_fini(&word);
         after_word = used > 0;
         if (!used && at < in.len) {
-            if (in.at[at] != '\r' && in.at[at] != '\n')
-                buf_add_char(&out, in.at[at]);
+            buf_add_char(&out, in.at[at]);
             used = 1;
         }
         i = at + used;
