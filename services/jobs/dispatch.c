@@ -1,0 +1,275 @@
+/* From the queue to the workers: claims, scans of the store, and the messages that go out, gathered
+ * for each turn of the loop. */
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+#include "libcommon/metrics.h"
+#include "services/jobs/jobs.h"
+
+enum {
+    OUTBOX_MAX_BYTES = 900 * 1024,
+    RUN_OVERHEAD = 512,
+    HINTS_MAX = 256,
+    SCAN_MIN_MS = 20,
+    SCAN_MAX_MS = 1000,
+    SCAN_PER_USER = 1000,
+    SCAN_MAX = 10000,
+    /* The store gives at most a tenth of its time to our scans. */
+    SCAN_SHARE = 10,
+};
+
+/* Runs for one session that leave together. */
+struct outbox {
+    struct outbox *next;
+    char session[65], instance[17];
+    json_t *runs;
+    size_t bytes;
+};
+
+struct claim {
+    struct store_claim item; /* first: the store gives this back */
+    struct jobs *jobs;
+    char *user_id;
+};
+
+static void send_outbox(struct jobs *jobs, struct outbox *outbox)
+{
+    char method[64];
+    snprintf(method, sizeof method, "worker@%s.run", outbox->instance);
+    bus_send(jobs->bus, method,
+             json_pack("{s:s, s:s, s:o}", "session", outbox->session, "from",
+                       bus_instance_text(jobs->bus), "runs", outbox->runs));
+    outbox->runs = NULL;
+    outbox->bytes = 0;
+}
+
+static struct outbox *outbox_get(struct jobs *jobs, const char *session, const char *instance)
+{
+    struct outbox *outbox = jobs->outboxes;
+    while (outbox && strcmp(outbox->session, session) != 0)
+        outbox = outbox->next;
+    if (outbox)
+        return outbox;
+    outbox = mem_alloc(sizeof *outbox);
+    snprintf(outbox->session, sizeof outbox->session, "%s", session);
+    snprintf(outbox->instance, sizeof outbox->instance, "%s", instance);
+    outbox->next = jobs->outboxes;
+    jobs->outboxes = outbox;
+    return outbox;
+}
+
+void dispatch_run(struct jobs *jobs, const struct store_run *run, int64_t ordinal)
+{
+    struct outbox *outbox = outbox_get(jobs, run->session, run->instance);
+    size_t bytes = strlen(run->message) + RUN_OVERHEAD;
+    if (outbox->runs && outbox->bytes + bytes > OUTBOX_MAX_BYTES)
+        send_outbox(jobs, outbox);
+    if (!outbox->runs)
+        outbox->runs = json_array();
+    outbox->bytes += bytes;
+    json_array_append_new(
+        outbox->runs,
+        json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:s, s:I}", "job_id", run->job_id, "attempt",
+                  (json_int_t)run->attempt, "user_id", run->user_id, "message", run->message,
+                  "events", (json_int_t)run->events, "ordinal", (json_int_t)ordinal, "created_at",
+                  run->created_at, "time_ms", (json_int_t)run->time_ms));
+}
+
+static bool flush_outboxes(struct jobs *jobs)
+{
+    bool did = jobs->outboxes != NULL;
+    while (jobs->outboxes) {
+        struct outbox *outbox = jobs->outboxes;
+        jobs->outboxes = outbox->next;
+        if (outbox->runs)
+            send_outbox(jobs, outbox);
+        free(outbox);
+    }
+    return did;
+}
+
+static bool flush_hints(struct jobs *jobs)
+{
+    if (!jobs->hints)
+        return false;
+    bus_send(jobs->bus, "gateway@*.jobs_changed", json_pack("{s:o}", "ids", jobs->hints));
+    jobs->hints = NULL;
+    return true;
+}
+
+void dispatch_hint(struct jobs *jobs, const char *job_id)
+{
+    if (!jobs->hints)
+        jobs->hints = json_array();
+    json_array_append_new(jobs->hints, json_string(job_id));
+    if (json_array_size(jobs->hints) >= HINTS_MAX)
+        flush_hints(jobs);
+}
+
+static void send_cancel(struct jobs *jobs, const struct store_change *change)
+{
+    char method[64];
+    snprintf(method, sizeof method, "worker@%s.cancel", change->instance);
+    bus_send(jobs->bus, method,
+             json_pack("{s:[{s:s, s:I}]}", "jobs", "job_id", change->job_id, "attempt",
+                       (json_int_t)change->attempt));
+}
+
+void dispatch_changes(struct jobs *jobs, const struct store_change *changes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct store_change *change = &changes[i];
+        if (change->instance)
+            send_cancel(jobs, change);
+        if (change->queued)
+            dispatch_queued(jobs, change->job_id, change->user_id);
+        dispatch_hint(jobs, change->job_id);
+    }
+}
+
+void dispatch_queued(struct jobs *jobs, const char *job_id, const char *user_id)
+{
+    if (fair_queue_push(jobs->queue, job_id, user_id) == FAIR_QUEUE_FULL)
+        jobs->overflow = true;
+}
+
+static void on_claimed(struct store_claim *item)
+{
+    struct claim *claim = (struct claim *)item;
+    struct jobs *jobs = claim->jobs;
+    jobs->claiming--;
+    struct slot *slot = slots_find(jobs->slots, item->session);
+    if (!item->error && slot) {
+        struct store_run run = {
+            .job_id = item->job_id,
+            .user_id = item->user_id,
+            .message = item->message,
+            .created_at = item->created_at,
+            .session = slot->session,
+            .instance = slot->instance,
+            .attempt = item->attempt,
+            .events = item->events,
+            .time_ms = jobs->settings->job_timeout * 1000,
+        };
+        dispatch_run(jobs, &run, slots_sent(slot, loop_now(jobs->loop)));
+    } else if (slot) {
+        slots_unreserve(slot);
+    }
+    if (!item->error) {
+        metric_add(metric_counter("mcpbus_jobs_claimed_total", NULL, "Queued jobs claimed."), 1);
+        dispatch_hint(jobs, item->job_id);
+    } else if (item->error != ERR_NOT_FOUND) {
+        dispatch_queued(jobs, item->job_id, claim->user_id);
+    }
+    free(claim->user_id);
+    free(claim);
+}
+
+static bool claim_next(struct jobs *jobs)
+{
+    struct slot *slot = slots_reserve(jobs->slots);
+    if (!slot)
+        return false;
+    AUTOFREE char *job_id = NULL;
+    struct claim *claim = mem_alloc(sizeof *claim);
+    claim->jobs = jobs;
+    claim->item.done = on_claimed;
+    if (!fair_queue_pop(jobs->queue, &job_id, &claim->user_id)) {
+        slots_unreserve(slot);
+        free(claim);
+        return false;
+    }
+    snprintf(claim->item.job_id, sizeof claim->item.job_id, "%s", job_id);
+    snprintf(claim->item.session, sizeof claim->item.session, "%s", slot->session);
+    if (store_claim(jobs->store, &claim->item)) {
+        slots_unreserve(slot);
+        dispatch_queued(jobs, job_id, claim->user_id);
+        free(claim->user_id);
+        free(claim);
+        return false;
+    }
+    jobs->claiming++;
+    return true;
+}
+
+static void on_scanned(void *arg, enum err error, const struct store_change *changes, size_t count)
+{
+    struct jobs *jobs = arg;
+    size_t found = 0;
+    jobs->scanning = false;
+    for (size_t i = 0; i < count; i++) {
+        /* A legacy id may be longer than ours. */
+        if (strlen(changes[i].job_id) > STORE_ID_MAX)
+            continue;
+        if (fair_queue_push(jobs->queue, changes[i].job_id, changes[i].user_id) ==
+            FAIR_QUEUE_PUSHED)
+            found++;
+    }
+    if (!error && count < SCAN_MAX)
+        jobs->overflow = false;
+    jobs->scan_backoff = found ? SCAN_MIN_MS : jobs->scan_backoff * 2;
+    if (jobs->scan_backoff > SCAN_MAX_MS)
+        jobs->scan_backoff = SCAN_MAX_MS;
+    int64_t now = loop_now(jobs->loop), pause = SCAN_SHARE * (now - jobs->scan_began);
+    if (pause < jobs->scan_backoff)
+        pause = jobs->scan_backoff;
+    jobs->scan_next = now + pause;
+    loop_timer_start(jobs->scan_timer, pause);
+}
+
+/* With free slots and nothing here the store may know more: of another replica, of before a
+ * restart, or due again after a failure. Users whom only the store knows get their turn by the slow
+ * scan. */
+static void on_scan(void *arg)
+{
+    struct jobs *jobs = arg;
+    int64_t now = loop_now(jobs->loop), late = jobs->scan_next + SCAN_MAX_MS;
+    bool idle = fair_queue_count(jobs->queue) == 0 && jobs->claiming == 0;
+    bool wanted = (idle && slots_free(jobs->slots) > 0) || now >= late;
+    if (jobs->scanning)
+        return;
+    if (jobs->draining || !wanted || now < jobs->scan_next || !store_ready(jobs->store)) {
+        loop_timer_start(jobs->scan_timer, SCAN_MIN_MS * 5);
+        return;
+    }
+    jobs->scanning = true;
+    jobs->scan_began = now;
+    store_scan(jobs->store, SCAN_PER_USER, SCAN_MAX, on_scanned, jobs);
+}
+
+void dispatch_wake(struct jobs *jobs)
+{
+    if (!jobs->scanning && fair_queue_count(jobs->queue) == 0 &&
+        loop_now(jobs->loop) >= jobs->scan_next)
+        loop_timer_start(jobs->scan_timer, 0);
+}
+
+static bool turn(void *arg)
+{
+    struct jobs *jobs = arg;
+    bool did = false;
+    if (!jobs->draining && store_ready(jobs->store))
+        while (fair_queue_count(jobs->queue) > 0 && claim_next(jobs))
+            did = true;
+    did |= flush_outboxes(jobs);
+    did |= flush_hints(jobs);
+    return did;
+}
+
+void dispatch_init(struct jobs *jobs)
+{
+    jobs->scan_backoff = SCAN_MIN_MS;
+    jobs->scan_timer = loop_timer_new(jobs->loop, on_scan, jobs);
+    loop_timer_start(jobs->scan_timer, SCAN_MIN_MS);
+    loop_source_add(jobs->loop, turn, jobs);
+}
+
+void dispatch_fini(struct jobs *jobs)
+{
+    flush_outboxes(jobs);
+    flush_hints(jobs);
+    loop_source_remove(jobs->loop, turn, jobs);
+    loop_timer_destroy(&jobs->scan_timer);
+}

@@ -1,0 +1,94 @@
+/* mcpbus-jobs: accepts jobs, gives them to workers, keeps what became of them. */
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+#include "services/jobs/jobs.h"
+
+static enum err start(struct service *service)
+{
+    struct jobs *jobs = mem_alloc(sizeof *jobs);
+    jobs->loop = service->loop;
+    jobs->bus = service->bus;
+    jobs->settings = service->settings;
+    struct store_options options = {
+        .loop = jobs->loop,
+        .url = jobs->settings->database_url,
+        .job_timeout_ms = jobs->settings->job_timeout * 1000,
+        .max_attempts = jobs->settings->job_max_attempts,
+    };
+    enum err error = store_new(&options, &jobs->store);
+    if (error) {
+        log_error("bad_database_url", LOG_S("hint", "postgresql://user:password@host:5432/name"));
+        free(jobs);
+        return error;
+    }
+    jobs->queue = fair_queue_new(JOBS_WAITING_MAX);
+    jobs->slots = slots_new();
+    requests_init(jobs);
+    dispatch_init(jobs);
+    upkeep_init(jobs);
+    service->state = jobs;
+    return ERR_OK;
+}
+
+static void drain(struct service *service)
+{
+    struct jobs *jobs = service->state;
+    jobs->draining = true;
+}
+
+static bool drained(struct service *service)
+{
+    struct jobs *jobs = service->state;
+    return bus_active(jobs->bus) == 0 && store_pending(jobs->store) == 0;
+}
+
+static void stop(struct service *service)
+{
+    struct jobs *jobs = service->state;
+    if (!jobs)
+        return;
+    service->state = NULL;
+    /* First: what is under way ends with an error, and its callbacks still find everything. */
+    store_destroy(&jobs->store);
+    upkeep_fini(jobs);
+    dispatch_fini(jobs);
+    requests_fini(jobs);
+    fair_queue_destroy(&jobs->queue);
+    slots_destroy(&jobs->slots);
+    free(jobs);
+}
+
+static const struct bus_method methods[] = {
+    {"submit", jobs_submit},
+    {"get", jobs_get},
+    {"list", jobs_list},
+    {"events", jobs_events},
+    {"cancel", jobs_cancel},
+    {"forget", jobs_forget},
+    {"health", jobs_health},
+    {"session_open", jobs_session_open},
+    {"session_renew", jobs_session_renew},
+    {"session_close", jobs_session_close},
+    {"offer", jobs_offer},
+    {"append", jobs_append},
+    {"finish", jobs_finish},
+};
+
+int main(int argc, char **argv)
+{
+    static const char *const required[] = {"DATABASE_URL", NULL};
+    static const struct service_def def = {
+        .name = "jobs",
+        .summary = "accepts jobs, gives them to workers and keeps what became of them",
+        .methods = methods,
+        .method_count = sizeof methods / sizeof *methods,
+        SERVICE_SETTINGS,
+        .required = required,
+        .start = start,
+        .drain = drain,
+        .drained = drained,
+        .stop = stop,
+        .drain_ms = 10000,
+    };
+    return service_main(&def, argc, argv);
+}

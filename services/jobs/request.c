@@ -1,0 +1,117 @@
+#include <string.h>
+
+#include "libcommon/mem.h"
+#include "services/jobs/jobs.h"
+
+enum { DEADLINE_PERIOD_MS = 100, DEADLINE_MARGIN_MS = 150 };
+
+static const char *explain(enum err error)
+{
+    switch (error) {
+    case ERR_TIMEOUT:
+    case ERR_PEER_LOST:
+    case ERR_OVERLOADED:
+        return "the database does not answer, try again later";
+    case ERR_INTERNAL:
+        return "the database refused a statement";
+    default:
+        return err_text(error);
+    }
+}
+
+void jobs_reply_error(struct bus_call **call_p, enum err error)
+{
+    bool busy = error == ERR_TIMEOUT || error == ERR_PEER_LOST || error == ERR_OVERLOADED;
+    if (busy)
+        bus_reply_busy(call_p, error, JOBS_RETRY_MS, explain(error));
+    else
+        bus_reply_error(call_p, error, "%s", explain(error));
+}
+
+static void unlink_request(struct request *request)
+{
+    if (!request->prev_next)
+        return;
+    *request->prev_next = request->next;
+    if (request->next)
+        request->next->prev_next = request->prev_next;
+    request->prev_next = NULL;
+}
+
+struct request *request_new(struct jobs *jobs, struct bus_call *call, json_t *args, size_t count)
+{
+    struct request *request = mem_alloc(sizeof *request);
+    request->jobs = jobs;
+    request->call = call;
+    request->args = json_incref(args);
+    request->results = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(request->results, json_null());
+    request->left = count;
+    request->next = jobs->requests;
+    request->prev_next = &jobs->requests;
+    if (request->next)
+        request->next->prev_next = &request->next;
+    jobs->requests = request;
+    return request;
+}
+
+void request_set(struct request *request, size_t index, json_t *result)
+{
+    json_array_set_new(request->results, index, result);
+    if (--request->left)
+        return;
+    unlink_request(request);
+    if (request->call)
+        bus_reply(&request->call, json_pack("{s:O}", "results", request->results));
+    json_decref(request->results);
+    json_decref(request->args);
+    free(request);
+}
+
+void request_set_error(struct request *request, size_t index, enum err error, const char *detail)
+{
+    json_t *result = json_pack("{s:s, s:s}", "error", err_name(error), "detail",
+                               detail ? detail : explain(error));
+    if (error == ERR_OVERLOADED || error == ERR_LIMITED || error == ERR_TIMEOUT ||
+        error == ERR_PEER_LOST)
+        json_object_set_new(result, "retry_after_ms", json_integer(JOBS_RETRY_MS));
+    request_set(request, index, result);
+}
+
+/* The items stay with the store: what they did or will do stands, and a repeated call finds it. */
+static void on_deadlines(void *arg)
+{
+    struct jobs *jobs = arg;
+    for (struct request *request = jobs->requests, *next; request; request = next) {
+        next = request->next;
+        if (bus_call_time_left(request->call) > DEADLINE_MARGIN_MS)
+            continue;
+        unlink_request(request);
+        jobs_reply_error(&request->call, ERR_TIMEOUT);
+    }
+    loop_timer_start(jobs->deadlines, DEADLINE_PERIOD_MS);
+}
+
+void requests_init(struct jobs *jobs)
+{
+    jobs->deadlines = loop_timer_new(jobs->loop, on_deadlines, jobs);
+    loop_timer_start(jobs->deadlines, DEADLINE_PERIOD_MS);
+}
+
+void requests_fini(struct jobs *jobs)
+{
+    loop_timer_destroy(&jobs->deadlines);
+    while (jobs->requests) {
+        struct request *request = jobs->requests;
+        unlink_request(request);
+        jobs_reply_error(&request->call, ERR_DRAINING);
+    }
+}
+
+bool jobs_is_id(const char *text)
+{
+    size_t len = strlen(text);
+    return len >= 1 && len <= STORE_ID_MAX &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
+}

@@ -1,0 +1,462 @@
+/* What workers call: sessions, offers, events and ends of runs. */
+#include <string.h>
+
+#include "libcommon/js.h"
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+#include "libcommon/metrics.h"
+#include "services/jobs/jobs.h"
+
+enum {
+    EVENT_MAX_BYTES = 64 * 1024,
+    EVENT_TEXT_MAX = 12 * 1024,
+    EVENT_TYPE_MAX = 32,
+    EVENTS_OF_APPEND_MAX = 1000,
+    RESULT_MAX_BYTES = 512 * 1024,
+    ERROR_MAX_BYTES = 8 * 1024,
+    SMALL_JSON_MAX = 16 * 1024,
+    SLOTS_MAX = 65536,
+    MISSING_MIN_MS = 500,
+    MISSING_SHARE = 10,
+};
+static const char cut_marker[] = "… [cut]";
+
+/* The session argument; NULL when it can't be one (the call has been answered then). */
+static const char *session_of(struct bus_call **call_p, const json_t *args)
+{
+    const char *session = js_str(args, "session", "");
+    if (jobs_is_id(session) && strlen(session) < sizeof((struct slot *)NULL)->session)
+        return session;
+    bus_reply_error(call_p, ERR_INVALID, "session must be 1 to 64 characters of [A-Za-z0-9._-]");
+    return NULL;
+}
+
+static void take_offer(struct jobs *jobs, const char *session, const json_t *offer)
+{
+    const char *instance = js_str(offer, "instance", "");
+    int64_t received = js_int(offer, "received", -1), slots = js_int(offer, "slots", -1);
+    uint64_t number;
+    if (!bus_instance_parse(instance, &number) || received < 0 || received > INT64_MAX / 2 ||
+        slots < 0)
+        return;
+    slots_offer(jobs->slots, session, instance, received, slots < SLOTS_MAX ? slots : SLOTS_MAX,
+                loop_now(jobs->loop));
+    if (slots > 0)
+        dispatch_wake(jobs);
+}
+
+void jobs_offer(void *service, struct bus_call *call, json_t *args)
+{
+    const char *session = session_of(&call, args);
+    if (!session)
+        return;
+    take_offer(service, session, args);
+    bus_reply(&call, json_object());
+}
+
+/* --- sessions --- */
+
+struct session_call {
+    struct jobs *jobs;
+    struct bus_call *call;
+    char session[STORE_ID_MAX + 1];
+};
+
+static struct session_call *session_call_new(struct jobs *jobs, struct bus_call *call,
+                                             const char *session)
+{
+    struct session_call *opening = mem_alloc(sizeof *opening);
+    opening->jobs = jobs;
+    opening->call = call;
+    strncpy(opening->session, session, sizeof opening->session - 1);
+    return opening;
+}
+
+static void on_opened(void *arg, enum err error)
+{
+    struct session_call *opening = arg;
+    if (error == ERR_STALE_TOKEN) {
+        bus_reply_error(&opening->call, error, "this session has ended, open a new one");
+    } else if (error) {
+        jobs_reply_error(&opening->call, error);
+    } else {
+        log_info("session_opened", LOG_S("session", opening->session));
+        bus_reply(&opening->call, json_pack("{s:i}", "lease_ms", STORE_LEASE_MS));
+    }
+    free(opening);
+}
+
+void jobs_session_open(void *service, struct bus_call *call, json_t *args)
+{
+    struct jobs *jobs = service;
+    const char *session = session_of(&call, args);
+    uint64_t number;
+    if (!session)
+        return;
+    const char *instance = js_str(args, "instance", "");
+    int64_t capacity = js_int(args, "capacity", 0);
+    if (!bus_instance_parse(instance, &number) || capacity < 0 || capacity > SLOTS_MAX) {
+        bus_reply_error(&call, ERR_INVALID, "instance or capacity is not one");
+        return;
+    }
+    store_session_open(jobs->store, session, instance, js_str(args, "host", ""),
+                       js_str(args, "version", ""), capacity, on_opened,
+                       session_call_new(jobs, call, session));
+}
+
+static void on_closed(void *arg, enum err error, const struct store_change *changes, size_t count)
+{
+    struct session_call *closing = arg;
+    if (error) {
+        jobs_reply_error(&closing->call, error);
+    } else {
+        log_info("session_closed", LOG_S("session", closing->session), LOG_I("released", count));
+        dispatch_changes(closing->jobs, changes, count);
+        bus_reply(&closing->call, json_pack("{s:I}", "released", (json_int_t)count));
+    }
+    free(closing);
+}
+
+void jobs_session_close(void *service, struct bus_call *call, json_t *args)
+{
+    struct jobs *jobs = service;
+    const char *session = session_of(&call, args);
+    if (!session)
+        return;
+    slots_forget(jobs->slots, session);
+    store_session_close(jobs->store, session, on_closed, session_call_new(jobs, call, session));
+}
+
+struct renewal {
+    struct store_renew item; /* first: the store gives this back */
+    struct jobs *jobs;
+    struct bus_call *call;
+    json_t *args;
+};
+
+static void on_missing(void *arg, enum err error, const struct store_run *runs, size_t count)
+{
+    struct jobs *jobs = arg;
+    int64_t now = loop_now(jobs->loop);
+    (void)error;
+    jobs->missing_next = now + MISSING_SHARE * (now - jobs->missing_began);
+    for (size_t i = 0; i < count; i++)
+        dispatch_run(jobs, &runs[i], 0);
+    if (count)
+        log_info("runs_sent_again", LOG_S("session", runs[0].session), LOG_I("count", count));
+}
+
+static void on_renewed(struct store_renew *item)
+{
+    struct renewal *renewal = (struct renewal *)item;
+    struct jobs *jobs = renewal->jobs;
+    int64_t now = loop_now(jobs->loop);
+    if (item->error == ERR_STALE_TOKEN) {
+        slots_forget(jobs->slots, item->session);
+        bus_reply_error(&renewal->call, item->error, "the lease has run out, open a new session");
+    } else if (item->error) {
+        jobs_reply_error(&renewal->call, item->error);
+    } else {
+        bus_reply(&renewal->call,
+                  json_pack("{s:i, s:O}", "lease_ms", STORE_LEASE_MS, "held", item->ret_held));
+        if (now >= jobs->missing_next) {
+            jobs->missing_began = now;
+            store_missing(jobs->store, item->session, item->held, item->renewed_at, on_missing,
+                          jobs);
+        }
+    }
+    json_decref(item->ret_held);
+    json_decref(renewal->args);
+    free(renewal);
+}
+
+static bool is_run(const json_t *run)
+{
+    const char *job_id = js_str(run, "job_id", NULL);
+    int64_t attempt = js_int(run, "attempt", 0);
+    return job_id && strlen(job_id) <= STORE_ID_MAX && attempt > 0 && attempt <= INT32_MAX;
+}
+
+void jobs_session_renew(void *service, struct bus_call *call, json_t *args)
+{
+    struct jobs *jobs = service;
+    const char *session = session_of(&call, args);
+    if (!session)
+        return;
+    json_t *held = json_object_get(args, "held"), *run;
+    size_t i;
+    json_array_foreach(held, i, run)
+    {
+        if (is_run(run) && i < SLOTS_MAX)
+            continue;
+        bus_reply_error(&call, ERR_INVALID, "held must be runs, at most %d", SLOTS_MAX);
+        return;
+    }
+    struct renewal *renewal = mem_alloc(sizeof *renewal);
+    renewal->jobs = jobs;
+    renewal->call = call;
+    renewal->args = json_incref(args);
+    renewal->item = (struct store_renew){.session = session, .held = held, .done = on_renewed};
+    if (store_renew(jobs->store, &renewal->item)) {
+        jobs_reply_error(&renewal->call, ERR_OVERLOADED);
+        json_decref(renewal->args);
+        free(renewal);
+    }
+}
+
+/* --- events --- */
+
+struct appending {
+    struct store_append item; /* first: the store gives this back */
+    struct request *request;
+    size_t index;
+};
+
+static void appending_free(struct appending *appending)
+{
+    for (size_t i = 0; i < appending->item.count; i++)
+        free(appending->item.events[i].data);
+    free(appending->item.events);
+    free(appending);
+}
+
+static void on_appended(struct store_append *item)
+{
+    struct appending *appending = (struct appending *)item;
+    struct request *request = appending->request;
+    if (!item->error) {
+        dispatch_hint(request->jobs, item->job_id);
+        request_set(request, appending->index, json_pack("{s:I}", "last", (json_int_t)item->last));
+    } else if (item->error == ERR_CONFLICT) {
+        request_set(request, appending->index,
+                    json_pack("{s:s, s:s, s:I}", "error", err_name(ERR_CONFLICT), "detail",
+                              "`after` is not the last event", "last", (json_int_t)item->last));
+    } else {
+        request_set_error(request, appending->index, item->error, NULL);
+    }
+    appending_free(appending);
+}
+
+/* An event that is too large keeps its short members; long texts are cut with a marker. */
+static json_t *shortened(const json_t *data)
+{
+    json_t *small = json_object(), *value;
+    const char *key;
+    size_t left = EVENT_MAX_BYTES - 4096;
+    json_object_foreach((json_t *)data, key, value)
+    {
+        AUTOJSON json_t *copy = json_is_string(value) ? js_string_capped(json_string_value(value),
+                                                                         json_string_length(value),
+                                                                         EVENT_TEXT_MAX, cut_marker)
+                                                      : json_incref(value);
+        AUTOFREE char *text = js_dump(copy);
+        size_t len = strlen(text) + strlen(key) + 8;
+        if (len > left)
+            continue;
+        left -= len;
+        json_object_set(small, key, copy);
+    }
+    json_object_set_new(small, "truncated", json_true());
+    return small;
+}
+
+static char *event_data(const json_t *data)
+{
+    char *text = js_dump(data);
+    if (strlen(text) <= EVENT_MAX_BYTES)
+        return text;
+    free(text);
+    AUTOJSON json_t *small = shortened(data);
+    return js_dump(small);
+}
+
+/* Only the store tells how a job ended. */
+static bool is_event(const json_t *event)
+{
+    const char *type = js_str(event, "type", "");
+    const json_t *data = json_object_get(event, "data");
+    size_t len = strlen(type);
+    if (len == 0 || len > EVENT_TYPE_MAX || strspn(type, "abcdefghijklmnopqrstuvwxyz_") != len ||
+        !json_is_object(data))
+        return false;
+    return strcmp(type, "status") != 0 || !strcmp(js_str(data, "status", ""), "running");
+}
+
+static bool fill_events(struct store_append *append, const json_t *events)
+{
+    append->events = mem_alloc(json_array_size(events) * sizeof *append->events);
+    for (size_t i = 0; i < json_array_size(events); i++) {
+        const json_t *event = json_array_get(events, i);
+        if (!is_event(event))
+            return false;
+        append->events[append->count].type = js_str(event, "type", "");
+        append->events[append->count++].data = event_data(json_object_get(event, "data"));
+    }
+    return true;
+}
+
+static void append_one(struct request *request, size_t index, const json_t *item)
+{
+    const json_t *events = json_object_get(item, "events");
+    size_t count = json_array_size(events);
+    int64_t after = js_int(item, "after", -1);
+    if (!is_run(item) || after < 1 || count == 0 || count > EVENTS_OF_APPEND_MAX) {
+        request_set_error(request, index, ERR_INVALID, "not an append");
+        return;
+    }
+    /* The last number is the terminal event's. Behind it nothing is kept, and the run goes on. */
+    if (after + (int64_t)count >= STORE_EVENTS_MAX) {
+        request_set(request, index, json_pack("{s:I}", "last", (json_int_t)after));
+        return;
+    }
+    struct appending *appending = mem_alloc(sizeof *appending);
+    appending->request = request;
+    appending->index = index;
+    appending->item.job_id = js_str(item, "job_id", "");
+    appending->item.attempt = js_int(item, "attempt", 0);
+    appending->item.after = after;
+    appending->item.done = on_appended;
+    enum err error = fill_events(&appending->item, events) ? ERR_OK : ERR_INVALID;
+    if (!error)
+        error = store_append(request->jobs->store, &appending->item);
+    if (error) {
+        appending_free(appending);
+        request_set_error(request, index, error, NULL);
+    }
+}
+
+static struct request *items_request(struct jobs *jobs, struct bus_call *call, json_t *args)
+{
+    size_t count = json_array_size(json_object_get(args, "items"));
+    if (count > 0 && count <= JOBS_ITEMS_MAX)
+        return request_new(jobs, call, args, count);
+    bus_reply_error(&call, ERR_INVALID, "items must be 1 to %d", JOBS_ITEMS_MAX);
+    return NULL;
+}
+
+void jobs_append(void *service, struct bus_call *call, json_t *args)
+{
+    struct request *request = items_request(service, call, args);
+    json_t *items = json_object_get(args, "items");
+    for (size_t i = 0; request && i < json_array_size(items); i++)
+        append_one(request, i, json_array_get(items, i));
+}
+
+/* --- the end of attempts --- */
+
+struct finishing {
+    struct store_finish item; /* first: the store gives this back */
+    struct request *request;
+    size_t index;
+    char *result, *error_message, *token_usage, *env_names;
+};
+
+static void finishing_free(struct finishing *finishing)
+{
+    free(finishing->result);
+    free(finishing->error_message);
+    free(finishing->token_usage);
+    free(finishing->env_names);
+    free(finishing);
+}
+
+static void count_fate(const char *fate)
+{
+    static const char name[] = "mcpbus_jobs_attempts_total", help[] = "Attempts by their end.";
+    struct metric *metric =
+        !strcmp(fate, "completed") ? metric_counter(name, "end=\"completed\"", help)
+        : !strcmp(fate, "failed")  ? metric_counter(name, "end=\"failed\"", help)
+        : !strcmp(fate, "retry")   ? metric_counter(name, "end=\"retry\"", help)
+                                   : metric_counter(name, "end=\"released\"", help);
+    metric_add(metric, 1);
+}
+
+static void on_finished(struct store_finish *item)
+{
+    struct finishing *finishing = (struct finishing *)item;
+    struct request *request = finishing->request;
+    if (item->error) {
+        request_set_error(request, finishing->index, item->error, NULL);
+    } else {
+        count_fate(item->fate);
+        dispatch_hint(request->jobs, item->job_id);
+        if (!strcmp(item->fate, "released"))
+            dispatch_queued(request->jobs, item->job_id, item->user_id);
+        request_set(request, finishing->index, json_object());
+    }
+    finishing_free(finishing);
+}
+
+static char *text_capped(const json_t *item, const char *key, size_t max)
+{
+    const json_t *value = json_object_get(item, key);
+    if (!json_is_string(value))
+        return NULL;
+    AUTOJSON json_t *capped =
+        js_string_capped(json_string_value(value), json_string_length(value), max, cut_marker);
+    return mem_strdup(json_string_value(capped));
+}
+
+static char *small_json(const json_t *item, const char *key, bool wants_array)
+{
+    const json_t *value = json_object_get(item, key);
+    if (wants_array ? !json_is_array(value) : !json_is_object(value))
+        return NULL;
+    char *text = js_dump(value);
+    if (strlen(text) <= SMALL_JSON_MAX)
+        return text;
+    free(text);
+    return NULL;
+}
+
+static bool is_outcome(const char *outcome)
+{
+    return !strcmp(outcome, "completed") || !strcmp(outcome, "failed") ||
+           !strcmp(outcome, "retry") || !strcmp(outcome, "released");
+}
+
+static void finish_one(struct request *request, size_t index, const json_t *item)
+{
+    const char *outcome = js_str(item, "outcome", "");
+    if (!is_run(item) || !is_outcome(outcome)) {
+        request_set_error(request, index, ERR_INVALID, "not an end of an attempt");
+        return;
+    }
+    struct finishing *finishing = mem_alloc(sizeof *finishing);
+    finishing->request = request;
+    finishing->index = index;
+    finishing->result = text_capped(item, "result", RESULT_MAX_BYTES);
+    finishing->error_message = text_capped(item, "error_message", ERROR_MAX_BYTES);
+    finishing->token_usage = small_json(item, "token_usage", false);
+    finishing->env_names = small_json(item, "env_names", true);
+    finishing->item = (struct store_finish){
+        .job_id = js_str(item, "job_id", ""),
+        .attempt = js_int(item, "attempt", 0),
+        .outcome = outcome,
+        .result = finishing->result,
+        .error_message = finishing->error_message,
+        .token_usage = finishing->token_usage,
+        .env_names = finishing->env_names,
+        .done = on_finished,
+    };
+    enum err error = store_finish(request->jobs->store, &finishing->item);
+    if (error) {
+        finishing_free(finishing);
+        request_set_error(request, index, error, NULL);
+    }
+}
+
+void jobs_finish(void *service, struct bus_call *call, json_t *args)
+{
+    struct jobs *jobs = service;
+    const char *session = session_of(&call, args);
+    if (!session)
+        return;
+    const json_t *offer = json_object_get(args, "offer");
+    struct request *request = items_request(jobs, call, args);
+    json_t *items = json_object_get(args, "items");
+    for (size_t i = 0; request && i < json_array_size(items); i++)
+        finish_one(request, i, json_array_get(items, i));
+    if (json_is_object(offer))
+        take_offer(jobs, session, offer);
+}

@@ -1,0 +1,189 @@
+#include "services/jobs/store.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/mem.h"
+#include "services/jobs/store_internal.h"
+
+enum { BATCH_MAX = 256, WAITING_MAX = 20000, STATEMENTS_MAX = 1000 };
+
+/* The batches join a few ids with tables of any size, which may have been empty when the statement
+ * was planned: only the indexes are right, then and later. */
+static const char writer_setup[] = "SELECT set_config('enable_seqscan', 'off', false), "
+                                   "set_config('enable_hashjoin', 'off', false),"
+                                   " set_config('enable_mergejoin', 'off', false)";
+
+static enum err open_pg(const struct store_options *options, const char *application,
+                        unsigned connections, const char *setup, struct pg **ret_pg)
+{
+    struct pg_options pg = {
+        .url = options->url,
+        .application = application,
+        .connections = connections,
+        .waiting_max = STATEMENTS_MAX,
+        .setup = setup,
+        .allow_unsafe = options->allow_unsafe,
+    };
+    return pg_new(options->loop, &pg, ret_pg);
+}
+
+enum err store_new(const struct store_options *options, struct store **ret_store)
+{
+    struct store *store = mem_alloc(sizeof *store);
+    store->loop = options->loop;
+    store->job_timeout_ms = options->job_timeout_ms;
+    snprintf(store->job_timeout, sizeof store->job_timeout, "%" PRId64, options->job_timeout_ms);
+    snprintf(store->max_attempts, sizeof store->max_attempts, "%" PRId64, options->max_attempts);
+    enum err error = open_pg(options, "mcpbus-jobs", STORE_WRITERS, writer_setup, &store->writers);
+    if (!error)
+        error = open_pg(options, "mcpbus-jobs-read", 1, NULL, &store->reader);
+    if (error) {
+        store_destroy(&store);
+        return error;
+    }
+    store_submit_init(store);
+    store_claim_init(store);
+    store_append_init(store);
+    store_finish_init(store);
+    store_renew_init(store);
+    *ret_store = store;
+    return ERR_OK;
+}
+
+void store_destroy(struct store **store_p)
+{
+    struct store *store = *store_p;
+    if (!store)
+        return;
+    *store_p = NULL;
+    pg_group_destroy(&store->submits);
+    pg_group_destroy(&store->claims);
+    pg_group_destroy(&store->appends);
+    pg_group_destroy(&store->finishes);
+    pg_group_destroy(&store->renewals);
+    pg_destroy(&store->writers);
+    pg_destroy(&store->reader);
+    free(store);
+}
+
+bool store_ready(const struct store *store)
+{
+    return pg_connected(store->writers) && pg_connected(store->reader);
+}
+
+const char *store_problem(const struct store *store)
+{
+    const char *problem = pg_problem(store->writers);
+    return *problem ? problem : pg_problem(store->reader);
+}
+
+size_t store_pending(const struct store *store)
+{
+    return pg_group_pending(store->submits) + pg_group_pending(store->claims) +
+           pg_group_pending(store->appends) + pg_group_pending(store->finishes) +
+           pg_group_pending(store->renewals) + pg_pending(store->reader);
+}
+
+struct pg_group *store_group(struct store *store, const struct pg_statement *statement, int params,
+                             void (*encode)(void *, void *const *, size_t, struct buf *),
+                             void (*done)(void *, void *const *, size_t, enum err,
+                                          const struct pg_rows *))
+{
+    struct pg_group_options options = {
+        .pg = store->writers,
+        .writers = STORE_WRITERS,
+        .batch_max = BATCH_MAX,
+        .waiting_max = WAITING_MAX,
+        .statement = statement,
+        .params = params,
+        .timeout_ms = STORE_WRITE_MS,
+        .encode = encode,
+        .done = done,
+        .arg = store,
+    };
+    return pg_group_new(&options);
+}
+
+void store_add(struct buf *array, const char *text)
+{
+    if (text)
+        pg_array_add(array, text, strlen(text));
+    else
+        pg_array_add_null(array);
+}
+
+void store_begin(struct buf *params, int count)
+{
+    for (int i = 0; i < count; i++)
+        pg_array_begin(&params[i]);
+}
+
+void store_end(struct buf *params, int count)
+{
+    for (int i = 0; i < count; i++)
+        pg_array_end(&params[i]);
+}
+
+void store_copy(char *to, size_t size, const char *text)
+{
+    snprintf(to, size, "%s", text ? text : "");
+}
+
+struct sorting {
+    store_id_fn *id_of;
+};
+
+static int compare(const void *a, const void *b, void *arg)
+{
+    const struct sorting *sorting = arg;
+    return strcmp(sorting->id_of(*(void *const *)a), sorting->id_of(*(void *const *)b));
+}
+
+void store_sort(void **items, size_t count, store_id_fn *id_of)
+{
+    struct sorting sorting = {id_of};
+    qsort_r(items, count, sizeof *items, compare, &sorting);
+}
+
+ptrdiff_t store_find(void *const *items, size_t count, store_id_fn *id_of, const char *id)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(id_of(items[middle]), id) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && !strcmp(id_of(items[low]), id) ? (ptrdiff_t)low : -1;
+}
+
+static void on_changes(void *arg, enum err error, const struct pg_rows *rows)
+{
+    struct store_changes_call *call = arg;
+    size_t count = pg_rows_count(rows);
+    struct store_change *changes = mem_alloc(count * sizeof *changes);
+    for (size_t i = 0; i < count; i++)
+        changes[i] = (struct store_change){
+            .job_id = pg_rows_text(rows, i, 0),
+            .user_id = pg_rows_text(rows, i, 1),
+            .attempt = pg_rows_int(rows, i, 2, 0),
+            .queued = pg_rows_bool(rows, i, 3),
+            .ended = pg_rows_bool(rows, i, 4),
+            .instance = pg_rows_text(rows, i, 5),
+        };
+    call->done(call->arg, error, changes, count);
+    free(changes);
+    free(call);
+}
+
+void store_exec_changes(struct store *store, struct pg *pg, const struct pg_statement *statement,
+                        const char *const *values, int count, store_changes_fn *done, void *arg)
+{
+    (void)store;
+    struct store_changes_call *call = mem_alloc(sizeof *call);
+    *call = (struct store_changes_call){done, arg};
+    pg_exec(pg, statement, -1, STORE_WRITE_MS, values, count, on_changes, call);
+}

@@ -1,0 +1,168 @@
+/* The store: every statement that the jobs service knows, as batches over groups (writes) and
+ * single statements (reads). Each transition of a job is a compare-and-set on its row; only the
+ * database's clock decides. Rows are locked in the order of their ids. Loop's thread only.
+ *
+ * Texts in the items are borrowed until `done` is called, which happens once, later, from the loop.
+ * Texts in outputs are borrowed for the length of `done`. `error` of every item: ERR_OK; what the
+ * comment says; else what pg.h says of the whole batch. */
+#ifndef MCPBUS_JOBS_STORE_H
+#define MCPBUS_JOBS_STORE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libcommon/err.h"
+#include "libcommon/loop.h"
+
+struct store;
+
+enum {
+    STORE_LEASE_MS = 10000,
+    STORE_LOSSES_MAX = 20,
+    STORE_TIME_SIZE = 28, /* RFC 3339 in UTC, six digits */
+    STORE_ID_MAX = 128,
+    STORE_USER_MAX = 256,
+    STORE_EVENTS_MAX = 10000, /* of a job */
+};
+
+struct store_options {
+    struct loop *loop;
+    const char *url;
+    int64_t job_timeout_ms;
+    int64_t max_attempts;
+    bool allow_unsafe;
+};
+
+MUST_CHECK enum err store_new(const struct store_options *options, struct store **ret_store);
+void store_destroy(struct store **store_p); /* no `done` for what waits in groups */
+bool store_ready(const struct store *store);
+const char *store_problem(const struct store *store); /* "" when ready */
+size_t store_pending(const struct store *store);
+
+/* SUBMIT. With a session the job is claimed for it at once when that is alive. A job or key that is
+ * there already gives that job's id in `existing` (ERR_OK), or ERR_CONFLICT when it is another's
+ * or the hash differs. Adding: ERR_OVERLOADED. */
+struct store_submit {
+    const char *job_id, *user_id, *message;
+    const char *key, *hash; /* NULL: none */
+    const char *session;    /* NULL: queue it */
+    void (*done)(struct store_submit *item);
+    enum err error;
+    bool claimed;
+    char existing[STORE_ID_MAX + 1]; /* "" when this one was new */
+    char created_at[STORE_TIME_SIZE];
+};
+MUST_CHECK enum err store_submit(struct store *store, struct store_submit *item);
+
+/* CLAIM: ERR_NOT_FOUND when it is not queued, not due, or the session is dead. */
+struct store_claim {
+    char job_id[STORE_ID_MAX + 1];
+    char session[STORE_ID_MAX + 1];
+    void (*done)(struct store_claim *item);
+    void *arg;
+    enum err error;
+    int64_t attempt, events;
+    const char *user_id, *message, *created_at;
+};
+MUST_CHECK enum err store_claim(struct store *store, struct store_claim *item);
+
+/* APPEND: ERR_STALE_TOKEN; ERR_CONFLICT when `after` isn't the last (`last` is). */
+struct store_event {
+    const char *type;
+    char *data; /* JSON; owned by the item's owner */
+};
+struct store_append {
+    const char *job_id;
+    int64_t attempt, after;
+    struct store_event *events;
+    size_t count;
+    void (*done)(struct store_append *item);
+    enum err error;
+    int64_t last;
+};
+MUST_CHECK enum err store_append(struct store *store, struct store_append *item);
+
+/* FINISH: ERR_STALE_TOKEN. `fate`: completed, failed, retry or released; "" on error. */
+struct store_finish {
+    const char *job_id;
+    int64_t attempt;
+    const char *outcome, *result, *error_message, *token_usage, *env_names; /* all but the first may
+                                                                               be NULL */
+    void (*done)(struct store_finish *item);
+    enum err error;
+    char fate[12];
+    char user_id[STORE_USER_MAX + 1];
+};
+MUST_CHECK enum err store_finish(struct store *store, struct store_finish *item);
+
+/* RENEW: ERR_STALE_TOKEN when the lease has run out. `held` and `ret_held`: arrays of
+ * {job_id, attempt}; the answer's are those of `held` that the store agrees with. */
+struct store_renew {
+    const char *session;
+    const json_t *held;
+    void (*done)(struct store_renew *item);
+    enum err error;
+    json_t *ret_held; /* the owner's */
+    char renewed_at[STORE_TIME_SIZE];
+};
+MUST_CHECK enum err store_renew(struct store *store, struct store_renew *item);
+
+/* A run, as worker.run tells of it. */
+struct store_run {
+    const char *job_id, *user_id, *message, *created_at, *session, *instance;
+    int64_t attempt, events, time_ms;
+};
+typedef void store_runs_fn(void *arg, enum err error, const struct store_run *runs, size_t count);
+/* Runs that a session should hold since a second before `renewed_at`, and that are not in its
+ * `held`. */
+void store_missing(struct store *store, const char *session, const json_t *held,
+                   const char *renewed_at, store_runs_fn *done, void *arg);
+
+/* Rows that changed, for hints, cancels and the queues in memory. */
+struct store_change {
+    const char *job_id, *user_id;
+    const char *instance; /* of the worker that held it; NULL: none */
+    int64_t attempt;
+    bool queued; /* it waits again, and is due */
+    bool ended;
+};
+typedef void store_changes_fn(void *arg, enum err error, const struct store_change *changes,
+                              size_t count);
+
+/* Queued jobs that are due, at most `per_user` of each user. */
+void store_scan(struct store *store, int64_t per_user, int64_t max, store_changes_fn *done,
+                void *arg);
+/* REAP and BURY: running with no live session, or past its deadline. */
+void store_reap(struct store *store, store_changes_fn *done, void *arg);
+/* One change at most; none: it is not there, or has ended. */
+void store_cancel(struct store *store, const char *job_id, const char *user_id,
+                  store_changes_fn *done, void *arg);
+
+typedef void store_done_fn(void *arg, enum err error);
+/* ERR_STALE_TOKEN: that session has ended. */
+void store_session_open(struct store *store, const char *session, const char *instance,
+                        const char *host, const char *version, int64_t capacity,
+                        store_done_fn *done, void *arg);
+void store_session_close(struct store *store, const char *session, store_changes_fn *done,
+                         void *arg);
+
+/* Results as the protocol has them; borrowed. jobs.get, jobs.list, jobs.events. ERR_NOT_FOUND. */
+typedef void store_json_fn(void *arg, enum err error, json_t *result);
+void store_get(struct store *store, const char *job_id, const char *user_id, int64_t timeout_ms,
+               store_json_fn *done, void *arg);
+void store_list(struct store *store, const char *user_id, int64_t limit, int64_t offset,
+                const char *status, int64_t timeout_ms, store_json_fn *done, void *arg);
+void store_events(struct store *store, const char *job_id, const char *user_id, int64_t after,
+                  int64_t limit, int64_t timeout_ms, store_json_fn *done, void *arg);
+
+/* Deletes some of a user's jobs; `changes` are all that went, call again until there are none. */
+void store_forget(struct store *store, const char *user_id, store_changes_fn *done, void *arg);
+
+typedef void store_count_fn(void *arg, enum err error, int64_t a, int64_t b);
+void store_counts(struct store *store, store_count_fn *done, void *arg); /* queued, running */
+/* Deletes old rows in a small batch; `a`: jobs, `b`: everything else. `days` 0: keeps the jobs. */
+void store_sweep(struct store *store, int64_t days, store_count_fn *done, void *arg);
+
+#endif

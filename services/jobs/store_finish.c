@@ -1,0 +1,93 @@
+/* COMPLETE and FAIL: the end of an attempt, under the fence. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "libcommon/mem.h"
+#include "services/jobs/store_internal.h"
+
+static const struct pg_statement finish_statement = {
+    "finish",
+    "WITH input AS MATERIALIZED ("
+    " SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[],"
+    "  $7::text[]) AS i (id, attempt, outcome, result, error, usage, env)"
+    "), locked AS MATERIALIZED ("
+    " SELECT i.*, q.user_id, q.failures, q.events, q.first_started_at,"
+    "  CASE WHEN i.outcome = 'retry' AND q.failures + 1 >= $8::int THEN 'failed'"
+    "   ELSE i.outcome END AS fate"
+    " FROM job_queue q JOIN input i ON i.id = q.job_id"
+    " WHERE q.state = 1 AND q.attempt = i.attempt ORDER BY q.job_id FOR UPDATE OF q"
+    "), gone AS ("
+    " DELETE FROM job_queue q USING locked l"
+    " WHERE q.job_id = l.id AND l.fate IN ('completed', 'failed')"
+    "), back AS ("
+    " UPDATE job_queue q SET state = 0, session = NULL, deadline = NULL,"
+    "  failures = CASE l.fate WHEN 'retry' THEN l.failures + 1 ELSE l.failures END,"
+    "  run_at = CASE l.fate WHEN 'retry' THEN now() + interval '1 second' *"
+    "   (least(60, power(2, least(l.failures, 10))) * (0.75 + random() * 0.25)) ELSE now() END"
+    " FROM locked l WHERE q.job_id = l.id AND l.fate IN ('retry', 'released')"
+    "), ended AS ("
+    " UPDATE job_data d SET status = l.fate, result = l.result, error_message = l.error,"
+    "  token_usage = l.usage::json, env_vars = l.env::json, attempts = l.attempt,"
+    "  events = l.events + 1, started_at = l.first_started_at, completed_at = now(),"
+    "  updated_at = now()"
+    " FROM locked l WHERE d.id = l.id AND l.fate IN ('completed', 'failed')"
+    ") SELECT id, fate, user_id FROM locked",
+    true};
+
+static const char *id_of(const void *item)
+{
+    return ((const struct store_finish *)item)->job_id;
+}
+
+static void encode(void *arg, void *const *items, size_t count, struct buf *params)
+{
+    const struct store *store = arg;
+    store_begin(params, 7);
+    for (size_t i = 0; i < count; i++) {
+        const struct store_finish *item = items[i];
+        store_add(&params[0], item->job_id);
+        pg_array_add_int(&params[1], item->attempt);
+        store_add(&params[2], item->outcome);
+        store_add(&params[3], item->result);
+        store_add(&params[4], item->error_message);
+        store_add(&params[5], item->token_usage);
+        store_add(&params[6], item->env_names);
+    }
+    store_end(params, 7);
+    buf_add_str(&params[7], store->max_attempts);
+}
+
+static void done(void *arg, void *const *batch, size_t count, enum err error,
+                 const struct pg_rows *rows)
+{
+    (void)arg;
+    void **items = mem_alloc(count * sizeof *items);
+    memcpy(items, batch, count * sizeof *items);
+    store_sort(items, count, id_of);
+    for (size_t i = 0; i < count; i++)
+        ((struct store_finish *)items[i])->error = error ? error : ERR_STALE_TOKEN;
+    for (size_t row = 0; row < pg_rows_count(rows); row++) {
+        ptrdiff_t i = store_find(items, count, id_of, pg_rows_text(rows, row, 0));
+        if (i < 0)
+            continue;
+        struct store_finish *item = items[i];
+        item->error = ERR_OK;
+        store_copy(item->fate, sizeof item->fate, pg_rows_text(rows, row, 1));
+        store_copy(item->user_id, sizeof item->user_id, pg_rows_text(rows, row, 2));
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct store_finish *item = batch[i];
+        item->done(item);
+    }
+    free(items);
+}
+
+void store_finish_init(struct store *store)
+{
+    store->finishes = store_group(store, &finish_statement, 8, encode, done);
+}
+
+enum err store_finish(struct store *store, struct store_finish *item)
+{
+    return pg_group_add(store->finishes, item);
+}

@@ -1,0 +1,52 @@
+/* What the store*.c files share. */
+#ifndef MCPBUS_JOBS_STORE_INTERNAL_H
+#define MCPBUS_JOBS_STORE_INTERNAL_H
+
+#include "libcommon/pg.h"
+#include "services/jobs/store.h"
+
+enum { STORE_WRITERS = 2, STORE_WRITE_MS = 25000, STORE_READ_MS = 10000 };
+
+struct store {
+    struct loop *loop;
+    struct pg *writers, *reader;
+    struct pg_group *submits, *claims, *appends, *finishes, *renewals;
+    char job_timeout[24], max_attempts[24];
+    int64_t job_timeout_ms;
+};
+
+/* A time on the wire. */
+#define STORE_TIME(t) "to_char(" t " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+/* Makes the groups of each file. */
+void store_submit_init(struct store *store);
+void store_claim_init(struct store *store);
+void store_append_init(struct store *store);
+void store_finish_init(struct store *store);
+void store_renew_init(struct store *store);
+
+struct pg_group *store_group(struct store *store, const struct pg_statement *statement, int params,
+                             void (*encode)(void *, void *const *, size_t, struct buf *),
+                             void (*done)(void *, void *const *, size_t, enum err,
+                                          const struct pg_rows *));
+
+void store_add(struct buf *array, const char *text); /* NULL: SQL's NULL */
+void store_begin(struct buf *params, int count);
+void store_end(struct buf *params, int count);
+void store_copy(char *to, size_t size, const char *text); /* NULL: "" */
+
+/* Items sorted by id, to find the item of a row: store_find gives the first index with this id, and
+ * -1 when there is none. Every item of a store begins with its id's place told by `id_of`. */
+typedef const char *store_id_fn(const void *item);
+void store_sort(void **items, size_t count, store_id_fn *id_of);
+ptrdiff_t store_find(void *const *items, size_t count, store_id_fn *id_of, const char *id);
+
+/* For statements whose rows are changes: job_id, user_id, attempt, queued, ended, instance. */
+struct store_changes_call {
+    store_changes_fn *done;
+    void *arg;
+};
+void store_exec_changes(struct store *store, struct pg *pg, const struct pg_statement *statement,
+                        const char *const *values, int count, store_changes_fn *done, void *arg);
+
+#endif

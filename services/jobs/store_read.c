@@ -1,0 +1,350 @@
+/* Reads, in the protocol's form: jobs.get, jobs.list, jobs.events. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/js.h"
+#include "libcommon/mem.h"
+#include "services/jobs/store_internal.h"
+
+#define JOB_COLUMNS                                                                               \
+    "id, user_id, status, error_message, token_usage, " STORE_TIME("created_at") ", " STORE_TIME( \
+        "updated_at") ", " STORE_TIME("completed_at")
+
+enum { LIST_TEXT_MAX = 4096, PAGE_EVENTS_MAX = 1000 };
+static const char cut_marker[] = "… [cut]";
+
+static const struct pg_statement get_statement = {
+    "get",
+    "SELECT " JOB_COLUMNS ", message, result FROM job_records WHERE id = $1 AND user_id = $2",
+    true};
+
+/* Always a row, for the total; the job's columns are NULL when the page is empty. */
+static const struct pg_statement list_statement = {
+    "list",
+    "WITH page AS (SELECT " JOB_COLUMNS ", left(message, 4097) AS m, left(result, 4097) AS r,"
+    " created_at AS at FROM job_records"
+    " WHERE user_id = $1 AND ($4 = '' OR status = $4) ORDER BY job_records.created_at DESC, id DESC"
+    " LIMIT $2::bigint OFFSET $3::bigint)"
+    " SELECT p.*, t.n FROM (SELECT count(*) AS n FROM job_data WHERE user_id = $1) t"
+    " LEFT JOIN page p ON true ORDER BY p.at DESC, p.id DESC",
+    true};
+
+/* The job's row beside each stored event of the page; a page ends behind a megabyte. */
+static const struct pg_statement events_statement = {
+    "events",
+    "SELECT d.status, q.job_id IS NULL, coalesce(q.events, d.events),"
+    " greatest(d.attempts, q.attempt) > 0, " STORE_TIME("d.created_at") ", " STORE_TIME(
+        "coale"
+        "sce("
+        "d."
+        "start"
+        "ed_"
+        "at, "
+        "q."
+        "first"
+        "_star"
+        "ted_"
+        "at)") ", " STORE_TIME("d.completed_at") ", d.error_message, e.seq, e.type, "
+                                                 "e.data, " STORE_TIME("e.created_"
+                                                                       "at") " FROM"
+                                                                             " job_"
+                                                                             "data "
+                                                                             "d "
+                                                                             "LEFT "
+                                                                             "JOIN "
+                                                                             "job_"
+                                                                             "queue"
+                                                                             " q "
+                                                                             "ON "
+                                                                             "q."
+                                                                             "job_"
+                                                                             "id = "
+                                                                             "d.id"
+                                                                             " LEFT"
+                                                                             " JOIN"
+                                                                             " LATE"
+                                                                             "RAL "
+                                                                             "(SELE"
+                                                                             "CT * "
+                                                                             "FROM "
+                                                                             "(SELE"
+                                                                             "CT "
+                                                                             "*, "
+                                                                             "sum("
+                                                                             "octet"
+                                                                             "_leng"
+                                                                             "th(x."
+                                                                             "data:"
+                                                                             ":text"
+                                                                             ") + "
+                                                                             "200)"
+                                                                             "   "
+                                                                             "OVER "
+                                                                             "(ORDE"
+                                                                             "R BY "
+                                                                             "x."
+                                                                             "seq) "
+                                                                             "- "
+                                                                             "octet"
+                                                                             "_leng"
+                                                                             "th(x."
+                                                                             "data:"
+                                                                             ":text"
+                                                                             ") AS "
+                                                                             "befor"
+                                                                             "e "
+                                                                             "FROM "
+                                                                             "(SELE"
+                                                                             "CT * "
+                                                                             "FROM "
+                                                                             "job_"
+                                                                             "event"
+                                                                             "s"
+                                                                             "   "
+                                                                             "WHERE"
+                                                                             " job_"
+                                                                             "id = "
+                                                                             "d.id "
+                                                                             "AND "
+                                                                             "seq "
+                                                                             "> "
+                                                                             "$3::"
+                                                                             "int "
+                                                                             "ORDER"
+                                                                             " BY "
+                                                                             "seq "
+                                                                             "LIMIT"
+                                                                             " $4::"
+                                                                             "int) "
+                                                                             "x) s"
+                                                                             "  "
+                                                                             "WHERE"
+                                                                             " befo"
+                                                                             "re < "
+                                                                             "10000"
+                                                                             "00) "
+                                                                             "e ON "
+                                                                             "true"
+                                                                             " WHER"
+                                                                             "E "
+                                                                             "d.id "
+                                                                             "= $1 "
+                                                                             "AND "
+                                                                             "d."
+                                                                             "user_"
+                                                                             "id = "
+                                                                             "$2 "
+                                                                             "ORDER"
+                                                                             " BY "
+                                                                             "e."
+                                                                             "seq",
+    true};
+
+struct json_call {
+    store_json_fn *done;
+    void *arg;
+    int64_t limit, offset, after;
+};
+
+static struct json_call *call_new(store_json_fn *done, void *arg)
+{
+    struct json_call *call = mem_alloc(sizeof *call);
+    call->done = done;
+    call->arg = arg;
+    return call;
+}
+
+static void call_end(struct json_call *call, enum err error, json_t *result)
+{
+    call->done(call->arg, error, result);
+    json_decref(result);
+    free(call);
+}
+
+static json_t *text(const struct pg_rows *rows, size_t row, int column)
+{
+    const char *value = pg_rows_text(rows, row, column);
+    return value ? json_stringn(value, pg_rows_len(rows, row, column)) : json_null();
+}
+
+static json_t *text_capped(const struct pg_rows *rows, size_t row, int column)
+{
+    const char *value = pg_rows_text(rows, row, column);
+    return value
+               ? js_string_capped(value, pg_rows_len(rows, row, column), LIST_TEXT_MAX, cut_marker)
+               : json_null();
+}
+
+static json_t *parsed(const struct pg_rows *rows, size_t row, int column)
+{
+    const char *value = pg_rows_text(rows, row, column);
+    json_t *json = NULL;
+    if (!value || js_parse(value, pg_rows_len(rows, row, column), &json, NULL))
+        return json_null();
+    return json;
+}
+
+/* Token usage of the original may be anything; the protocol says object. */
+static json_t *object(const struct pg_rows *rows, size_t row, int column)
+{
+    json_t *json = parsed(rows, row, column);
+    if (json_is_object(json))
+        return json;
+    json_decref(json);
+    return json_null();
+}
+
+static json_t *job(const struct pg_rows *rows, size_t row, json_t *message, json_t *result)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "job_id",
+                     text(rows, row, 0), "user_id", text(rows, row, 1), "message", message,
+                     "status", text(rows, row, 2), "result", result, "error_message",
+                     text(rows, row, 3), "token_usage", object(rows, row, 4), "created_at",
+                     text(rows, row, 5), "updated_at", text(rows, row, 6), "completed_at",
+                     text(rows, row, 7));
+}
+
+static void on_get(void *arg, enum err error, const struct pg_rows *rows)
+{
+    if (!error && pg_rows_count(rows) == 0)
+        error = ERR_NOT_FOUND;
+    call_end(arg, error, error ? NULL : job(rows, 0, text(rows, 0, 8), text(rows, 0, 9)));
+}
+
+void store_get(struct store *store, const char *job_id, const char *user_id, int64_t timeout_ms,
+               store_json_fn *done, void *arg)
+{
+    const char *values[] = {job_id, user_id};
+    pg_exec(store->reader, &get_statement, -1, timeout_ms, values, 2, on_get, call_new(done, arg));
+}
+
+static void on_list(void *arg, enum err error, const struct pg_rows *rows)
+{
+    struct json_call *call = arg;
+    if (error) {
+        call_end(call, error, NULL);
+        return;
+    }
+    json_t *jobs = json_array();
+    for (size_t row = 0; row < pg_rows_count(rows); row++)
+        if (pg_rows_text(rows, row, 0))
+            json_array_append_new(
+                jobs, job(rows, row, text_capped(rows, row, 8), text_capped(rows, row, 9)));
+    json_t *result = json_pack("{s:o, s:I, s:I, s:I}", "jobs", jobs, "total",
+                               (json_int_t)pg_rows_int(rows, 0, 11, 0), "limit",
+                               (json_int_t)call->limit, "offset", (json_int_t)call->offset);
+    call_end(call, ERR_OK, result);
+}
+
+void store_list(struct store *store, const char *user_id, int64_t limit, int64_t offset,
+                const char *status, int64_t timeout_ms, store_json_fn *done, void *arg)
+{
+    struct json_call *call = call_new(done, arg);
+    call->limit = limit;
+    call->offset = offset;
+    char numbers[2][24];
+    snprintf(numbers[0], sizeof numbers[0], "%" PRId64, limit);
+    snprintf(numbers[1], sizeof numbers[1], "%" PRId64, offset);
+    const char *values[] = {user_id, numbers[0], numbers[1], status};
+    pg_exec(store->reader, &list_statement, -1, timeout_ms, values, 4, on_list, call);
+}
+
+enum events_column {
+    E_STATUS,
+    E_ENDED,
+    E_LAST,
+    E_CLAIMED,
+    E_CREATED_AT,
+    E_STARTED_AT,
+    E_COMPLETED_AT,
+    E_ERROR,
+    E_SEQ,
+    E_TYPE,
+    E_DATA,
+    E_AT
+};
+
+/* One of the events that no row holds. */
+static void add_status(json_t *events, int64_t seq, const char *status, json_t *timestamp)
+{
+    json_array_append_new(events,
+                          json_pack("{s:I, s:s, s:{s:s, s:o}}", "seq", (json_int_t)seq, "type",
+                                    "status", "data", "status", status, "timestamp", timestamp));
+}
+
+static json_t *last_data(const json_t *events)
+{
+    return json_object_get(json_array_get(events, json_array_size(events) - 1), "data");
+}
+
+static void add_first(json_t *events, const struct pg_rows *rows, const struct json_call *call)
+{
+    if (call->after < 1)
+        add_status(events, 1, "pending", text(rows, 0, E_CREATED_AT));
+    if (call->after < 2 && pg_rows_bool(rows, 0, E_CLAIMED)) {
+        add_status(events, 2, "running", text(rows, 0, E_STARTED_AT));
+        json_object_set_new(last_data(events), "attempt", json_integer(1));
+    }
+}
+
+static void add_stored(json_t *events, const struct pg_rows *rows, const struct json_call *call)
+{
+    for (size_t row = 0; row < pg_rows_count(rows); row++) {
+        if (!pg_rows_text(rows, row, E_SEQ) || (int64_t)json_array_size(events) >= call->limit)
+            break;
+        json_t *data = parsed(rows, row, E_DATA);
+        if (!json_is_object(data)) {
+            json_decref(data);
+            data = json_object();
+        }
+        json_object_set_new(data, "timestamp", text(rows, row, E_AT));
+        json_int_t seq = pg_rows_int(rows, row, E_SEQ, 0);
+        json_array_append_new(events, json_pack("{s:I, s:o, s:o}", "seq", seq, "type",
+                                                text(rows, row, E_TYPE), "data", data));
+    }
+}
+
+static int64_t last_seq(const json_t *events, int64_t after)
+{
+    const json_t *event = json_array_get(events, json_array_size(events) - 1);
+    return event ? js_int(event, "seq", after) : after;
+}
+
+static void on_events(void *arg, enum err error, const struct pg_rows *rows)
+{
+    struct json_call *call = arg;
+    if (error || pg_rows_count(rows) == 0) {
+        call_end(call, error ? error : ERR_NOT_FOUND, NULL);
+        return;
+    }
+    json_t *events = json_array();
+    bool ended = pg_rows_bool(rows, 0, E_ENDED);
+    int64_t last = pg_rows_int(rows, 0, E_LAST, 1);
+    add_first(events, rows, call);
+    add_stored(events, rows, call);
+    int64_t at = last_seq(events, call->after);
+    if (ended && at == last - 1 && (int64_t)json_array_size(events) < call->limit) {
+        add_status(events, last, pg_rows_text(rows, 0, E_STATUS), text(rows, 0, E_COMPLETED_AT));
+        if (pg_rows_text(rows, 0, E_ERROR))
+            json_object_set_new(last_data(events), "error_message", text(rows, 0, E_ERROR));
+        at = last;
+    }
+    call_end(call, ERR_OK,
+             json_pack("{s:o, s:b, s:I}", "events", events, "ended", ended && at >= last, "last",
+                       (json_int_t)last));
+}
+
+void store_events(struct store *store, const char *job_id, const char *user_id, int64_t after,
+                  int64_t limit, int64_t timeout_ms, store_json_fn *done, void *arg)
+{
+    struct json_call *call = call_new(done, arg);
+    call->after = after;
+    /* Room for the synthesized ones, so that every page makes progress. */
+    call->limit = limit < 4 ? 4 : limit > PAGE_EVENTS_MAX ? PAGE_EVENTS_MAX : limit;
+    char numbers[2][24];
+    snprintf(numbers[0], sizeof numbers[0], "%" PRId64, after);
+    snprintf(numbers[1], sizeof numbers[1], "%" PRId64, call->limit);
+    const char *values[] = {job_id, user_id, numbers[0], numbers[1]};
+    pg_exec(store->reader, &events_statement, -1, timeout_ms, values, 4, on_events, call);
+}

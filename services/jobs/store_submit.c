@@ -1,0 +1,170 @@
+/* SUBMIT and the look-up of what was there already. */
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/mem.h"
+#include "services/jobs/store_internal.h"
+
+static const struct pg_statement submit_statement = {
+    "submit",
+    "WITH input AS MATERIALIZED ("
+    " SELECT id, user_id, message, key, hash, session FROM"
+    " unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])"
+    "  AS i (id, user_id, message, key, hash, session)"
+    "), keyed AS ("
+    " INSERT INTO job_idempotency (user_id, key, hash, job_id)"
+    " SELECT user_id, key, hash, id FROM input WHERE key IS NOT NULL ORDER BY user_id, key, id"
+    " ON CONFLICT DO NOTHING RETURNING job_id"
+    "), fresh AS ("
+    " INSERT INTO job_data (id, user_id, message, created_at, updated_at)"
+    " SELECT id, user_id, message, now(), now() FROM input"
+    " WHERE key IS NULL OR id IN (SELECT job_id FROM keyed) ORDER BY id"
+    " ON CONFLICT DO NOTHING RETURNING id, user_id"
+    "), alive AS MATERIALIZED ("
+    " SELECT session FROM worker_sessions"
+    " WHERE session = ANY ($6::text[]) AND lease_until > now()"
+    "), queued AS ("
+    " INSERT INTO job_queue (job_id, user_id, state, run_at, deadline, session, attempt, events,"
+    "  claimed_at, first_started_at)"
+    " SELECT i.id, i.user_id, n, now(),"
+    "  CASE n WHEN 1 THEN now() + $7::bigint * interval '1 millisecond' END,"
+    "  a.session, n, 1 + n, CASE n WHEN 1 THEN now() END, CASE n WHEN 1 THEN now() END"
+    " FROM fresh f JOIN input i USING (id, user_id) LEFT JOIN alive a ON a.session = i.session"
+    " CROSS JOIN LATERAL (SELECT CASE WHEN a.session IS NULL THEN 0 ELSE 1 END AS n) c"
+    " ORDER BY i.id ON CONFLICT DO NOTHING RETURNING job_id, state"
+    ") SELECT job_id, state = 1, " STORE_TIME("now()") " FROM queued",
+    true};
+
+static const struct pg_statement lookup_statement = {
+    "submit_lookup",
+    "SELECT i.id, k.hash, k.job_id, d.user_id = i.user_id, k.hash = i.hash"
+    " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS i (id, user_id, key, hash)"
+    " LEFT JOIN job_idempotency k ON k.user_id = i.user_id AND k.key = i.key"
+    " LEFT JOIN job_data d ON d.id = coalesce(k.job_id, i.id)",
+    true};
+
+static const char *id_of(const void *item)
+{
+    return ((const struct store_submit *)item)->job_id;
+}
+
+static void encode(void *arg, void *const *items, size_t count, struct buf *params)
+{
+    const struct store *store = arg;
+    store_begin(params, 6);
+    for (size_t i = 0; i < count; i++) {
+        const struct store_submit *item = items[i];
+        store_add(&params[0], item->job_id);
+        store_add(&params[1], item->user_id);
+        store_add(&params[2], item->message);
+        store_add(&params[3], item->key);
+        store_add(&params[4], item->key ? item->hash : NULL);
+        store_add(&params[5], item->session);
+    }
+    store_end(params, 6);
+    buf_add_str(&params[6], store->job_timeout);
+}
+
+struct lookup {
+    size_t count;
+    struct store_submit *items[];
+};
+
+static void judge(struct store_submit *item, const struct pg_rows *rows, size_t row)
+{
+    bool keyed = pg_rows_text(rows, row, 2) != NULL;
+    const char *owned = pg_rows_text(rows, row, 3);
+    if (keyed && !pg_rows_bool(rows, row, 4)) {
+        item->error = ERR_CONFLICT;
+    } else if (keyed || (owned && *owned == 't')) {
+        item->error = ERR_OK;
+        store_copy(item->existing, sizeof item->existing,
+                   keyed ? pg_rows_text(rows, row, 2) : item->job_id);
+    } else {
+        /* Another user's id; or a key that has just been swept: a retry finds it free. */
+        item->error = owned ? ERR_CONFLICT : ERR_OVERLOADED;
+    }
+}
+
+static void on_lookup(void *arg, enum err error, const struct pg_rows *rows)
+{
+    struct lookup *lookup = arg;
+    for (size_t i = 0; i < lookup->count; i++) {
+        struct store_submit *item = lookup->items[i];
+        item->error = error;
+        /* The rows come in the order of the input unless the planner reorders: match by id. */
+        for (size_t n = 0; !error && n < pg_rows_count(rows); n++) {
+            size_t row = (i + n) % pg_rows_count(rows);
+            if (!strcmp(pg_rows_text(rows, row, 0), item->job_id)) {
+                judge(item, rows, row);
+                break;
+            }
+        }
+        item->done(item);
+    }
+    free(lookup);
+}
+
+static void look_up(struct store *store, struct lookup *lookup)
+{
+    struct buf params[4];
+    const char *values[4];
+    for (int i = 0; i < 4; i++)
+        buf_init(&params[i], 1024 * 1024);
+    store_begin(params, 4);
+    for (size_t i = 0; i < lookup->count; i++) {
+        const struct store_submit *item = lookup->items[i];
+        store_add(&params[0], item->job_id);
+        store_add(&params[1], item->user_id);
+        store_add(&params[2], item->key);
+        store_add(&params[3], item->hash);
+    }
+    store_end(params, 4);
+    for (int i = 0; i < 4; i++)
+        values[i] = buf_text(&params[i]);
+    pg_exec(store->reader, &lookup_statement, -1, STORE_READ_MS, values, 4, on_lookup, lookup);
+    for (int i = 0; i < 4; i++)
+        buf_fini(&params[i]);
+}
+
+static void done(void *arg, void *const *batch, size_t count, enum err error,
+                 const struct pg_rows *rows)
+{
+    void **items = mem_alloc(count * sizeof *items);
+    memcpy(items, batch, count * sizeof *items);
+    store_sort(items, count, id_of);
+    for (size_t i = 0; i < count; i++)
+        ((struct store_submit *)items[i])->error = error ? error : ERR_NOT_FOUND;
+    for (size_t row = 0; row < pg_rows_count(rows); row++) {
+        ptrdiff_t i = store_find(items, count, id_of, pg_rows_text(rows, row, 0));
+        if (i < 0)
+            continue;
+        struct store_submit *item = items[i];
+        item->error = ERR_OK;
+        item->claimed = pg_rows_bool(rows, row, 1);
+        store_copy(item->created_at, sizeof item->created_at, pg_rows_text(rows, row, 2));
+    }
+    struct lookup *lookup = mem_alloc(sizeof *lookup + count * sizeof lookup->items[0]);
+    for (size_t i = 0; i < count; i++) {
+        struct store_submit *item = batch[i];
+        if (item->error == ERR_NOT_FOUND)
+            lookup->items[lookup->count++] = item;
+        else
+            item->done(item);
+    }
+    free(items);
+    if (lookup->count)
+        look_up(arg, lookup);
+    else
+        free(lookup);
+}
+
+void store_submit_init(struct store *store)
+{
+    store->submits = store_group(store, &submit_statement, 7, encode, done);
+}
+
+enum err store_submit(struct store *store, struct store_submit *item)
+{
+    return pg_group_add(store->submits, item);
+}

@@ -1,0 +1,140 @@
+/* What changes without its worker: CANCEL, REAP and BURY, FORGET, and the sweeping of old rows. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "libcommon/mem.h"
+#include "services/jobs/store_internal.h"
+
+static const struct pg_statement cancel_statement = {
+    "cancel",
+    "WITH gone AS ("
+    " DELETE FROM job_queue WHERE job_id = $1 AND user_id = $2"
+    " RETURNING job_id, user_id, session, attempt, events, first_started_at"
+    "), ended AS ("
+    " UPDATE job_data d SET status = 'cancelled', attempts = g.attempt, events = g.events + 1,"
+    "  started_at = g.first_started_at, completed_at = now(), updated_at = now()"
+    " FROM gone g WHERE d.id = g.job_id"
+    ") SELECT g.job_id, g.user_id, g.attempt, false, true, w.instance"
+    " FROM gone g LEFT JOIN worker_sessions w ON w.session = g.session",
+    true};
+
+/* A second is added to the lease here, for a renewal that began just before the lease ran out. */
+static const struct pg_statement reap_statement = {
+    "reap",
+    "WITH locked AS MATERIALIZED ("
+    " SELECT q.job_id, q.user_id, q.session, q.attempt, q.events, q.first_started_at,"
+    "  CASE WHEN q.deadline + interval '30 seconds' < now() THEN 'late'"
+    "   WHEN q.losses + 1 >= $1::int THEN 'lost' ELSE 'again' END AS fate"
+    " FROM job_queue q WHERE q.state = 1 AND (q.deadline + interval '30 seconds' < now()"
+    "  OR NOT EXISTS (SELECT FROM worker_sessions w WHERE w.session = q.session"
+    "   AND w.lease_until > now() - interval '1 second'))"
+    " ORDER BY q.job_id LIMIT 1000 FOR UPDATE OF q SKIP LOCKED"
+    "), back AS ("
+    " UPDATE job_queue q SET state = 0, session = NULL, deadline = NULL, run_at = now(),"
+    "  losses = q.losses + 1 FROM locked l WHERE q.job_id = l.job_id AND l.fate = 'again'"
+    "), gone AS ("
+    " DELETE FROM job_queue q USING locked l WHERE q.job_id = l.job_id AND l.fate <> 'again'"
+    "), ended AS ("
+    " UPDATE job_data d SET status = 'failed', attempts = l.attempt, events = l.events + 1,"
+    "  started_at = l.first_started_at, completed_at = now(), updated_at = now(),"
+    "  error_message = CASE l.fate WHEN 'late' THEN 'The job timed out.'"
+    "   ELSE 'The job was given up: the worker that ran it was lost ' || $1 || ' times.' END"
+    " FROM locked l WHERE d.id = l.job_id AND l.fate <> 'again'"
+    ") SELECT l.job_id, l.user_id, l.attempt, l.fate = 'again', l.fate <> 'again', w.instance"
+    " FROM locked l LEFT JOIN worker_sessions w ON w.session = l.session",
+    true};
+
+static const struct pg_statement forget_statement = {
+    "forget",
+    "WITH ids AS MATERIALIZED ("
+    " SELECT id FROM job_data WHERE user_id = $1 ORDER BY id LIMIT 2000"
+    "), gone AS ("
+    " DELETE FROM job_queue WHERE job_id IN (SELECT id FROM ids) RETURNING job_id, session, attempt"
+    "), events AS ("
+    " DELETE FROM job_events WHERE job_id IN (SELECT id FROM ids)"
+    "), keys AS ("
+    " DELETE FROM job_idempotency WHERE user_id = $1"
+    "), jobs AS ("
+    " DELETE FROM job_data WHERE id IN (SELECT id FROM ids)"
+    ") SELECT i.id, $1, g.attempt, false, true, w.instance"
+    " FROM ids i LEFT JOIN gone g ON g.job_id = i.id"
+    " LEFT JOIN worker_sessions w ON w.session = g.session",
+    true};
+
+static const struct pg_statement counts_statement = {
+    "counts",
+    "SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1) FROM job_queue",
+    true};
+
+static const struct pg_statement sweep_statement = {
+    "sweep",
+    "WITH old AS MATERIALIZED ("
+    " SELECT id FROM job_data WHERE $1::int > 0"
+    "  AND completed_at < now() - $1::int * interval '1 day' LIMIT 1000"
+    "), events AS ("
+    " DELETE FROM job_events WHERE job_id IN (SELECT id FROM old)"
+    "), jobs AS ("
+    " DELETE FROM job_data WHERE id IN (SELECT id FROM old) RETURNING 1"
+    "), keys AS ("
+    " DELETE FROM job_idempotency WHERE (user_id, key) IN (SELECT user_id, key FROM job_idempotency"
+    "  WHERE created_at < now() - interval '1 day' LIMIT 1000) RETURNING 1"
+    "), sessions AS ("
+    " DELETE FROM worker_sessions w WHERE lease_until < now() - interval '1 day' RETURNING 1"
+    ") SELECT (SELECT count(*) FROM jobs),"
+    " (SELECT count(*) FROM keys) + (SELECT count(*) FROM sessions)",
+    true};
+
+void store_cancel(struct store *store, const char *job_id, const char *user_id,
+                  store_changes_fn *done, void *arg)
+{
+    const char *values[] = {job_id, user_id};
+    store_exec_changes(store, store->writers, &cancel_statement, values, 2, done, arg);
+}
+
+void store_reap(struct store *store, store_changes_fn *done, void *arg)
+{
+    char losses[16];
+    snprintf(losses, sizeof losses, "%d", STORE_LOSSES_MAX);
+    const char *values[] = {losses};
+    store_exec_changes(store, store->writers, &reap_statement, values, 1, done, arg);
+}
+
+void store_forget(struct store *store, const char *user_id, store_changes_fn *done, void *arg)
+{
+    const char *values[] = {user_id};
+    store_exec_changes(store, store->writers, &forget_statement, values, 1, done, arg);
+}
+
+struct count_call {
+    store_count_fn *done;
+    void *arg;
+};
+
+static void on_count(void *arg, enum err error, const struct pg_rows *rows)
+{
+    struct count_call *call = arg;
+    call->done(call->arg, error, rows ? pg_rows_int(rows, 0, 0, 0) : 0,
+               rows ? pg_rows_int(rows, 0, 1, 0) : 0);
+    free(call);
+}
+
+static void exec_count(struct pg *pg, const struct pg_statement *statement,
+                       const char *const *values, int count, store_count_fn *done, void *arg)
+{
+    struct count_call *call = mem_alloc(sizeof *call);
+    *call = (struct count_call){done, arg};
+    pg_exec(pg, statement, -1, STORE_WRITE_MS, values, count, on_count, call);
+}
+
+void store_counts(struct store *store, store_count_fn *done, void *arg)
+{
+    exec_count(store->reader, &counts_statement, NULL, 0, done, arg);
+}
+
+void store_sweep(struct store *store, int64_t days, store_count_fn *done, void *arg)
+{
+    char number[24];
+    snprintf(number, sizeof number, "%" PRId64, days);
+    const char *values[] = {number};
+    exec_count(store->writers, &sweep_statement, values, 1, done, arg);
+}

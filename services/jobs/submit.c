@@ -1,0 +1,158 @@
+/* jobs.submit: items go to the store's group commit, with a worker's slot when one is free. */
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/js.h"
+#include "libcommon/mem.h"
+#include "libcommon/metrics.h"
+#include "services/jobs/jobs.h"
+
+struct submission {
+    struct store_submit item; /* first: the store gives this back */
+    struct request *request;
+    size_t index;
+    char session[STORE_ID_MAX + 1]; /* reserved there; "": none */
+};
+
+static void unreserve(struct jobs *jobs, const char *session)
+{
+    struct slot *slot = *session ? slots_find(jobs->slots, session) : NULL;
+    if (slot)
+        slots_unreserve(slot);
+}
+
+static void send_run(struct jobs *jobs, const struct submission *submission)
+{
+    const struct store_submit *item = &submission->item;
+    struct slot *slot = slots_find(jobs->slots, submission->session);
+    if (!slot)
+        return; /* the worker's next renewal shows that it lacks this run */
+    struct store_run run = {
+        .job_id = item->job_id,
+        .user_id = item->user_id,
+        .message = item->message,
+        .created_at = item->created_at,
+        .session = slot->session,
+        .instance = slot->instance,
+        .attempt = 1,
+        .events = 2,
+        .time_ms = jobs->settings->job_timeout * 1000,
+    };
+    dispatch_run(jobs, &run, slots_sent(slot, loop_now(jobs->loop)));
+}
+
+static void on_submitted(struct store_submit *item)
+{
+    struct submission *submission = (struct submission *)item;
+    struct request *request = submission->request;
+    struct jobs *jobs = request->jobs;
+    fair_queue_hold(jobs->queue, item->user_id, -1);
+    bool fresh = !item->error && !*item->existing;
+    if (fresh && item->claimed) {
+        send_run(jobs, submission);
+    } else {
+        unreserve(jobs, submission->session);
+        if (fresh)
+            dispatch_queued(jobs, item->job_id, item->user_id);
+    }
+    if (fresh)
+        metric_add(metric_counter("mcpbus_jobs_submitted_total", NULL, "Jobs committed."), 1);
+    if (item->error == ERR_CONFLICT)
+        request_set_error(request, submission->index, ERR_CONFLICT,
+                          "the Idempotency-Key was used for another request");
+    else if (item->error)
+        request_set_error(request, submission->index, item->error, NULL);
+    else
+        request_set(request, submission->index,
+                    json_pack("{s:s}", "job_id", fresh ? item->job_id : item->existing));
+    free(submission);
+}
+
+static const char *bounded(const json_t *item, const char *key, size_t min, size_t max)
+{
+    const json_t *value = json_object_get(item, key);
+    if (!json_is_string(value))
+        return NULL;
+    size_t len = json_string_length(value);
+    return len >= min && len <= max ? json_string_value(value) : NULL;
+}
+
+/* Why an item is refused; NULL when it is good. */
+static const char *fill(struct store_submit *submit, const json_t *item)
+{
+    submit->job_id = bounded(item, "job_id", 1, STORE_ID_MAX);
+    submit->user_id = bounded(item, "user_id", 1, STORE_USER_MAX);
+    submit->message = bounded(item, "message", 0, JOBS_MESSAGE_MAX);
+    submit->key = bounded(item, "key", 1, JOBS_KEY_MAX);
+    submit->hash = bounded(item, "hash", 1, JOBS_HASH_MAX);
+    if (!submit->job_id || !jobs_is_id(submit->job_id))
+        return "job_id must be 1 to 128 characters of [A-Za-z0-9._-]";
+    if (!submit->user_id)
+        return "user_id must be 1 to 256 bytes";
+    if (!submit->message)
+        return "message must be a text of at most 256 KiB";
+    if (json_is_string(json_object_get(item, "key")) && !submit->key)
+        return "key must be 1 to 256 bytes";
+    if (submit->key && !submit->hash)
+        return "key needs hash";
+    return NULL;
+}
+
+static bool over_limit(struct jobs *jobs, const char *user_id)
+{
+    int64_t limit = jobs->settings->queue_limit;
+    return limit > 0 && (int64_t)fair_queue_user_count(jobs->queue, user_id) >= limit;
+}
+
+/* A free slot may be taken at once only when nobody waits for it. */
+static struct slot *free_slot(struct jobs *jobs)
+{
+    bool nobody_waits = fair_queue_count(jobs->queue) == 0 && !jobs->overflow;
+    return nobody_waits && !jobs->draining ? slots_reserve(jobs->slots) : NULL;
+}
+
+static void submit_one(struct request *request, size_t index, const json_t *item)
+{
+    struct jobs *jobs = request->jobs;
+    struct store_submit submit = {.done = on_submitted};
+    const char *why = fill(&submit, item);
+    if (why) {
+        request_set_error(request, index, ERR_INVALID, why);
+        return;
+    }
+    struct slot *slot = free_slot(jobs);
+    if (!slot && over_limit(jobs, submit.user_id)) {
+        request_set_error(request, index, ERR_LIMITED, "too many of your jobs are waiting");
+        return;
+    }
+    struct submission *submission = mem_alloc(sizeof *submission);
+    submission->item = submit;
+    submission->request = request;
+    submission->index = index;
+    if (slot) {
+        snprintf(submission->session, sizeof submission->session, "%s", slot->session);
+        submission->item.session = submission->session;
+    }
+    if (store_submit(jobs->store, &submission->item)) {
+        if (slot)
+            slots_unreserve(slot);
+        free(submission);
+        request_set_error(request, index, ERR_OVERLOADED, "too many jobs are being accepted");
+        return;
+    }
+    fair_queue_hold(jobs->queue, submit.user_id, 1);
+}
+
+void jobs_submit(void *service, struct bus_call *call, json_t *args)
+{
+    struct jobs *jobs = service;
+    json_t *items = json_object_get(args, "items");
+    size_t count = json_array_size(items);
+    if (count == 0 || count > JOBS_ITEMS_MAX) {
+        bus_reply_error(&call, ERR_INVALID, "items must be 1 to %d", JOBS_ITEMS_MAX);
+        return;
+    }
+    struct request *request = request_new(jobs, call, args, count);
+    for (size_t i = 0; i < count; i++)
+        submit_one(request, i, json_array_get(items, i));
+}

@@ -1,0 +1,120 @@
+/* Once a second: jobs of dead workers, counts, and now and then old rows. Each scan of the store
+ * waits ten times what the last one took, so that a long queue slows none of the jobs. */
+#include "libcommon/log.h"
+#include "libcommon/metrics.h"
+#include "services/jobs/jobs.h"
+
+enum {
+    PERIOD_MS = 250,
+    REAP_MS = 1000,
+    COUNT_MS = 1000,
+    SHARE = 10,
+    SWEEP_FIRST_MS = 60 * 1000,
+    SWEEP_MS = 10 * 60 * 1000,
+    SWEEP_AGAIN_MS = 250,
+    SWEEP_BATCH = 1000,
+    REAP_BATCH = 1000,
+};
+
+static int64_t pause_after(const struct jobs *jobs, int64_t began, int64_t least)
+{
+    int64_t pause = SHARE * (loop_now(jobs->loop) - began);
+    return loop_now(jobs->loop) + (pause > least ? pause : least);
+}
+
+static void on_reaped(void *arg, enum err error, const struct store_change *changes, size_t count)
+{
+    struct jobs *jobs = arg;
+    jobs->reaping = false;
+    jobs->reap_next = count >= REAP_BATCH ? 0 : pause_after(jobs, jobs->reap_began, REAP_MS);
+    if (error || !count)
+        return;
+    size_t ended = 0;
+    for (size_t i = 0; i < count; i++)
+        ended += changes[i].ended;
+    log_warning("runs_taken_back", LOG_I("queued_again", count - ended), LOG_I("failed", ended));
+    metric_add(metric_counter("mcpbus_jobs_reaped_total", NULL,
+                              "Attempts lost with their worker, or timed out."),
+               (int64_t)count);
+    dispatch_changes(jobs, changes, count);
+}
+
+static void on_counted(void *arg, enum err error, int64_t queued, int64_t running)
+{
+    struct jobs *jobs = arg;
+    jobs->counting = false;
+    jobs->count_next = pause_after(jobs, jobs->count_began, COUNT_MS);
+    if (error == ERR_INTERNAL && jobs->count_error != error)
+        log_error("no_tables", LOG_S("hint", "run mcpbus migrate"));
+    jobs->count_error = error;
+    if (error)
+        return;
+    jobs->queued = queued;
+    jobs->running = running;
+    metric_set(metric_gauge("mcpbus_jobs_queued", NULL, "Jobs waiting."), queued);
+    metric_set(metric_gauge("mcpbus_jobs_running", NULL, "Jobs running."), running);
+}
+
+static void on_swept(void *arg, enum err error, int64_t swept, int64_t others)
+{
+    struct jobs *jobs = arg;
+    bool more = !error && (swept >= SWEEP_BATCH || others >= SWEEP_BATCH);
+    jobs->sweeping = false;
+    jobs->sweep_next = loop_now(jobs->loop) + (more ? SWEEP_AGAIN_MS : SWEEP_MS);
+    if (swept)
+        log_info("old_jobs_deleted", LOG_I("count", swept));
+}
+
+static void say_state(struct jobs *jobs)
+{
+    bool ready = store_ready(jobs->store);
+    if (ready && !jobs->was_ready)
+        log_info("database_connected");
+    else if (!ready && (jobs->was_ready || !jobs->said_problem))
+        log_error("database_away", LOG_S("why", store_problem(jobs->store)));
+    jobs->said_problem = !ready;
+    jobs->was_ready = ready;
+}
+
+static void work(struct jobs *jobs, int64_t now)
+{
+    if (!jobs->reaping && now >= jobs->reap_next) {
+        jobs->reaping = true;
+        jobs->reap_began = now;
+        store_reap(jobs->store, on_reaped, jobs);
+    }
+    if (!jobs->counting && now >= jobs->count_next) {
+        jobs->counting = true;
+        jobs->count_began = now;
+        store_counts(jobs->store, on_counted, jobs);
+    }
+    if (!jobs->sweeping && now >= jobs->sweep_next) {
+        jobs->sweeping = true;
+        store_sweep(jobs->store, jobs->settings->job_retention_days, on_swept, jobs);
+    }
+}
+
+static void on_upkeep(void *arg)
+{
+    struct jobs *jobs = arg;
+    int64_t now = loop_now(jobs->loop);
+    say_state(jobs);
+    slots_expire(jobs->slots, now);
+    metric_set(metric_gauge("mcpbus_jobs_waiting_here", NULL, "Waiting jobs in this memory."),
+               (int64_t)fair_queue_count(jobs->queue));
+    if (store_ready(jobs->store) && !jobs->draining)
+        work(jobs, now);
+    loop_timer_start(jobs->upkeep_timer, PERIOD_MS);
+}
+
+void upkeep_init(struct jobs *jobs)
+{
+    jobs->sweep_next = loop_now(jobs->loop) + SWEEP_FIRST_MS;
+    jobs->upkeep_timer = loop_timer_new(jobs->loop, on_upkeep, jobs);
+    loop_timer_start(jobs->upkeep_timer, PERIOD_MS);
+}
+
+void upkeep_fini(struct jobs *jobs)
+{
+    loop_timer_destroy(&jobs->upkeep_timer);
+}

@@ -1,0 +1,656 @@
+/* The store's statements against the PostgreSQL of $TEST_DATABASE_URL, a scratch database (skipped
+ * without). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "libcommon/js.h"
+#include "libcommon/mem.h"
+#include "libcommon/pg.h"
+#include "services/cli/migrate.h"
+#include "services/jobs/store.h"
+
+enum { WAIT_MS = 10000 };
+
+struct env {
+    struct loop *loop;
+    struct store *store;
+    struct pg_blocking *pg;
+    int waiting;
+};
+
+static struct env *env;
+
+static bool ready(void *arg)
+{
+    return store_ready(((struct env *)arg)->store);
+}
+
+static bool quiet(void *arg)
+{
+    return ((struct env *)arg)->waiting == 0;
+}
+
+static void wait_all(void)
+{
+    assert_true(loop_run_until(env->loop, quiet, env, WAIT_MS));
+}
+
+static void sql(const char *text)
+{
+    char why[512] = "";
+    if (pg_blocking_run(env->pg, text, why))
+        fail_msg("%s: %s", text, why);
+}
+
+static void expect_sql(const char *query, const char *want)
+{
+    AUTOFREE char *value = NULL;
+    char why[512] = "";
+    if (pg_blocking_value(env->pg, query, NULL, 0, &value, why))
+        fail_msg("%s: %s", query, why);
+    assert_string_equal(value ? value : "NULL", want);
+}
+
+static int setup(void **state)
+{
+    const char *url = getenv("TEST_DATABASE_URL");
+    if (!url)
+        return 0;
+    struct env *e = mem_alloc(sizeof *e);
+    char why[MIGRATE_WHY_SIZE], pg_why[512];
+    FILE *out = fopen("/dev/null", "w");
+    assert_int_equal(migrate(url, 5000, out, why), ERR_OK);
+    fclose(out);
+    assert_int_equal(pg_blocking_open(url, &e->pg, pg_why), ERR_OK);
+    env = e;
+    sql("TRUNCATE job_data, job_queue, job_events, job_idempotency, worker_sessions");
+    e->loop = loop_new();
+    struct store_options options = {
+        .loop = e->loop, .url = url, .job_timeout_ms = 60000, .max_attempts = 3};
+    assert_int_equal(store_new(&options, &e->store), ERR_OK);
+    assert_true(loop_run_until(e->loop, ready, e, WAIT_MS));
+    *state = e;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct env *e = *state;
+    if (!e)
+        return 0;
+    store_destroy(&e->store);
+    pg_blocking_close(&e->pg);
+    loop_destroy(&e->loop);
+    free(e);
+    env = NULL;
+    return 0;
+}
+
+static void need_database(void **state)
+{
+    if (!*state)
+        skip();
+}
+
+static void count_down(void)
+{
+    env->waiting--;
+}
+
+static void on_submit(struct store_submit *item)
+{
+    (void)item;
+    count_down();
+}
+
+static void add(struct store_submit *item)
+{
+    item->done = on_submit;
+    assert_int_equal(store_submit(env->store, item), ERR_OK);
+    env->waiting++;
+}
+
+static struct store_submit submit(const char *id, const char *user, const char *key,
+                                  const char *hash, const char *session)
+{
+    struct store_submit item = {.job_id = id,
+                                .user_id = user,
+                                .message = "List my \"mails\" \\o/",
+                                .key = key,
+                                .hash = hash,
+                                .session = session};
+    add(&item);
+    wait_all();
+    return item;
+}
+
+static void on_claim(struct store_claim *item)
+{
+    if (!item->error)
+        assert_string_equal(item->message, "List my \"mails\" \\o/");
+    count_down();
+}
+
+static struct store_claim claim(const char *id, const char *session)
+{
+    struct store_claim item = {.done = on_claim};
+    snprintf(item.job_id, sizeof item.job_id, "%s", id);
+    snprintf(item.session, sizeof item.session, "%s", session);
+    assert_int_equal(store_claim(env->store, &item), ERR_OK);
+    env->waiting++;
+    wait_all();
+    return item;
+}
+
+static void on_append(struct store_append *item)
+{
+    (void)item;
+    count_down();
+}
+
+static struct store_append append(const char *id, int64_t attempt, int64_t after, size_t count)
+{
+    static struct store_event events[3] = {{"message", "{\"text\": \"a \\\"b\\\"\"}"},
+                                           {"tool_call", "{\"n\": 2}"},
+                                           {"progress", "{}"}};
+    struct store_append item = {.job_id = id,
+                                .attempt = attempt,
+                                .after = after,
+                                .events = events,
+                                .count = count,
+                                .done = on_append};
+    assert_int_equal(store_append(env->store, &item), ERR_OK);
+    env->waiting++;
+    wait_all();
+    return item;
+}
+
+static void on_finish(struct store_finish *item)
+{
+    (void)item;
+    count_down();
+}
+
+static struct store_finish finish(const char *id, int64_t attempt, const char *outcome)
+{
+    struct store_finish item = {.job_id = id,
+                                .attempt = attempt,
+                                .outcome = outcome,
+                                .result = "done, \"really\"",
+                                .error_message = strcmp(outcome, "completed") ? "broken" : NULL,
+                                .token_usage = "{\"total_tokens\": 3}",
+                                .env_names = "[\"GOOGLE_ACCESS_TOKEN\"]",
+                                .done = on_finish};
+    assert_int_equal(store_finish(env->store, &item), ERR_OK);
+    env->waiting++;
+    wait_all();
+    return item;
+}
+
+static enum err done_error;
+static void on_done(void *arg, enum err error)
+{
+    (void)arg;
+    done_error = error;
+    count_down();
+}
+
+static enum err open_session(const char *session)
+{
+    env->waiting++;
+    store_session_open(env->store, session, "0123456789abcdef", "host", "1", 4, on_done, NULL);
+    wait_all();
+    return done_error;
+}
+
+static enum err changes_error;
+static size_t change_count;
+static struct store_change first_change;
+static char first_id[256], first_instance[32];
+static void on_changes(void *arg, enum err error, const struct store_change *changes, size_t count)
+{
+    (void)arg;
+    changes_error = error;
+    change_count = count;
+    if (count) {
+        first_change = changes[0];
+        snprintf(first_id, sizeof first_id, "%s", changes[0].job_id);
+        snprintf(first_instance, sizeof first_instance, "%s",
+                 changes[0].instance ? changes[0].instance : "");
+    }
+    count_down();
+}
+
+static json_t *read_result;
+static enum err read_error;
+static void on_read(void *arg, enum err error, json_t *result)
+{
+    (void)arg;
+    read_error = error;
+    json_decref(read_result);
+    read_result = json_incref(result);
+    count_down();
+}
+
+static json_t *get(const char *id, const char *user)
+{
+    env->waiting++;
+    store_get(env->store, id, user, WAIT_MS, on_read, NULL);
+    wait_all();
+    return read_result;
+}
+
+static json_t *events(const char *id, int64_t after, int64_t limit)
+{
+    env->waiting++;
+    store_events(env->store, id, "u", after, limit, WAIT_MS, on_read, NULL);
+    wait_all();
+    assert_int_equal(read_error, ERR_OK);
+    return read_result;
+}
+
+static void expect_event(const json_t *answer, size_t index, int64_t seq, const char *type,
+                         const char *status)
+{
+    const json_t *event = json_array_get(json_object_get(answer, "events"), index);
+    const json_t *data = json_object_get(event, "data");
+    assert_int_equal(js_int(event, "seq", -1), seq);
+    assert_string_equal(js_str(event, "type", ""), type);
+    if (status)
+        assert_string_equal(js_str(data, "status", ""), status);
+    assert_int_equal(strlen(js_str(data, "timestamp", "")), STORE_TIME_SIZE - 1);
+}
+
+static void a_job_is_claimed_once(void **state)
+{
+    need_database(state);
+    assert_int_equal(open_session("s1"), ERR_OK);
+    assert_int_equal(open_session("s1"), ERR_OK);
+    struct store_submit job = submit("j1", "u", NULL, NULL, NULL);
+    assert_int_equal(job.error, ERR_OK);
+    assert_false(job.claimed);
+    assert_string_equal(job.existing, "");
+    assert_string_equal(js_str(get("j1", "u"), "status", ""), "pending");
+    assert_int_equal(claim("j1", "unknown").error, ERR_NOT_FOUND);
+    struct store_claim first = claim("j1", "s1");
+    assert_int_equal(first.error, ERR_OK);
+    assert_int_equal(first.attempt, 1);
+    assert_int_equal(first.events, 2);
+    assert_int_equal(claim("j1", "s1").error, ERR_NOT_FOUND);
+    assert_string_equal(js_str(get("j1", "u"), "status", ""), "running");
+    get("j1", "other");
+    assert_int_equal(read_error, ERR_NOT_FOUND);
+}
+
+static void a_submit_claims_for_a_live_session(void **state)
+{
+    need_database(state);
+    assert_int_equal(open_session("s1"), ERR_OK);
+    struct store_submit job = submit("j1", "u", NULL, NULL, "s1");
+    assert_true(job.claimed);
+    assert_int_equal(strlen(job.created_at), STORE_TIME_SIZE - 1);
+    assert_false(submit("j2", "u", NULL, NULL, "dead").claimed);
+    expect_sql("SELECT string_agg(status, ',' ORDER BY id) FROM job_records", "running,pending");
+    /* A retried submit, and someone else's id. */
+    assert_string_equal(submit("j1", "u", NULL, NULL, "s1").existing, "j1");
+    assert_int_equal(submit("j1", "thief", NULL, NULL, NULL).error, ERR_CONFLICT);
+    expect_sql("SELECT count(*)::text FROM job_queue", "2");
+}
+
+static void keys_give_one_job(void **state)
+{
+    need_database(state);
+    struct store_submit items[4] = {
+        {.job_id = "a", .user_id = "u", .message = "m", .key = "k", .hash = "h"},
+        {.job_id = "b", .user_id = "u", .message = "m", .key = "k", .hash = "h"},
+        {.job_id = "c", .user_id = "u", .message = "x", .key = "k", .hash = "other"},
+        {.job_id = "d", .user_id = "v", .message = "m", .key = "k", .hash = "h"},
+    };
+    for (int i = 0; i < 4; i++)
+        add(&items[i]);
+    wait_all();
+    assert_int_equal(items[0].error, ERR_OK);
+    assert_string_equal(items[1].existing, "a");
+    assert_int_equal(items[2].error, ERR_CONFLICT);
+    assert_int_equal(items[3].error, ERR_OK);
+    assert_string_equal(items[3].existing, "");
+    assert_string_equal(submit("e", "u", "k", "h", NULL).existing, "a");
+    expect_sql("SELECT string_agg(id, ',' ORDER BY id) FROM job_data", "a,d");
+}
+
+static void a_stale_attempt_changes_nothing(void **state)
+{
+    need_database(state);
+    open_session("s1");
+    submit("j1", "u", NULL, NULL, "s1");
+    assert_int_equal(finish("j1", 2, "completed").error, ERR_STALE_TOKEN);
+    struct store_finish back = finish("j1", 1, "released");
+    assert_int_equal(back.error, ERR_OK);
+    assert_string_equal(back.fate, "released");
+    assert_string_equal(back.user_id, "u");
+    assert_int_equal(finish("j1", 1, "completed").error, ERR_STALE_TOKEN);
+    assert_int_equal(append("j1", 1, 2, 1).error, ERR_STALE_TOKEN);
+    assert_int_equal(claim("j1", "s1").attempt, 2);
+    assert_int_equal(finish("j1", 1, "completed").error, ERR_STALE_TOKEN);
+    assert_int_equal(finish("j1", 2, "completed").error, ERR_OK);
+    assert_int_equal(finish("j1", 2, "completed").error, ERR_STALE_TOKEN);
+    json_t *job = get("j1", "u");
+    assert_string_equal(js_str(job, "status", ""), "completed");
+    assert_string_equal(js_str(job, "result", ""), "done, \"really\"");
+    assert_int_equal(js_int(json_object_get(job, "token_usage"), "total_tokens", 0), 3);
+    assert_true(json_is_null(json_object_get(job, "error_message")));
+    expect_sql("SELECT count(*)::text FROM job_queue", "0");
+    expect_sql("SELECT env_vars::text || attempts FROM job_records", "[\"GOOGLE_ACCESS_TOKEN\"]2");
+}
+
+static void retries_end(void **state)
+{
+    need_database(state);
+    open_session("s1");
+    submit("j1", "u", NULL, NULL, "s1");
+    for (int attempt = 1; attempt <= 2; attempt++) {
+        assert_string_equal(finish("j1", attempt, "retry").fate, "retry");
+        assert_int_equal(claim("j1", "s1").error, ERR_NOT_FOUND);
+        expect_sql("SELECT (run_at > now() AND run_at < now() + interval '3 s')::text"
+                   " FROM job_queue",
+                   "true");
+        sql("UPDATE job_queue SET run_at = now()");
+        assert_int_equal(claim("j1", "s1").error, ERR_OK);
+    }
+    assert_string_equal(finish("j1", 3, "retry").fate, "failed");
+    assert_string_equal(js_str(get("j1", "u"), "error_message", ""), "broken");
+}
+
+static void events_are_numbered_without_gaps(void **state)
+{
+    need_database(state);
+    open_session("s1");
+    submit("j1", "u", NULL, NULL, NULL);
+    json_t *page = events("j1", 0, 100);
+    assert_int_equal(json_array_size(json_object_get(page, "events")), 1);
+    assert_int_equal(js_int(page, "last", 0), 1);
+    claim("j1", "s1");
+    assert_int_equal(append("j1", 1, 2, 3).last, 5);
+    assert_int_equal(append("j1", 1, 2, 3).last, 5); /* repeated */
+    struct store_append wrong = append("j1", 1, 3, 1);
+    assert_int_equal(wrong.error, ERR_CONFLICT);
+    assert_int_equal(wrong.last, 5);
+    assert_int_equal(append("j1", 1, 5, 1).last, 6);
+    finish("j1", 1, "failed");
+    page = events("j1", 0, 100);
+    assert_true(js_bool(page, "ended", false));
+    assert_int_equal(js_int(page, "last", 0), 7);
+    expect_event(page, 0, 1, "status", "pending");
+    expect_event(page, 1, 2, "status", "running");
+    expect_event(page, 2, 3, "message", NULL);
+    expect_event(page, 3, 4, "tool_call", NULL);
+    expect_event(page, 5, 6, "message", NULL);
+    expect_event(page, 6, 7, "status", "failed");
+    page = events("j1", 2, 4);
+    assert_false(js_bool(page, "ended", true));
+    assert_int_equal(json_array_size(json_object_get(page, "events")), 4);
+    page = events("j1", 6, 4);
+    expect_event(page, 0, 7, "status", "failed");
+    assert_true(js_bool(page, "ended", false));
+    page = events("j1", 7, 4);
+    assert_int_equal(json_array_size(json_object_get(page, "events")), 0);
+    assert_true(js_bool(page, "ended", false));
+}
+
+static void appends_of_one_batch_may_repeat(void **state)
+{
+    need_database(state);
+    open_session("s1");
+    submit("j1", "u", NULL, NULL, "s1");
+    struct store_event event = {"message", "{}"};
+    struct store_append items[2];
+    for (int i = 0; i < 2; i++) {
+        items[i] = (struct store_append){.job_id = "j1",
+                                         .attempt = 1,
+                                         .after = 2,
+                                         .events = &event,
+                                         .count = 1,
+                                         .done = on_append};
+        assert_int_equal(store_append(env->store, &items[i]), ERR_OK);
+        env->waiting++;
+    }
+    wait_all();
+    assert_int_equal(items[0].error, ERR_OK);
+    assert_true(items[1].error == ERR_OVERLOADED || items[1].error == ERR_OK);
+    expect_sql("SELECT count(*)::text FROM job_events", "1");
+}
+
+static void the_dead_are_reaped(void **state)
+{
+    need_database(state);
+    open_session("s1");
+    open_session("s2");
+    submit("j1", "u", NULL, NULL, "s1");
+    submit("j2", "u", NULL, NULL, "s2");
+    submit("j3", "u", NULL, NULL, NULL);
+    sql("UPDATE worker_sessions SET lease_until = now() - interval '2 s' WHERE session = 's1'");
+    env->waiting++;
+    store_reap(env->store, on_changes, NULL);
+    wait_all();
+    assert_int_equal(changes_error, ERR_OK);
+    assert_int_equal(change_count, 1);
+    assert_string_equal(first_id, "j1");
+    assert_true(first_change.queued);
+    assert_int_equal(finish("j1", 1, "completed").error, ERR_STALE_TOKEN);
+    assert_string_equal(js_str(get("j1", "u"), "status", ""), "pending");
+    assert_int_equal(open_session("s1"), ERR_STALE_TOKEN);
+    assert_int_equal(claim("j1", "s1").error, ERR_NOT_FOUND);
+    assert_int_equal(claim("j1", "s2").attempt, 2);
+    /* Past its deadline, and lost too often. */
+    sql("UPDATE job_queue SET deadline = now() - interval '31 s' WHERE job_id = 'j2'");
+    sql("UPDATE job_queue SET losses = 19, session = 'gone' WHERE job_id = 'j1'");
+    env->waiting++;
+    store_reap(env->store, on_changes, NULL);
+    wait_all();
+    assert_int_equal(change_count, 2);
+    assert_string_equal(js_str(get("j2", "u"), "status", ""), "failed");
+    assert_string_equal(js_str(get("j2", "u"), "error_message", ""), "The job timed out.");
+    assert_non_null(strstr(js_str(get("j1", "u"), "error_message", ""), "lost 20 times"));
+    assert_true(js_bool(events("j1", 0, 10), "ended", false));
+}
+
+static void on_renew(struct store_renew *item)
+{
+    (void)item;
+    count_down();
+}
+
+static size_t missing_count;
+static void on_missing(void *arg, enum err error, const struct store_run *runs, size_t count)
+{
+    (void)arg;
+    assert_int_equal(error, ERR_OK);
+    missing_count = count;
+    for (size_t i = 0; i < count; i++) {
+        assert_string_equal(runs[i].job_id, "j2");
+        assert_string_equal(runs[i].instance, "0123456789abcdef");
+        assert_true(runs[i].time_ms > 50000 && runs[i].time_ms <= 60000);
+    }
+    count_down();
+}
+
+static void leases_are_renewed_while_they_last(void **state)
+{
+    need_database(state);
+    open_session("s1");
+    submit("j1", "u", NULL, NULL, "s1");
+    submit("j2", "u", NULL, NULL, "s1");
+    AUTOJSON json_t *held = json_pack("[{s:s, s:i}, {s:s, s:i}]", "job_id", "j1", "attempt", 1,
+                                      "job_id", "gone", "attempt", 1);
+    struct store_renew item = {.session = "s1", .held = held, .done = on_renew};
+    assert_int_equal(store_renew(env->store, &item), ERR_OK);
+    env->waiting++;
+    wait_all();
+    assert_int_equal(item.error, ERR_OK);
+    assert_int_equal(json_array_size(item.ret_held), 1);
+    assert_string_equal(js_str(json_array_get(item.ret_held, 0), "job_id", ""), "j1");
+    json_decref(item.ret_held);
+    sql("UPDATE job_queue SET claimed_at = now() - interval '3 s'");
+    env->waiting++;
+    store_missing(env->store, "s1", held, item.renewed_at, on_missing, NULL);
+    wait_all();
+    assert_int_equal(missing_count, 1);
+    sql("UPDATE worker_sessions SET lease_until = now()");
+    assert_int_equal(store_renew(env->store, &item), ERR_OK);
+    env->waiting++;
+    wait_all();
+    assert_int_equal(item.error, ERR_STALE_TOKEN);
+    json_decref(item.ret_held);
+    expect_sql("SELECT (lease_until < now())::text FROM worker_sessions", "true");
+}
+
+static void a_closed_session_releases(void **state)
+{
+    need_database(state);
+    open_session("s1");
+    submit("j1", "u", NULL, NULL, "s1");
+    env->waiting++;
+    store_session_close(env->store, "s1", on_changes, NULL);
+    wait_all();
+    assert_int_equal(change_count, 1);
+    assert_true(first_change.queued);
+    expect_sql("SELECT state || ',' || losses || ',' || failures FROM job_queue", "0,0,0");
+    assert_int_equal(open_session("s1"), ERR_STALE_TOKEN);
+}
+
+static void cancelling_ends_at_once(void **state)
+{
+    need_database(state);
+    open_session("s1");
+    submit("j1", "u", NULL, NULL, "s1");
+    submit("j2", "u", NULL, NULL, NULL);
+    for (int i = 1; i <= 2; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "j%d", i);
+        env->waiting++;
+        store_cancel(env->store, id, "other", on_changes, NULL);
+        wait_all();
+        assert_int_equal(change_count, 0);
+        env->waiting++;
+        store_cancel(env->store, id, "u", on_changes, NULL);
+        wait_all();
+        assert_int_equal(change_count, 1);
+        assert_true(first_change.ended);
+        assert_string_equal(first_instance, i == 1 ? "0123456789abcdef" : "");
+        assert_string_equal(js_str(get(id, "u"), "status", ""), "cancelled");
+        json_t *page = events(id, 0, 10);
+        assert_int_equal(js_int(page, "last", 0), i == 1 ? 3 : 2);
+        assert_true(js_bool(page, "ended", false));
+        env->waiting++;
+        store_cancel(env->store, id, "u", on_changes, NULL);
+        wait_all();
+        assert_int_equal(change_count, 0);
+    }
+    assert_int_equal(finish("j1", 1, "completed").error, ERR_STALE_TOKEN);
+}
+
+static void lists_pages_and_forgetting(void **state)
+{
+    need_database(state);
+    for (int i = 0; i < 5; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "j%d", i);
+        submit(id, "u", NULL, NULL, NULL);
+    }
+    submit("other", "v", NULL, NULL, NULL);
+    sql("UPDATE job_data SET message = repeat('é', 5000) WHERE id = 'j4'");
+    env->waiting++;
+    store_list(env->store, "u", 2, 0, "", WAIT_MS, on_read, NULL);
+    wait_all();
+    assert_int_equal(js_int(read_result, "total", 0), 5);
+    json_t *jobs = json_object_get(read_result, "jobs");
+    assert_int_equal(json_array_size(jobs), 2);
+    assert_string_equal(js_str(json_array_get(jobs, 0), "job_id", ""), "j4");
+    assert_true(strlen(js_str(json_array_get(jobs, 0), "message", "")) < 4200);
+    env->waiting++;
+    store_list(env->store, "u", 20, 100, "", WAIT_MS, on_read, NULL);
+    wait_all();
+    assert_int_equal(js_int(read_result, "total", 0), 5);
+    assert_int_equal(json_array_size(json_object_get(read_result, "jobs")), 0);
+    env->waiting++;
+    store_list(env->store, "u", 20, 0, "running", WAIT_MS, on_read, NULL);
+    wait_all();
+    assert_int_equal(json_array_size(json_object_get(read_result, "jobs")), 0);
+    env->waiting++;
+    store_scan(env->store, 3, 100, on_changes, NULL);
+    wait_all();
+    assert_int_equal(change_count, 4);
+    env->waiting++;
+    store_forget(env->store, "u", on_changes, NULL);
+    wait_all();
+    assert_int_equal(change_count, 5);
+    expect_sql("SELECT string_agg(id, ',') FROM job_records", "other");
+    expect_sql("SELECT string_agg(job_id, ',') FROM job_queue", "other");
+}
+
+static int64_t swept[2];
+static void on_count(void *arg, enum err error, int64_t a, int64_t b)
+{
+    (void)arg;
+    assert_int_equal(error, ERR_OK);
+    swept[0] = a;
+    swept[1] = b;
+    count_down();
+}
+
+static void old_rows_are_swept(void **state)
+{
+    need_database(state);
+    open_session("s1");
+    submit("j1", "u", "k", "h", "s1");
+    submit("j2", "u", NULL, NULL, "s1");
+    finish("j1", 1, "completed");
+    env->waiting++;
+    store_counts(env->store, on_count, NULL);
+    wait_all();
+    assert_int_equal(swept[0], 0);
+    assert_int_equal(swept[1], 1);
+    sql("UPDATE job_data SET completed_at = now() - interval '3 days' WHERE id = 'j1'");
+    sql("UPDATE job_idempotency SET created_at = now() - interval '2 days'");
+    env->waiting++;
+    store_sweep(env->store, 0, on_count, NULL);
+    wait_all();
+    assert_int_equal(swept[0], 0);
+    assert_int_equal(swept[1], 1);
+    env->waiting++;
+    store_sweep(env->store, 2, on_count, NULL);
+    wait_all();
+    assert_int_equal(swept[0], 1);
+    expect_sql("SELECT string_agg(id, ',') FROM job_records", "j2");
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_job_is_claimed_once),
+        TEST(a_submit_claims_for_a_live_session),
+        TEST(keys_give_one_job),
+        TEST(a_stale_attempt_changes_nothing),
+        TEST(retries_end),
+        TEST(events_are_numbered_without_gaps),
+        TEST(appends_of_one_batch_may_repeat),
+        TEST(the_dead_are_reaped),
+        TEST(leases_are_renewed_while_they_last),
+        TEST(a_closed_session_releases),
+        TEST(cancelling_ends_at_once),
+        TEST(lists_pages_and_forgetting),
+        TEST(old_rows_are_swept),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    json_decref(read_result);
+    return failed;
+}
