@@ -12,7 +12,7 @@ enum {
     WAITING_MAX = 256 * 1024, /* unsent bytes of a stream above which we hold the rest back */
     EVENT_MAX = 6 << 20,
     TICK_MS = 1000,
-    BACKLOG_TICK_MS = 20,
+    BACKLOG_TICK_MS = 5,
     PING_MS = 15 * 1000,
     POLL_FIRST_MS = 1000,
     POLL_MOST_MS = 4000,

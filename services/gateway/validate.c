@@ -53,7 +53,11 @@ json_t *validate_body(struct call *call)
         return NULL;
     }
     if (js_parse(text, len, &body, why) != ERR_OK) {
-        json_t *reason = js_string_capped(why, strlen(why), JS_WHY_SIZE, "");
+        /* The library's text quotes the input behind "near", and for a NUL its own flags. */
+        const char *near = strstr(why, " near ");
+        json_t *reason = strstr(why, "u0000")
+                             ? json_string("NUL is not allowed")
+                             : json_stringn(why, near ? (size_t)(near - why) : strlen(why));
         validation_error(call, "json_invalid", json_pack("[s, i]", "body", position_of(why)),
                          "JSON decode error", NULL, json_pack("{s:o}", "error", reason));
         return NULL;
