@@ -31,8 +31,8 @@ json_t *drive_own_file(struct call *call, const char *id)
 {
     json_t *file = item_find(call->account->files, id);
     if (!file) {
-        AUTOFREE char *what = mem_printf("File not found: %s. File", id);
-        google_not_found(call, what);
+        AUTOFREE char *message = mem_printf("File not found: %s.", id);
+        google_error(call, 404, "notFound", message);
     }
     return file;
 }
