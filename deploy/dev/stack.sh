@@ -128,11 +128,22 @@ wait_healthy() {
     local end=$((SECONDS + 60)) restarts
     until curl -fsS -o /dev/null -m 2 "$GATEWAY_URL/health" 2>/dev/null; do
         restarts=$({ cat "$RUN"/sv/*/exits 2>/dev/null || true; } | wc -l)
-        ((restarts < 20)) || fail_start "a service ends again and again"
+        ((restarts < 20)) || fail_start "these end again and again: $(restless)"
         ((SECONDS < end)) || fail_start "no healthy answer from $GATEWAY_URL/health in 60 s"
         sleep 0.1
     done
     rm -f "$RUN"/sv/*/exits
+}
+
+# Which have ended since the start, and how the last time.
+restless() {
+    local file status signal how
+    for file in "$RUN"/sv/*/exits; do
+        [[ -s $file ]] || continue
+        read -r status signal < <(tail -n 1 "$file")
+        ((status >= 0)) && how="status $status" || how="signal $signal"
+        printf '%s (%s) ' "$(basename "$(dirname "$file")")" "$how"
+    done
 }
 
 fail_start() {

@@ -26,21 +26,6 @@ def echo():
     one.close()
 
 
-@pytest.fixture(scope="session")
-def echo_stack(echo):
-    return echo
-
-
-@pytest.fixture(scope="session")
-def small_stack():
-    """Everything is scarce: 20 requests a second, five waiting jobs, one run at a time, and access
-    tokens that live for two seconds."""
-    one = Stack(env={"RATE_LIMIT": "20", "QUEUE_LIMIT": "5", "WORKER_CONCURRENCY": "1",
-                     "SANDBOX_TOKEN_SECONDS": "2"})
-    yield one
-    one.close()
-
-
 @pytest.fixture
 def new_stack():
     """Factory: new_stack(env={…}, scale={…}, start=True), closed at the end of the test."""
@@ -62,7 +47,7 @@ def logs_of_a_failure(request):
     report = getattr(request.node, "report_of_call", None)
     if report is None or not report.failed:
         return
-    for name in ("stack", "echo", "echo_stack", "small_stack"):
+    for name in ("stack", "echo", "small_stack", "npm_stack"):
         if name in request.fixturenames:
             text = request.getfixturevalue(name).log()
             print("\n".join(text.splitlines()[-60:]))
