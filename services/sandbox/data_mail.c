@@ -197,8 +197,9 @@ static json_t *make_mail(const struct account *account, unsigned i, const struct
     const struct person *person = &PEOPLE[data_number(account->email, "from", i) % PERSONS];
     AUTOFREE char *from = mem_printf("%s <%s>", person->name, person->email);
     AUTOFREE char *to = mem_printf("%s <%s>", account->name, account->email);
-    AUTOFREE char *text = mem_printf("Dear %s,\r\n\r\n%s\r\n\r\nBest wishes,\r\n%s\r\n",
-                                     account->name, letter->text, person->name);
+    /* The address shows in a list's snippets, so that a test sees whose mails they are. */
+    AUTOFREE char *text = mem_printf("Dear %s (%s),\r\n\r\n%s\r\n\r\nBest wishes,\r\n%s\r\n",
+                                     account->name, account->email, letter->text, person->name);
     data_mail_id(account->email, i, id);
     json_t *mail = mail_new(id, id, date_ms, from, to, letter->subject, text);
     mail_label(mail, "INBOX", true);
