@@ -1,0 +1,56 @@
+"""Stacks that several files share, beside those of conftest.py. A file that uses them says
+pytest_plugins = ["fixtures"]."""
+import json
+
+import pytest
+
+import npm_servers
+from stack import Stack
+
+
+@pytest.fixture(scope="session")
+def wide_stack(stack):
+    """The agents' stack, with two of what must agree with its twin."""
+    stack.up({"gateway": 2, "worker": 2})
+    return stack
+
+
+@pytest.fixture(scope="session")
+def wide_echo(echo):
+    """The same with WORKER_RUNNER=echo, two of everything."""
+    echo.up({"gateway": 2, "broker": 2, "auth": 2, "jobs": 2, "worker": 2})
+    return echo
+
+
+@pytest.fixture(scope="session")
+def small_stack():
+    """Agents, narrow: limits that a test reaches, one run at a time, Google tokens that live for
+    two seconds."""
+    one = Stack(env={"RATE_LIMIT": "20", "QUEUE_LIMIT": "5", "WORKER_CONCURRENCY": "1",
+                     "SANDBOX_TOKEN_SECONDS": "2"})
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="session")
+def npm_stack(tmp_path_factory):
+    """Agents with two MCP servers from npm, mcpbus-google, and one that can't start."""
+    folder = tmp_path_factory.mktemp("npm")
+    folder.chmod(0o755)
+    for parent in (folder.parent, folder.parent.parent):
+        parent.chmod(parent.stat().st_mode | 0o011)
+    (folder / "files").mkdir()
+    (folder / "files" / "hello.txt").write_text("Hello from a file\n")
+    (folder / "mcp.json").write_text(json.dumps({"mcpServers": {
+        "google": npm_servers.GOOGLE,
+        "filesystem": npm_servers.server("server-filesystem", str(folder / "files")),
+        "everything": {**npm_servers.server("server-everything"),
+                       "env": {"GREETING": "${HOME}", "MAIL": "${user.email}"}},
+        "broken": {"command": "/nonexistent/server", "args": []},
+        "dying": {"command": "/bin/false", "args": []},
+    }}))
+    (folder / "mcp.json").chmod(0o644)
+    one = Stack(env={"MCP_CONFIG": str(folder / "mcp.json")})
+    one.folder = folder
+    yield one
+    one.close()

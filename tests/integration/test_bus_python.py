@@ -1,0 +1,200 @@
+"""A client of the bus in another language, written from proto/PROTOCOL.md alone."""
+import json
+import os
+import secrets
+import struct
+import time
+import uuid
+
+import pytest
+import zmq
+
+from stack import slow
+
+pytest_plugins = ["fixtures"]
+
+HEADER = struct.Struct("!3sBBBHQQIIII16s8s")
+HELLO, WELCOME, PING, PONG, CREDIT, REQUEST, PARTIAL, FINAL, CANCEL, PEERS, DRAIN, DISCONNECT = \
+    range(1, 13)
+IDEMPOTENT = 1
+OK, NO_SERVICE, EXPIRED, NOT_FOUND, INVALID = 0, 102, 104, 303, 304
+
+
+class Message:
+    def __init__(self, frames):
+        assert len(frames) == 4
+        (magic, version, self.type, self.flags, self.status, self.instance, self.seq, self.ttl,
+         self.credit, self.part, self.retry_after, _, _) = HEADER.unpack(frames[0])
+        assert (magic, version) == (b"MCB", 1)
+        self.method = frames[1].decode("ascii")
+        self.metadata = json.loads(frames[2]) if frames[2] else {}
+        self.body = json.loads(frames[3]) if frames[3] else {}
+
+
+class Peer:
+    """A peer that only calls."""
+
+    def __init__(self, endpoint):
+        self.instance = secrets.randbits(64)
+        self.seq = 0
+        self.socket = zmq.Context.instance().socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.connect(endpoint)
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, kind, seq=0, flags=0, ttl=0, method="", metadata=None, body=None):
+        header = HEADER.pack(b"MCB", 1, kind, flags, 0, self.instance, seq, ttl, 0, 0, 0,
+                             bytes(16), bytes(8))
+        self.socket.send_multipart([
+            header, method.encode(), json.dumps(metadata).encode() if metadata is not None else b"",
+            json.dumps(body).encode() if body is not None else b""])
+
+    def receive(self, *wanted, seconds=10):
+        """The next message of one of the types; PINGs are answered on the way."""
+        end = time.monotonic() + seconds * slow()
+        while True:
+            left = end - time.monotonic()
+            assert left > 0 and self.socket.poll(left * 1000), f"none of {wanted} came"
+            message = Message(self.socket.recv_multipart())
+            if message.type == PING:
+                self.send(PONG)
+            if message.type in wanted:
+                return message
+
+    def hello(self):
+        self.send(HELLO, metadata={"service": "", "methods": [], "version": "1.0"}, body={})
+        welcome = self.receive(WELCOME)
+        assert welcome.instance not in (0, self.instance)
+        return self.receive(PEERS).body["services"]
+
+    def call(self, method, body, ttl=10000):
+        self.seq += 1
+        self.send(REQUEST, self.seq, IDEMPOTENT, ttl, method, {}, body)
+        while True:
+            final = self.receive(FINAL)
+            if final.seq == self.seq:
+                assert final.instance == self.instance
+                return final
+
+
+@pytest.fixture
+def endpoints(wide_echo):
+    return wide_echo.vars["BROKER_ENDPOINT"].split(",")
+
+
+@pytest.fixture
+def peer(endpoints):
+    one = Peer(endpoints[0])
+    yield one
+    one.close()
+
+
+def uuid7():
+    """RFC 9562, 5.7."""
+    bits = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
+    bits = bits & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
+    return str(uuid.UUID(int=bits))
+
+
+def submit(peer, user, message, **more):
+    job_id = uuid7()
+    final = peer.call("jobs.submit", {"items": [
+        {"job_id": job_id, "user_id": user, "message": message, **more}]})
+    assert final.status == OK, final.body
+    return job_id, final.body["results"][0]
+
+
+def finished(peer, job_id, user):
+    end = time.monotonic() + 30 * slow()
+    while True:
+        final = peer.call("jobs.get", {"job_id": job_id, "user_id": user})
+        assert final.status == OK, final.body
+        if final.body["status"] == "completed":
+            return final.body
+        assert time.monotonic() < end, final.body
+
+
+def test_hello(peer):
+    services = peer.hello()
+    for name in ("jobs", "auth", "worker", "gateway"):
+        assert len(services[name]) == 2, name
+        for instance in services[name]:
+            assert len(instance) == 16
+            int(instance, 16)
+
+
+def test_a_job(peer):
+    peer.hello()
+    job_id, result = submit(peer, "python", "from Python")
+    assert result == {"job_id": job_id}
+    job = finished(peer, job_id, "python")
+    assert job["result"] == "echo: from Python"
+    assert job["user_id"] == "python"
+    events = peer.call("jobs.events", {"job_id": job_id, "user_id": "python", "after": 0,
+                                       "limit": 100}).body
+    assert events["ended"] is True
+    assert [event["seq"] for event in events["events"]] == list(range(1, events["last"] + 1))
+
+
+def test_every_broker_leads_to_the_same_jobs(endpoints):
+    peers = [Peer(endpoint) for endpoint in endpoints]
+    try:
+        assert len(peers) == 2
+        for one in peers:
+            one.hello()
+        job_id, _ = submit(peers[0], "python", "by one broker")
+        assert finished(peers[1], job_id, "python")["result"] == "echo: by one broker"
+    finally:
+        for one in peers:
+            one.close()
+
+
+def test_same_key_same_job(peer):
+    peer.hello()
+    user, key = uuid.uuid4().hex, {"key": "k", "hash": "h"}
+    first, _ = submit(peer, user, "once", **key)
+    assert submit(peer, user, "once", **key)[1] == {"job_id": first}
+    assert submit(peer, user, "other", key="k", hash="h2")[1]["error"] == "CONFLICT"
+
+
+def test_failures(peer):
+    peer.hello()
+    for method, body, status in (
+            ("jobs.get", {"job_id": str(uuid.uuid4()), "user_id": "python"}, NOT_FOUND),
+            ("jobs.get", {"job_id": 7, "user_id": "python"}, INVALID),
+            ("jobs.get", {}, INVALID),
+            ("nobody.get", {}, NO_SERVICE)):
+        final = peer.call(method, body)
+        assert final.status == status, method
+        assert isinstance(final.body["detail"], str)
+
+
+def test_what_is_malformed_is_dropped(endpoints):
+    """DISCONNECT; and the broker goes on serving others."""
+    header = HEADER.pack(b"MCB", 1, HELLO, 0, 0, 1, 0, 0, 0, 0, 0, bytes(16), bytes(8))
+    for frames in ([b"x"], [header, b"", b""], [header, b"", b"", b"", b""],
+                   [header[:-1], b"", b"", b""], [b"XCB" + header[3:], b"", b"", b""],
+                   [header[:4] + b"\x63" + header[5:], b"", b"", b""],
+                   [header, b"", b"{}" + b" " * 5000, b""]):
+        one = Peer(endpoints[0])
+        try:
+            one.socket.send_multipart(frames)
+            assert one.receive(DISCONNECT, WELCOME).type == DISCONNECT, frames
+        finally:
+            one.close()
+    again = Peer(endpoints[0])
+    try:
+        assert "jobs" in again.hello()
+    finally:
+        again.close()
+
+
+def test_a_stranger_must_say_hello(endpoints):
+    one = Peer(endpoints[0])
+    try:
+        one.send(REQUEST, 1, IDEMPOTENT, 1000, "jobs.health", {}, {})
+        assert one.receive(DISCONNECT, FINAL).type == DISCONNECT
+    finally:
+        one.close()
