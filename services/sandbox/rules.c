@@ -142,7 +142,8 @@ static const char *take_word(const char *at, char word[WORD_MAX])
 static void plan_use_tool(struct plan *plan)
 {
     char name[WORD_MAX];
-    for (const char *at = plan->text; (at = strcasestr(at, "use tool "));) {
+    int left = RULES_CALLS_MAX; /* parsing looks ahead: bounded also when nothing comes of it */
+    for (const char *at = plan->text; left-- > 0 && (at = strcasestr(at, "use tool "));) {
         at = take_word(at + 9, name);
         const char *full = find_tool(plan->tools, name);
         const char *rest = at + strspn(at, " \t\"'`");
