@@ -197,3 +197,9 @@ def children_of(*roots):
 def run_processes(stack):
     """What the workers have started, the runs among them."""
     return children_of(*stack.pids("worker").values())
+
+
+def short(value):
+    """Ids of parameters that a terminal can show."""
+    text = value.decode("latin-1") if isinstance(value, bytes) else repr(value)
+    return text.encode("unicode_escape").decode()[:24]

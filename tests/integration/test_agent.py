@@ -9,7 +9,7 @@ import pytest
 from client import children_of, of_kind, run_processes, sign_in
 from stack import wait_until
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_stacks"]
 
 ALL_SCOPES = ["gmail_readonly", "drive", "calendar_events"]
 

@@ -6,9 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from client import (SCOPE_PREFIX, User, begin_sign_in, call_back, consent, fresh_email, http,
-                    jwt_secret, of_kind, sign_in)
+                    jwt_secret, of_kind, short, sign_in)
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_stacks"]
 
 
 def parameters(url):
@@ -112,7 +112,7 @@ def test_tampered_state(wide_stack):
     {"state": None}, {"state": ""}, {"state": "nonsense"}, {"state": "x" * 3000}, {"code": None},
     {"code": ""}, {"code": "4/0nonsense"}, {"error": "access_denied", "code": None},
     {"error": "<script>alert(1)</script>", "code": None},
-])
+], ids=short)
 def test_bad_callback(wide_stack, changed):
     good = parameters(consent(begin_sign_in(wide_stack, ["drive"])["auth_url"], fresh_email()))
     sent = {name: value for name, value in {**good, **changed}.items() if value is not None}
@@ -235,7 +235,7 @@ def test_no_secret_in_a_job(wide_stack):
 
 
 def test_access_is_refreshed(small_stack):
-    """The access tokens of this wide_stack live for two seconds: each run needs a fresh one."""
+    """The access tokens of this stack live for two seconds: each run needs a fresh one."""
     user = sign_in(small_stack)
     for _ in range(2):
         job_id = user.run("List my recent emails")

@@ -11,9 +11,9 @@ import jwt
 import pytest
 import requests
 
-from client import User, http, jwt_secret, original_token, sign_in
+from client import User, http, jwt_secret, original_token, short, sign_in
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_stacks"]
 def user(wide_echo):
     return User(wide_echo, original_token(wide_echo))
 
@@ -54,7 +54,7 @@ def test_body_of_wrong_type(user, body):
     b"", b"{", b"message=x", b'{"message": "x"', b'{"message": "x"}}', b"{'message': 'x'}",
     b'{"message": "x",}', b'{"message": x}', b'{"message": "\\ud800"}', b'{"message": "a\nb"}',
     b'[' * 100000, b'{"a":' * 100000,
-])
+], ids=short)
 def test_not_json(user, body):
     answer = post_bytes(user, body)
     check_validation(answer)
@@ -295,7 +295,7 @@ def test_two_hosts(wide_echo):
     b"GET\r\n\r\n", b"\r\n" * 100, b"GET /health HTTP/9.9\r\n\r\n", b"\xff" * 5000,
     b"GET / HTTP/1.1\r\n" + b"X-A: b\r\n" * 20000 + b"\r\n",
     b"GET /" + b"a" * 200000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-])
+], ids=short)
 def test_garbage(wide_echo, data):
     try:
         received = exchange(wide_echo, data)

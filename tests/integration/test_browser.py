@@ -14,7 +14,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from client import User, begin_sign_in, fresh_email
 from stack import slow
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_stacks"]
 
 SWITCHES = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",

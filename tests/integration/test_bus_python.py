@@ -11,7 +11,7 @@ import zmq
 
 from stack import slow
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_stacks"]
 
 HEADER = struct.Struct("!3sBBBHQQIIII16s8s")
 HELLO, WELCOME, PING, PONG, CREDIT, REQUEST, PARTIAL, FINAL, CANCEL, PEERS, DRAIN, DISCONNECT = \

@@ -5,7 +5,7 @@ import pytest
 
 from client import ENDED, of_kind, read_events, sign_in
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_stacks"]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from client import User, original_token, sign_in
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_stacks"]
 def both(wide_echo):
     return sign_in(wide_echo), sign_in(wide_echo)
 

@@ -7,7 +7,7 @@ import pytest
 from client import User, jwt_secret, original_token
 from stack import wait_until
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_stacks"]
 def user(wide_echo):
     return User(wide_echo, original_token(wide_echo))
 

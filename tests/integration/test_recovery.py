@@ -7,7 +7,7 @@ import requests
 from client import User, original_token
 from stack import wait_until
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_stacks"]
 
 JOBS = 240
 

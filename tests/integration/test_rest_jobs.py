@@ -9,7 +9,7 @@ import pytest
 from client import JOB_KEYS, run_processes, sign_in
 from stack import wait_until
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_stacks"]
 
 
 @pytest.fixture

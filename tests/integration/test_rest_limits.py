@@ -4,11 +4,11 @@ import threading
 from client import sign_in
 from stack import wait_until
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_stacks"]
 
 
 def test_rate_limit(small_stack):
-    """The limit of this wide_stack is 20 a second."""
+    """The limit of this stack is 20 a second."""
     user, other, answers = sign_in(small_stack), sign_in(small_stack), []
 
     def ask():
@@ -30,7 +30,7 @@ def test_rate_limit(small_stack):
 
 
 def test_queue_limit(small_stack):
-    """One job runs and five wait in this wide_stack, for each user."""
+    """One job runs and five wait in this stack, for each user."""
     user, other = sign_in(small_stack), sign_in(small_stack)
     accepted = [user.run("[sandbox:slow=60] Say hello")]
     user.reach(accepted[0], "running")

@@ -5,7 +5,7 @@ import pytest
 
 from client import SCOPE_PREFIX, http, original_token
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_stacks"]
 
 ROUTES = {
     ("get", "/"), ("get", "/health"), ("get", "/auth/scopes"), ("post", "/auth/scopes"),
@@ -102,7 +102,7 @@ def test_request_id_is_kept(wide_stack):
     assert answer.headers["X-Request-Id"] == "abc-123_X.7"
 
 
-@pytest.mark.parametrize("bad", ["x" * 5000, "a b\tc<script>"])
+@pytest.mark.parametrize("bad", ["x" * 5000, "a b\tc<script>"], ids=["long", "markup"])
 def test_strange_request_id_is_not_echoed(wide_stack, bad):
     answer = get(wide_stack, "/", headers={"X-Request-Id": bad})
     assert answer.status_code in (200, 400, 431)

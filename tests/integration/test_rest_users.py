@@ -7,7 +7,7 @@ import pytest
 from client import SCOPE_PREFIX, User, fresh_email, jwt_secret, sign_in
 from stack import wait_until
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_stacks"]
 def user(wide_stack):
     return sign_in(wide_stack)
 

@@ -1,5 +1,5 @@
 """Stacks that several files share, beside those of conftest.py. A file that uses them says
-pytest_plugins = ["fixtures"]."""
+pytest_plugins = ["shared_stacks"]."""
 import json
 
 import pytest
