@@ -236,13 +236,18 @@ static void on_process_ended(void *arg, uint64_t id, enum zygote_end end, int st
         run_process_ended(run, end, status);
 }
 
+/* Nothing of it lives, and nothing can be started any more. */
 static void on_zygote_lost(void *arg)
 {
     struct runs *runs = arg;
-    /* Nothing of it lives, but nothing can be started either: the supervisor starts a new worker,
-     * and the store gives the runs away when the session's lease has ended. */
+    struct worker_run *run;
+    size_t at = 0;
     log_error("zygote_lost");
-    loop_stop(runs->options.loop);
+    while ((run = run_table_next(runs->table, &at)))
+        run->alive = false;
+    runs->released = true;
+    runs_kill_all(runs);
+    runs->options.broken(runs->options.arg);
 }
 
 struct runs *runs_new(const struct runs_options *options)

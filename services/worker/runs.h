@@ -27,6 +27,7 @@ struct runs_options {
     /* What goes with a batch to a replica: {session, offer?}; NULL: no session. */
     json_t *(*envelope)(void *arg, uint64_t instance, bool with_offer);
     void (*slots_changed)(void *arg);
+    void (*broken)(void *arg); /* the zygote is gone, and all runs: the worker has to end */
     void *arg;
 };
 

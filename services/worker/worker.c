@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -160,6 +161,15 @@ static void on_slots_changed(void *arg)
         session_slots_changed(worker->session);
 }
 
+/* The session ends at once, so that others take the runs; the supervisor starts a new worker. */
+static void on_broken(void *arg)
+{
+    struct worker *worker = arg;
+    if (worker->session)
+        session_close(worker->session);
+    raise(SIGTERM);
+}
+
 static json_t *on_held(void *arg)
 {
     return runs_held(((struct worker *)arg)->runs);
@@ -211,6 +221,7 @@ enum err worker_start(struct service *service)
         .lookup_arg = (void *)worker->settings,
         .envelope = on_envelope,
         .slots_changed = on_slots_changed,
+        .broken = on_broken,
         .arg = worker,
     };
     worker->runs = runs_new(&runs);
