@@ -91,7 +91,11 @@ void dispatch_wake(struct jobs *jobs);
 void upkeep_init(struct jobs *jobs);
 void upkeep_fini(struct jobs *jobs);
 
-/* The methods. */
+/* The methods; their first argument is the runtime's. */
+static inline struct jobs *jobs_of(void *service)
+{
+    return ((struct service *)service)->state;
+}
 bus_handler_fn jobs_submit, jobs_get, jobs_list, jobs_events, jobs_cancel, jobs_forget, jobs_health,
     jobs_session_open, jobs_session_renew, jobs_session_close, jobs_offer, jobs_append, jobs_finish;
 

@@ -52,14 +52,14 @@ static void on_read(void *arg, enum err error, json_t *result)
 
 void jobs_get(void *service, struct bus_call *call, json_t *args)
 {
-    struct jobs *jobs = service;
+    struct jobs *jobs = jobs_of(service);
     struct reading *reading = reading_new(jobs, call, args);
     store_get(jobs->store, reading->job_id, reading->user_id, time_for(call), on_read, reading);
 }
 
 void jobs_list(void *service, struct bus_call *call, json_t *args)
 {
-    struct jobs *jobs = service;
+    struct jobs *jobs = jobs_of(service);
     int64_t limit = js_int(args, "limit", 20), offset = js_int(args, "offset", 0);
     if (limit < 0 || limit > LIMIT_MAX || offset < 0 || offset > OFFSET_MAX) {
         bus_reply_error(&call, ERR_INVALID, "limit must be 0 to %d, offset at least 0", LIMIT_MAX);
@@ -72,7 +72,7 @@ void jobs_list(void *service, struct bus_call *call, json_t *args)
 
 void jobs_events(void *service, struct bus_call *call, json_t *args)
 {
-    struct jobs *jobs = service;
+    struct jobs *jobs = jobs_of(service);
     int64_t after = js_int(args, "after", 0), limit = js_int(args, "limit", EVENTS_LIMIT_MAX);
     after = after < 0 ? 0 : after > STORE_EVENTS_MAX ? STORE_EVENTS_MAX : after;
     limit = limit < 1 ? 1 : limit > EVENTS_LIMIT_MAX ? EVENTS_LIMIT_MAX : limit;
@@ -97,7 +97,7 @@ static void on_cancelled(void *arg, enum err error, const struct store_change *c
 
 void jobs_cancel(void *service, struct bus_call *call, json_t *args)
 {
-    struct jobs *jobs = service;
+    struct jobs *jobs = jobs_of(service);
     struct reading *reading = reading_new(jobs, call, args);
     store_cancel(jobs->store, reading->job_id, reading->user_id, on_cancelled, reading);
 }
@@ -124,14 +124,14 @@ static void on_forgotten(void *arg, enum err error, const struct store_change *c
 
 void jobs_forget(void *service, struct bus_call *call, json_t *args)
 {
-    struct jobs *jobs = service;
+    struct jobs *jobs = jobs_of(service);
     struct reading *reading = reading_new(jobs, call, args);
     store_forget(jobs->store, reading->user_id, on_forgotten, reading);
 }
 
 void jobs_health(void *service, struct bus_call *call, json_t *args)
 {
-    struct jobs *jobs = service;
+    struct jobs *jobs = jobs_of(service);
     (void)args;
     if (!store_ready(jobs->store))
         jobs_reply_error(&call, ERR_OVERLOADED);

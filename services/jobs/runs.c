@@ -50,7 +50,7 @@ void jobs_offer(void *service, struct bus_call *call, json_t *args)
     const char *session = session_of(&call, args);
     if (!session)
         return;
-    take_offer(service, session, args);
+    take_offer(jobs_of(service), session, args);
     bus_reply(&call, json_object());
 }
 
@@ -88,7 +88,7 @@ static void on_opened(void *arg, enum err error)
 
 void jobs_session_open(void *service, struct bus_call *call, json_t *args)
 {
-    struct jobs *jobs = service;
+    struct jobs *jobs = jobs_of(service);
     const char *session = session_of(&call, args);
     uint64_t number;
     if (!session)
@@ -119,7 +119,7 @@ static void on_closed(void *arg, enum err error, const struct store_change *chan
 
 void jobs_session_close(void *service, struct bus_call *call, json_t *args)
 {
-    struct jobs *jobs = service;
+    struct jobs *jobs = jobs_of(service);
     const char *session = session_of(&call, args);
     if (!session)
         return;
@@ -179,7 +179,7 @@ static bool is_run(const json_t *run)
 
 void jobs_session_renew(void *service, struct bus_call *call, json_t *args)
 {
-    struct jobs *jobs = service;
+    struct jobs *jobs = jobs_of(service);
     const char *session = session_of(&call, args);
     if (!session)
         return;
@@ -336,7 +336,7 @@ static struct request *items_request(struct jobs *jobs, struct bus_call *call, j
 
 void jobs_append(void *service, struct bus_call *call, json_t *args)
 {
-    struct request *request = items_request(service, call, args);
+    struct request *request = items_request(jobs_of(service), call, args);
     json_t *items = json_object_get(args, "items");
     for (size_t i = 0; request && i < json_array_size(items); i++)
         append_one(request, i, json_array_get(items, i));
@@ -448,7 +448,7 @@ static void finish_one(struct request *request, size_t index, const json_t *item
 
 void jobs_finish(void *service, struct bus_call *call, json_t *args)
 {
-    struct jobs *jobs = service;
+    struct jobs *jobs = jobs_of(service);
     const char *session = session_of(&call, args);
     if (!session)
         return;

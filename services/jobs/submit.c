@@ -145,7 +145,7 @@ static void submit_one(struct request *request, size_t index, const json_t *item
 
 void jobs_submit(void *service, struct bus_call *call, json_t *args)
 {
-    struct jobs *jobs = service;
+    struct jobs *jobs = jobs_of(service);
     json_t *items = json_object_get(args, "items");
     size_t count = json_array_size(items);
     if (count == 0 || count > JOBS_ITEMS_MAX) {
