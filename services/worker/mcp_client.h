@@ -16,9 +16,9 @@ struct mcp_call {
     size_t text_max;   /* of the result */
     int64_t deadline;
     int64_t started, ended; /* filled in */
+    char *text;             /* of the result; free() it */
+    int context;            /* the caller's, for on_progress */
     bool done, is_error;
-    char *text;  /* of the result; free() it */
-    int context; /* the caller's, for on_progress */
 };
 
 enum mcp_state { MCP_STARTING, MCP_READY, MCP_FAILED };

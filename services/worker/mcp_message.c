@@ -77,7 +77,7 @@ static void add_block(struct buf *out, const json_t *block)
 char *mcp_result_text(const json_t *result, size_t max, bool *ret_is_error)
 {
     struct buf text;
-    buf_init(&text, 2 * MCP_LINE_MAX);
+    buf_init(&text, (size_t)MCP_LINE_MAX * 2);
     size_t index;
     json_t *block;
     json_array_foreach(json_object_get(result, "content"), index, block) add_block(&text, block);

@@ -17,11 +17,13 @@ static bool from_children_file(void (*fn)(void *, pid_t), void *arg, size_t *cou
     FILE *file = fopen(path, "re");
     if (!file)
         return false;
-    int pid;
-    while (fscanf(file, "%d", &pid) == 1) {
-        fn(arg, pid);
+    char *pid = NULL;
+    size_t size = 0;
+    while (getdelim(&pid, &size, ' ', file) > 0) {
+        fn(arg, (pid_t)strtol(pid, NULL, 10));
         ++*count;
     }
+    free(pid);
     fclose(file);
     return true;
 }
