@@ -138,7 +138,7 @@ class Stack:
                     found.append(int(proc.name))
         return found
 
-    def log(self, name="*"):
+    def log(self, name=""):
         """The text of the logs of "worker", "worker-1" or all."""
         return "".join(file.read_text(errors="replace")
                        for file in sorted((self.run / "logs").glob(f"{name}*.log")))
