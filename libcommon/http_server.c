@@ -84,7 +84,7 @@ static void on_epoll(void *arg, uint32_t events)
 /* libmicrohttpd knows of work that its epoll fd doesn't show, and not of pending resumes. */
 static bool daemon_due(struct http_server *server, int i)
 {
-    MHD_UNSIGNED_LONG_LONG timeout;
+    MHD_UNSIGNED_LONG_LONG timeout = 1;
     if (server->run[i])
         return true;
     return MHD_get_timeout(server->daemons[i], &timeout) == MHD_YES && timeout == 0;
@@ -138,13 +138,16 @@ static enum err listen_on(struct http_server *server)
     freeaddrinfo(info);
     if (server->listen_fd < 0)
         return error == EADDRINUSE ? ERR_CONFLICT : ERR_INTERNAL;
-    struct sockaddr_storage bound;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in4;
+        struct sockaddr_in6 in6;
+    } bound = {0};
     socklen_t len = sizeof(bound);
-    if (getsockname(server->listen_fd, (struct sockaddr *)&bound, &len) != 0)
+    if (getsockname(server->listen_fd, &bound.any, &len) != 0)
         return ERR_INTERNAL;
     server->port =
-        ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&bound)->sin6_port
-                                          : ((struct sockaddr_in *)(void *)&bound)->sin_port);
+        ntohs(bound.any.sa_family == AF_INET6 ? bound.in6.sin6_port : bound.in4.sin_port);
     return ERR_OK;
 }
 

@@ -12,7 +12,7 @@
 
 #include "libcommon/mem.h"
 
-enum { ACCEPT_BUDGET = 64, ACCEPT_PAUSE_MS = 100, PEEK_MAX = 1024, DEAD_PEER_MS = 60 * 1000 };
+enum { ACCEPT_BUDGET = 64, ACCEPT_PAUSE_MS = 100, PEEK_MAX = 24 * 1024, DEAD_PEER_MS = 60 * 1000 };
 
 static struct http_conn *conn_new(struct http_server *server, int fd)
 {
@@ -21,9 +21,10 @@ static struct http_conn *conn_new(struct http_server *server, int fd)
     conn->fd = fd;
     conn->fresh = true;
     conn->deadline = loop_now(server->loop) + server->options.receive_timeout_ms;
+    conn->prev = NULL;
     conn->next = server->conns;
     if (conn->next)
-        conn->next->prev = conn;
+        conn->next->prev = conn; /* NOLINT(clang-analyzer-unix.Malloc): freeing moves the head */
     server->conns = conn;
     server->conn_count++;
     return conn;
@@ -37,10 +38,10 @@ void http_conn_free(struct http_conn *conn)
         struct http_request *request = conn->request;
         http_request_destroy(&request);
     }
-    if (conn->prev)
-        conn->prev->next = conn->next;
-    else
+    if (conn == server->conns)
         server->conns = conn->next;
+    else
+        conn->prev->next = conn->next;
     if (conn->next)
         conn->next->prev = conn->prev;
     server->conn_count--;
@@ -86,6 +87,74 @@ static void hand_over(struct http_conn *conn, int daemon)
         http_conn_free(conn);
 }
 
+static bool is_length(const char *text, const char *end)
+{
+    while (text < end && (*text == ' ' || *text == '\t'))
+        text++;
+    const char *first = text;
+    while (text < end && *text >= '0' && *text <= '9')
+        text++;
+    bool some = text > first && text - first < 19;
+    while (text < end && strchr(" \t\r", *text))
+        text++;
+    return some && text == end;
+}
+
+struct peek {
+    bool hosts, bad_length;
+};
+
+static bool begins(const char *line, const char *end, const char *name)
+{
+    size_t len = strlen(name);
+    return end - line >= (ptrdiff_t)len && strncasecmp(line, name, len) == 0;
+}
+
+static void look_at_line(struct peek *peek, const char *line, const char *end)
+{
+    static const char length[] = "Content-Length:";
+    if (begins(line, end, "Host:"))
+        peek->hosts = true;
+    else if (begins(line, end, length) && !is_length(line + sizeof(length) - 1, end))
+        peek->bad_length = true;
+}
+
+/* libmicrohttpd answers these by itself, with a page of its own and no request id: where the header
+ * block is there already, they get our answer. NULL: nothing to say against it. */
+static const char *bad_headers(const char *text, size_t len, const char **ret_status)
+{
+    struct peek peek = {0};
+    const char *end = memmem(text, len, "\r\n\r\n", 4);
+    if (!end && len == PEEK_MAX) {
+        *ret_status = "431 Request Header Fields Too Large";
+        return "the request's headers are too large";
+    }
+    if (!end)
+        return NULL;
+    const char *first_end = memchr(text, '\n', (size_t)(end + 2 - text));
+    for (const char *line = text, *next; line < end; line = next + 1) {
+        next = memchr(line, '\n', (size_t)(end + 2 - line));
+        look_at_line(&peek, line, next);
+    }
+    *ret_status = "400 Bad Request";
+    if (peek.bad_length)
+        return "malformed Content-Length";
+    bool is_11 = first_end - text > 9 && memcmp(first_end - 9, "HTTP/1.1", 8) == 0;
+    return is_11 && !peek.hosts ? "the Host header is missing" : NULL;
+}
+
+/* Without the reading, the close would reset the connection and take the answer with it. */
+static void refuse_fresh(struct http_conn *conn, const char *status, const char *why)
+{
+    char unread[PEEK_MAX];
+    http_conn_refuse(conn->server, conn->fd, status, why);
+    conn->server->trace_next++;
+    shutdown(conn->fd, SHUT_WR);
+    for (int i = 0; i < 64 && recv(conn->fd, unread, sizeof(unread), MSG_DONTWAIT) > 0; i++) {
+    }
+    http_conn_free(conn);
+}
+
 /* True when the connection has been placed or closed. */
 static bool try_place(struct http_conn *conn)
 {
@@ -96,6 +165,12 @@ static bool try_place(struct http_conn *conn)
     loop_fd_remove(conn->server->loop, conn->fd);
     if (len <= 0) {
         http_conn_free(conn);
+        return true;
+    }
+    const char *status = NULL;
+    const char *why = bad_headers(text, (size_t)len, &status);
+    if (why) {
+        refuse_fresh(conn, status, why);
         return true;
     }
     bool stream = wants_stream(conn->server, text, (size_t)len);

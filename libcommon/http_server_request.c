@@ -106,7 +106,7 @@ struct http_request *http_request_new(struct http_server *server, struct http_co
     request->line_len = strlen(uri);
     request->uri = mem_strdup(uri);
     buf_init(&request->body, server->options.body_max);
-    buf_init(&request->out, 2 * (STREAM_WAITING_MAX + STREAM_WRITE_MAX));
+    buf_init(&request->out, (size_t)2 * (STREAM_WAITING_MAX + STREAM_WRITE_MAX));
     trace_new(request);
     parse_uri(request);
     return request;
@@ -216,7 +216,8 @@ static const char *check_framing(const struct header_check *check, const char *v
         return "a header that may appear only once is doubled";
     if (check->lengths && !all_digits(check->length))
         return "malformed Content-Length";
-    if (check->encodings && (!is_11 || !check->encoding || strcasecmp(check->encoding, "chunked")))
+    if (check->encodings &&
+        (!is_11 || !check->encoding || strcasecmp(check->encoding, "chunked") != 0))
         return "unsupported Transfer-Encoding";
     if (is_11 && !check->hosts)
         return "the Host header is missing";

@@ -198,7 +198,7 @@ void route_callback(struct call *call)
         if (value)
             json_object_set_new(args, parameters[i].name, json_string(value));
     }
-    call_bus(call, "auth.callback", args, CALL_TIMEOUT_MS * 3, on_callback);
+    call_bus(call, "auth.callback", args, SIGN_IN_TIMEOUT_MS, on_callback);
 }
 
 static void on_status(struct call *call, const struct bus_answer *answer)

@@ -41,23 +41,28 @@ static void answered(void *arg, const struct bus_answer *answer)
         call->on_answer(call, answer);
 }
 
+static bool read_hex(const char *text, uint8_t *ret_bytes, size_t count)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < 2 * count; i++) {
+        const char *digit = text[i] ? strchr(digits, text[i]) : NULL;
+        if (!digit)
+            return false;
+        ret_bytes[i / 2] = (uint8_t)(ret_bytes[i / 2] << 4 | (digit - digits));
+    }
+    return true;
+}
+
 /* W3C Trace Context: 00-TRACE-SPAN-FLAGS, all in hex. */
 static bool read_trace(const struct http_request *request, struct bus_trace *ret_trace)
 {
     const char *text = http_request_header(request, "traceparent");
+    struct bus_trace trace = {0};
     if (!text || strlen(text) != 55 || strncmp(text, "00-", 3) != 0 || text[35] != '-' ||
-        strspn(text + 3, "0123456789abcdef") != 32 || strspn(text + 36, "0123456789abcdef") != 16)
+        !read_hex(text + 3, trace.trace_id, sizeof(trace.trace_id)) ||
+        !read_hex(text + 36, trace.span_id, sizeof(trace.span_id)))
         return false;
-    for (int i = 0; i < 24; i++) {
-        unsigned byte = 0;
-        const char *at = i < 16 ? text + 3 + 2 * i : text + 36 + 2 * (i - 16);
-        if (sscanf(at, "%2x", &byte) != 1)
-            return false;
-        if (i < 16)
-            ret_trace->trace_id[i] = (uint8_t)byte;
-        else
-            ret_trace->span_id[i - 16] = (uint8_t)byte;
-    }
+    *ret_trace = trace;
     return true;
 }
 

@@ -22,7 +22,8 @@ enum {
     WAIT_MAX_S = 60,
     SUBMIT_TIMEOUT_MS = 15 * 1000, /* outlasts a restart of PostgreSQL */
     CALL_TIMEOUT_MS = 10 * 1000,
-    CHECK_TIMEOUT_MS = 2 * 1000,
+    SIGN_IN_TIMEOUT_MS = 30 * 1000, /* asks Google twice */
+    CHECK_TIMEOUT_MS = 10 * 1000,   /* outlasts a restart of auth */
 };
 
 struct submit;

@@ -49,11 +49,11 @@ enum route_match routes_match(const struct route *table, size_t count, const cha
             continue;
         if (strcmp(table[i].method, "*") == 0 || strcmp(table[i].method, method) == 0) {
             *ret_route = &table[i];
-            strcpy(ret_param, param);
+            memcpy(ret_param, param, strlen(param) + 1);
             return ROUTE_FOUND;
         }
         allow_add(allow, table[i].method);
     }
-    strcpy(ret_allow, allow);
+    memcpy(ret_allow, allow, strlen(allow) + 1);
     return allow[0] ? ROUTE_WRONG_METHOD : ROUTE_UNKNOWN;
 }

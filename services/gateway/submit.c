@@ -306,8 +306,9 @@ void submit_destroy(struct submit **submit_p)
     *submit_p = NULL;
     while (submit->first)
         item_free(take_first(submit));
-    while (submit->packs) {
-        struct pack *pack = submit->packs;
+    struct pack *next;
+    for (struct pack *pack = submit->packs; pack; pack = next) {
+        next = pack->next;
         bus_cancel(submit->gateway->bus, pack->call);
         for (size_t i = 0; i < pack->count; i++)
             item_free(pack->items[i]);

@@ -33,7 +33,7 @@ void validation_error(struct call *call, const char *type, json_t *loc, const ch
 static int position_of(const char *why)
 {
     const char *at = strrchr(why, ' ');
-    return at ? atoi(at) : 0;
+    return at ? (int)strtol(at, NULL, 10) : 0;
 }
 
 json_t *validate_body(struct call *call)
