@@ -13,6 +13,8 @@ struct waiting {
     struct auth *auth;
     struct bus_call *call;
     json_t *args;
+    json_t *user; /* whom a token is for, and its generation */
+    int64_t generation;
 };
 
 static struct waiting *waiting_new(void *service, struct bus_call *call, json_t *args)
@@ -28,6 +30,7 @@ static void waiting_cleanup(struct waiting **waiting_p)
     if (!waiting)
         return;
     json_decref(waiting->args);
+    json_decref(waiting->user);
     free(waiting);
 }
 
@@ -92,26 +95,49 @@ void sessions_status(void *service, struct bus_call *call, json_t *args)
                       waiting_new(service, call, args));
 }
 
-static void on_login(void *arg, enum err err, const struct store_session *session,
-                     int64_t generation)
+static void issue(struct waiting *waiting)
 {
-    AUTOWAITING struct waiting *waiting = arg;
-    if (err) {
-        auth_reply_store_error(&waiting->call, err);
-        return;
-    }
-    AUTOJSON json_t *stored = tokens_column(session ? session->user_data : NULL);
-    bool known = js_str(stored, "email", "")[0] != '\0';
-    AUTOJSON json_t *user = tokens_user(user_of(waiting->args), known ? stored : waiting->args);
     char *token = NULL;
-    err = tokens_issue(waiting->auth->settings->jwt_secret, user, generation, time(NULL), &token);
+    enum err err = tokens_issue(waiting->auth->settings->jwt_secret, waiting->user,
+                                waiting->generation, time(NULL), &token);
     if (err)
         bus_reply_error(&waiting->call, ERR_INTERNAL, "the token could not be made");
     else
         bus_reply(&waiting->call,
                   json_pack("{s:s, s:s, s:O, s:i}", "access_token", token, "token_type", "bearer",
-                            "user", user, "expires_in", TOKENS_LIFE_S));
+                            "user", waiting->user, "expires_in", TOKENS_LIFE_S));
     mem_free_secret(&token);
+}
+
+static void on_login_checked(void *arg, enum err err, int64_t valid)
+{
+    AUTOWAITING struct waiting *waiting = arg;
+    if (err)
+        auth_reply_store_error(&waiting->call, err);
+    else if (!valid)
+        bus_reply_error(&waiting->call, ERR_UNAUTHENTICATED, "Token has been revoked");
+    else
+        issue(waiting);
+}
+
+/* The generation is read before the old token is checked: a logout in between ends the new token
+ * too. */
+static void on_login(void *arg, enum err err, const struct store_session *session,
+                     int64_t generation)
+{
+    struct waiting *waiting = arg;
+    if (err) {
+        auth_reply_store_error(&waiting->call, err);
+        waiting_cleanup(&waiting);
+        return;
+    }
+    AUTOJSON json_t *stored = tokens_column(session ? session->user_data : NULL);
+    bool known = js_str(stored, "email", "")[0] != '\0';
+    waiting->user = tokens_user(user_of(waiting->args), known ? stored : waiting->args);
+    waiting->generation = generation;
+    store_token_check(waiting->auth->store, user_of(waiting->args),
+                      js_int(waiting->args, "generation", -1),
+                      js_int(waiting->args, "issued_at", 0), on_login_checked, waiting);
 }
 
 void sessions_login(void *service, struct bus_call *call, json_t *args)

@@ -233,7 +233,9 @@ void route_login(struct call *call)
         const char *name;
         size_t max;
     } claims[] = {{"email", 512}, {"name", NAME_MAX_BYTES}, {"picture", 4096}};
-    json_t *args = json_pack("{s:s}", "user_id", call->user_id);
+    json_t *args =
+        json_pack("{s:s, s:I, s:I}", "user_id", call->user_id, "generation",
+                  (json_int_t)call->generation, "issued_at", (json_int_t)call->issued_at);
     for (size_t i = 0; i < sizeof(claims) / sizeof(*claims); i++) {
         const char *value = js_str(call->claims, claims[i].name, NULL);
         if (value && strlen(value) <= claims[i].max)
