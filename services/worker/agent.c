@@ -7,6 +7,7 @@
 #include "libcommon/buf.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
+#include "services/worker/history.h"
 
 struct agent {
     const struct agent_task *task;
@@ -107,27 +108,54 @@ static void add_usage(struct agent *agent, const json_t *usage)
     agent->total_tokens += js_int(usage, "total_tokens", 0);
 }
 
+static const char unknown_outcome[] =
+    "An earlier attempt at this task made this very call and was interrupted before the answer was "
+    "recorded. It is unknown whether the tool acted. The call was not repeated: find out by other "
+    "means, or say in your answer that this is not known.";
+
+/* The arguments as an event shows them, and as the history has them. */
+static json_t *shown_arguments(const json_t *json, const struct agent_call *call)
+{
+    const char *text = js_str(json_object_get(json, "function"), "arguments", "");
+    if (call->arguments && strlen(text) <= AGENT_EVENT_TEXT_MAX)
+        return json_incref(call->arguments);
+    return capped(text, AGENT_EVENT_TEXT_MAX);
+}
+
+/* What an earlier attempt did is not done again, unless that does no harm. */
+static void replay_call(struct agent *agent, const json_t *json, struct agent_call *call)
+{
+    AUTOJSON json_t *shown = shown_arguments(json, call);
+    const json_t *entry = agent->ops->is_repeatable(agent->ops->arg, call->name)
+                              ? NULL
+                              : history_take(agent->task->history, call->name, shown);
+    if (!entry)
+        return;
+    const char *content = js_str(entry, "content", NULL);
+    call->replayed = true;
+    call->is_error = content ? js_bool(entry, "is_error", false) : true;
+    call->text = mem_strdup(content ? content : unknown_outcome);
+}
+
 /* What can't be called is answered here, in words that help the model. */
 static void prepare_call(struct agent *agent, const json_t *json, struct agent_call *call)
 {
     const json_t *function = json_object_get(json, "function");
     const char *text = js_str(function, "arguments", "");
     *call = (struct agent_call){.name = js_str(function, "name", "")};
-    json_t *arguments = NULL;
     char why[JS_WHY_SIZE] = "it is not an object";
-    enum err err = *text ? js_parse(text, strlen(text), &arguments, why) : ERR_OK;
-    if (!err && !*text)
-        arguments = json_object();
+    enum err err = *text ? js_parse(text, strlen(text), &call->arguments, why) : ERR_OK;
+    if (!*text)
+        call->arguments = json_object();
     if (!*agent->ops->server_of(agent->ops->arg, call->name)) {
         call->text = mem_printf("There is no tool named %.100s.", call->name);
-    } else if (err || !json_is_object(arguments)) {
+        call->is_error = true;
+    } else if (err || !json_is_object(call->arguments)) {
         call->text = mem_printf("The arguments are not a JSON object (%s). Nothing was done.", why);
+        call->is_error = true;
     } else {
-        call->arguments = arguments;
-        return;
+        replay_call(agent, json, call);
     }
-    call->is_error = true;
-    json_decref(arguments);
 }
 
 /* Each call is on record before it starts: whoever takes the job over knows of it. The last event's
@@ -138,14 +166,11 @@ static enum err announce(struct agent *agent, const json_t *json, struct agent_c
     const struct agent_ops *ops = agent->ops;
     for (size_t i = 0; i < count; i++) {
         const json_t *one = json_array_get(json, i);
-        const char *arguments = js_str(json_object_get(one, "function"), "arguments", "");
-        json_t *shown =
-            strlen(arguments) <= AGENT_EVENT_TEXT_MAX ? json_incref(calls[i].arguments) : NULL;
-        if (!shown)
-            shown = capped(arguments, AGENT_EVENT_TEXT_MAX);
-        json_t *data =
-            json_pack("{s:s, s:s, s:s, s:o}", "id", js_str(one, "id", ""), "name", calls[i].name,
-                      "server", ops->server_of(ops->arg, calls[i].name), "arguments", shown);
+        json_t *data = json_pack("{s:s, s:s, s:s, s:o}", "id", js_str(one, "id", ""), "name",
+                                 calls[i].name, "server", ops->server_of(ops->arg, calls[i].name),
+                                 "arguments", shown_arguments(one, &calls[i]));
+        if (calls[i].replayed)
+            json_object_set_new(data, "replayed", json_true());
         enum err err = ops->event(ops->arg, "tool_call", data, i + 1 == count);
         if (err)
             return err;
@@ -166,6 +191,8 @@ static enum err report(struct agent *agent, const json_t *json, const struct age
             json_pack("{s:s, s:s, s:b, s:o, s:I}", "id", id, "name", calls[i].name, "is_error",
                       calls[i].is_error, "content", capped(text, AGENT_EVENT_TEXT_MAX),
                       "duration_ms", (json_int_t)calls[i].duration_ms);
+        if (calls[i].replayed)
+            json_object_set_new(data, "replayed", json_true());
         enum err err = agent->ops->event(agent->ops->arg, "tool_result", data, false);
         if (err)
             return err;

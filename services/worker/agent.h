@@ -20,10 +20,11 @@ enum {
 
 /* One tool call of the model's, as agent_ops.call_tools gets and fills it. */
 struct agent_call {
-    const char *name;  /* as the model said it; borrowed */
-    json_t *arguments; /* NULL: the call is answered already */
+    const char *name; /* as the model said it; borrowed */
+    json_t *arguments;
     bool is_error;
-    char *text; /* the result; free() it */
+    bool replayed; /* answered from the record of an earlier attempt */
+    char *text;    /* the result; free() it. Not NULL: the call is answered already */
     int64_t duration_ms;
 };
 
@@ -37,7 +38,9 @@ struct agent_ops {
     enum err (*event)(void *arg, const char *type, json_t *data, bool committed);
     /* The server's name for the tool, for events; "" when there is no such tool. Borrowed. */
     const char *(*server_of)(void *arg, const char *tool_name);
-    /* Executes those calls that have arguments, at once; ends by `deadline`. */
+    /* Does a second call of it no harm? */
+    bool (*is_repeatable)(void *arg, const char *tool_name);
+    /* Executes those calls that have no text, at once; ends by `deadline`. */
     void (*call_tools)(void *arg, struct agent_call *calls, size_t count, int64_t deadline);
 };
 
@@ -45,6 +48,7 @@ struct agent_task {
     const char *message;
     const char *notes;   /* what the model should know (servers that could not be started), or "" */
     const json_t *tools; /* in the form of chat completions */
+    json_t *history;     /* see history.h; NULL: a first attempt. Entries are used up */
     int max_turns;
     int64_t deadline; /* clock of ops->now: the soft end */
     int64_t limit_ms; /* what that deadline means, for the message */

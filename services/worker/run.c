@@ -9,6 +9,7 @@
 #include "services/worker/agent.h"
 #include "services/worker/clock.h"
 #include "services/worker/frames.h"
+#include "services/worker/history.h"
 #include "services/worker/mcp_message.h"
 #include "services/worker/mcp_pool.h"
 #include "services/worker/tool_names.h"
@@ -16,7 +17,8 @@
 enum {
     START_TIMEOUT_MS = 60000,
     SCHEMA_MAX = 32 << 10,
-    NOTES_MAX = 4096,
+    NOTES_MAX = 16 << 10,
+    HISTORY_NOTES_MAX = 8 << 10,
     PROGRESS_TEXT_MAX = 1024,
     PROGRESS_MIN_MS = 200, /* between two progress events of a run */
 };
@@ -94,6 +96,12 @@ static const char *server_of(void *arg, const char *tool_name)
     return tool ? mcp_client_name(mcp_pool_client(run->pool, (size_t)tool->server)) : "";
 }
 
+static bool is_repeatable(void *arg, const char *tool_name)
+{
+    const struct tool *tool = tool_names_find(((struct run *)arg)->names, tool_name);
+    return tool && tool->repeatable;
+}
+
 static void start_call(struct run *run, struct agent_call *from, int index, int64_t deadline,
                        struct mcp_call *call)
 {
@@ -112,7 +120,7 @@ static void start_call(struct run *run, struct agent_call *from, int index, int6
 static bool all_done(const struct agent_call *from, const struct mcp_call *calls, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (from[i].arguments && !calls[i].done)
+        if (!from[i].text && !calls[i].done)
             return false;
     return true;
 }
@@ -123,12 +131,12 @@ static void call_tools(void *arg, struct agent_call *from, size_t count, int64_t
     struct mcp_call calls[AGENT_CALLS_MAX] = {0};
     run->calls = from;
     for (size_t i = 0; i < count; i++)
-        if (from[i].arguments)
+        if (!from[i].text)
             start_call(run, &from[i], (int)i, deadline, &calls[i]);
     while (!all_done(from, calls, count))
         mcp_pool_turn(run->pool, -1, INT64_MAX);
     for (size_t i = 0; i < count; i++) {
-        if (!from[i].arguments)
+        if (from[i].text)
             continue;
         from[i].is_error = calls[i].is_error;
         from[i].text = calls[i].text;
@@ -175,8 +183,11 @@ static void add_tools(struct run *run, int server)
     json_t *tool;
     json_array_foreach(mcp_client_tools(client), index, tool)
     {
-        const struct tool *known =
-            tool_names_add(run->names, server, mcp_client_name(client), js_str(tool, "name", ""));
+        const json_t *hints = json_object_get(tool, "annotations");
+        bool repeatable =
+            js_bool(hints, "readOnlyHint", false) || js_bool(hints, "idempotentHint", false);
+        const struct tool *known = tool_names_add(run->names, server, mcp_client_name(client),
+                                                  js_str(tool, "name", ""), repeatable);
         if (!known)
             return;
         const char *text = js_str(tool, "description", "");
@@ -225,6 +236,9 @@ static enum err execute(struct run *run)
     int64_t soft_ms = js_int(run->job, "soft_ms", 1500000), deadline = clock_ms() + soft_ms;
     run->tool_timeout_ms = js_int(run->job, "tool_timeout_ms", 120000);
     enum err err = start_servers(run, deadline);
+    json_t *history = json_object_get(run->job, "history");
+    AUTOFREE char *notes = history_notes(history, HISTORY_NOTES_MAX);
+    buf_add_str(&run->notes, notes);
     /* The servers have their environment; this process needs the secrets no longer. */
     json_object_del(run->job, "servers");
     if (err)
@@ -233,11 +247,12 @@ static enum err execute(struct run *run)
         .message = js_str(run->job, "message", ""),
         .notes = buf_text(&run->notes),
         .tools = run->tools,
+        .history = history,
         .max_turns = (int)js_int(run->job, "max_turns", 25),
         .deadline = deadline,
         .limit_ms = soft_ms,
     };
-    struct agent_ops ops = {run, now, ask, event, server_of, call_tools};
+    struct agent_ops ops = {run, now, ask, event, server_of, is_repeatable, call_tools};
     AUTOJSON json_t *end = agent_run(&task, &ops);
     if (!end)
         return ERR_PEER_LOST;

@@ -1,6 +1,7 @@
 /* The process of one run, between fork and _exit: plain blocking code. Its socket leads to the
  * worker's loop:
- *   loop → run: {"t":"job", job_id, message, servers, max_turns, tool_timeout_ms, soft_ms}
+ *   loop → run: {"t":"job", job_id, message, servers, history?, max_turns, tool_timeout_ms,
+ * soft_ms}
  *               {"t":"answer", message, usage} | {"t":"answer", error, outcome}
  *               {"t":"ack"} for each event sent with "ack"
  *   run → loop: {"t":"ask", messages, tools?}   {"t":"event", type, data, ack}

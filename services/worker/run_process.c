@@ -10,10 +10,12 @@
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "services/worker/clock.h"
+#include "services/worker/history.h"
 #include "services/worker/runs_internal.h"
 
 enum {
-    ACCESS_TIMEOUT_MS = 20000,
+    CALL_TIMEOUT_MS = 20000,
+    HISTORY_PAGE = 500,
     EVENT_BYTES_PAUSE = 256 << 10, /* unsent events at which the run has to wait */
     EVENTS_PAUSE = 128,
     EVENT_MAX = 256 << 10,
@@ -145,13 +147,16 @@ static json_t *job_frame(const struct worker_run *run, const struct mcp_user *us
 {
     const struct runs_options *options = &run->runs->options;
     int64_t left = run->deadline - clock_ms(), soft = run->time_ms * 5 / 6;
-    return json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:I}", "t", "job", "job_id", run->job_id,
-                     "message", run->message, "servers",
-                     mcp_config_servers(options->config, user, why_no_google, options->lookup,
-                                        options->lookup_arg),
-                     "max_turns", (json_int_t)options->settings->max_turns, "tool_timeout_ms",
-                     (json_int_t)options->settings->tool_timeout * 1000, "soft_ms",
-                     (json_int_t)(soft < left ? soft : left));
+    json_t *servers = mcp_config_servers(options->config, user, why_no_google, options->lookup,
+                                         options->lookup_arg);
+    json_t *frame = json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:I}", "t", "job", "job_id",
+                              run->job_id, "message", run->message, "servers", servers, "max_turns",
+                              (json_int_t)options->settings->max_turns, "tool_timeout_ms",
+                              (json_int_t)options->settings->tool_timeout * 1000, "soft_ms",
+                              (json_int_t)(soft < left ? soft : left));
+    if (run->history)
+        json_object_set(frame, "history", run->history);
+    return frame;
 }
 
 static void start_process(struct worker_run *run, const struct mcp_user *user,
@@ -168,8 +173,11 @@ static void start_process(struct worker_run *run, const struct mcp_user *user,
     run->peer = frame_peer_new(run->runs->options.loop, ends[0], on_frame, run);
     zygote_start(run->runs->options.zygote, run->id, ends[1]);
     AUTOJSON json_t *frame = job_frame(run, user, why_no_google);
-    if (frame_peer_send(run->peer, frame))
+    if (frame_peer_send(run->peer, frame)) {
         run_stop(run);
+        run_end(run, "failed", "The task is too large for a run.");
+        return;
+    }
     log_info("run_started", LOG_S("job_id", run->job_id), LOG_I("attempt", run->attempt));
 }
 
@@ -193,7 +201,7 @@ static void start_with_access(struct worker_run *run, const json_t *access)
 static void on_access(void *arg, const struct bus_answer *answer)
 {
     struct worker_run *run = arg;
-    run->access_call = 0;
+    run->call = 0;
     if (!answer->error) {
         start_with_access(run, answer->result);
     } else if (answer->error == ERR_NOT_FOUND || answer->error == ERR_UNAUTHENTICATED) {
@@ -205,10 +213,9 @@ static void on_access(void *arg, const struct bus_answer *answer)
     }
 }
 
-void run_process_begin(struct worker_run *run)
+static void ask_access(struct worker_run *run)
 {
     const struct runs_options *options = &run->runs->options;
-    run->state = RUN_STARTING;
     if (!mcp_config_needs_google(options->config)) {
         struct mcp_user user = {.id = run->user_id};
         start_process(run, &user, "");
@@ -217,8 +224,63 @@ void run_process_begin(struct worker_run *run)
     struct bus_request request = {
         .method = "auth.google_access",
         .args = json_pack("{s:s}", "user_id", run->user_id),
-        .timeout_ms = ACCESS_TIMEOUT_MS,
+        .timeout_ms = CALL_TIMEOUT_MS,
         .idempotent = true,
     };
-    run->access_call = bus_call(options->bus, request, on_access, run);
+    run->call = bus_call(options->bus, request, on_access, run);
+}
+
+static void ask_history(struct worker_run *run);
+
+static void on_history(void *arg, const struct bus_answer *answer)
+{
+    struct worker_run *run = arg;
+    run->call = 0;
+    if (answer->error == ERR_DENIED) {
+        /* A bus that keeps workers from events: going on is better than never ending. */
+        log_error("history_denied", LOG_S("job_id", run->job_id));
+        ask_access(run);
+        return;
+    }
+    if (answer->error) {
+        log_warning("history_failed", LOG_S("job_id", run->job_id), LOG_S("error", answer->detail));
+        run_end(run, "retry", "What an earlier attempt had done could not be read.");
+        return;
+    }
+    json_t *events = json_object_get(answer->result, "events"), *event;
+    int64_t before = run->history_after;
+    size_t index;
+    json_array_foreach(events, index, event)
+    {
+        history_add(run->history, event);
+        run->history_after = js_int(event, "seq", run->history_after);
+    }
+    if (run->history_after > before && run->history_after < run->last_event)
+        ask_history(run);
+    else
+        ask_access(run);
+}
+
+/* A later attempt must know which tool calls were made before it. */
+static void ask_history(struct worker_run *run)
+{
+    struct bus_request request = {
+        .method = "jobs.events",
+        .args = json_pack("{s:s, s:s, s:I, s:i}", "job_id", run->job_id, "user_id", run->user_id,
+                          "after", (json_int_t)run->history_after, "limit", HISTORY_PAGE),
+        .timeout_ms = CALL_TIMEOUT_MS,
+        .idempotent = true,
+    };
+    run->call = bus_call(run->runs->options.bus, request, on_history, run);
+}
+
+void run_process_begin(struct worker_run *run)
+{
+    run->state = RUN_STARTING;
+    if (run->attempt > 1 && run->last_event > 0) {
+        run->history = json_array();
+        ask_history(run);
+    } else {
+        ask_access(run);
+    }
 }

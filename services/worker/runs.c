@@ -21,9 +21,10 @@ static void destroy_run(struct worker_run *run)
 {
     frame_peer_destroy(&run->peer);
     model_cancel(&run->model_call);
-    if (run->access_call)
-        bus_cancel(run->runs->options.bus, run->access_call);
+    if (run->call)
+        bus_cancel(run->runs->options.bus, run->call);
     json_decref(run->events);
+    json_decref(run->history);
     json_decref(run->outcome);
     free(run->job_id);
     free(run->user_id);
@@ -127,9 +128,9 @@ void run_end(struct worker_run *run, const char *outcome, const char *error)
 void run_stop(struct worker_run *run)
 {
     model_cancel(&run->model_call);
-    if (run->access_call)
-        bus_cancel(run->runs->options.bus, run->access_call);
-    run->access_call = 0;
+    if (run->call)
+        bus_cancel(run->runs->options.bus, run->call);
+    run->call = 0;
     frame_peer_destroy(&run->peer);
     if (run->alive && !run->killed)
         zygote_kill(run->runs->options.zygote, run->id);

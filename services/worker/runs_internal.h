@@ -11,7 +11,7 @@
 
 enum worker_run_state {
     RUN_WAITING,  /* for a free slot */
-    RUN_STARTING, /* its access is being fetched */
+    RUN_STARTING, /* its history and access are being fetched */
     RUN_RUNNING,  /* has or had a process */
 };
 
@@ -31,7 +31,9 @@ struct worker_run {
     bool killed;             /* by us */
     bool silent;             /* taken away: nothing is said of it any more */
     int64_t done_at;         /* when it said "done", 0: not yet */
-    uint64_t access_call;
+    uint64_t call;           /* for history or access */
+    json_t *history;         /* see history.h; NULL: a first attempt */
+    int64_t history_after;
     struct model_call *model_call;
 
     json_t *events; /* not sent yet */

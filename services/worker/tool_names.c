@@ -37,7 +37,7 @@ static void replace_others(char *name)
 }
 
 const struct tool *tool_names_add(struct tool_names *names, int server, const char *server_name,
-                                  const char *tool_name)
+                                  const char *tool_name, bool repeatable)
 {
     if (names->count == TOOLS_MAX)
         return NULL;
@@ -51,6 +51,7 @@ const struct tool *tool_names_add(struct tool_names *names, int server, const ch
         snprintf(tool->name, sizeof tool->name, "%.*s%s", TOOL_NAME_MAX - len, full, suffix);
     }
     tool->server = server;
+    tool->repeatable = repeatable;
     tool->server_tool = mem_strdup(tool_name);
     names->tools[names->count++] = tool;
     return tool;

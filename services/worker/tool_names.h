@@ -4,6 +4,7 @@
 #define MCPBUS_WORKER_TOOL_NAMES_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { TOOL_NAME_MAX = 64, TOOLS_MAX = 512, TOOL_DESCRIPTION_MAX = 4096 };
@@ -12,6 +13,7 @@ struct tool {
     char name[TOOL_NAME_MAX + 1]; /* as the model says it */
     int server;                   /* index of its server */
     char *server_tool;            /* as the server says it */
+    bool repeatable;              /* a second call does no harm, says the server */
 };
 
 struct tool_names;
@@ -19,7 +21,7 @@ struct tool_names *tool_names_new(void);
 void tool_names_destroy(struct tool_names **names_p);
 /* NULL when TOOLS_MAX are there. Borrowed. */
 const struct tool *tool_names_add(struct tool_names *names, int server, const char *server_name,
-                                  const char *tool_name);
+                                  const char *tool_name, bool repeatable);
 /* NULL when there is none of that name. Borrowed. */
 const struct tool *tool_names_find(const struct tool_names *names, const char *name);
 size_t tool_names_count(const struct tool_names *names);

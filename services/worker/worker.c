@@ -208,7 +208,8 @@ enum err worker_start(struct service *service)
         if (err)
             return err;
         worker->model = model_new(service->loop, worker->settings);
-        log_info("mcp_servers", LOG_I("count", mcp_config_count(worker->config)));
+        log_info("mcp_servers", LOG_I("count", mcp_config_count(worker->config)),
+                 LOG_S("note", "tool servers run under the worker's own user id"));
     }
     struct runs_options runs = {
         .loop = service->loop,

@@ -3,6 +3,7 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "services/worker/agent.h"
+#include "services/worker/history.h"
 
 /* A model that says what the script says, and tools that answer with their name. */
 struct script {
@@ -12,6 +13,7 @@ struct script {
     json_t *last_request;
     char log[4096]; /* what happened, in order */
     size_t executed;
+    json_t *history;
     enum err event_error;
 };
 
@@ -58,12 +60,18 @@ static const char *server_of(void *arg, const char *tool_name)
     return strncmp(tool_name, "s__", 3) == 0 ? "s" : "";
 }
 
+static bool is_repeatable(void *arg, const char *tool_name)
+{
+    (void)arg;
+    return strcmp(tool_name, "s__read") == 0;
+}
+
 static void call_tools(void *arg, struct agent_call *calls, size_t count, int64_t deadline)
 {
     struct script *script = arg;
     (void)deadline;
     for (size_t i = 0; i < count; i++) {
-        if (!calls[i].arguments)
+        if (calls[i].text)
             continue;
         note(script, "call", calls[i].name);
         calls[i].text = mem_strdup(calls[i].name);
@@ -73,11 +81,12 @@ static void call_tools(void *arg, struct agent_call *calls, size_t count, int64_
 
 static json_t *run(struct script *script, int max_turns)
 {
-    const struct agent_ops ops = {script, now, ask, event, server_of, call_tools};
+    const struct agent_ops ops = {script, now, ask, event, server_of, is_repeatable, call_tools};
     AUTOJSON json_t *tools = json_array();
     const struct agent_task task = {.message = "do it",
                                     .notes = "",
                                     .tools = tools,
+                                    .history = script->history,
                                     .max_turns = max_turns,
                                     .deadline = 1000,
                                     .limit_ms = 1000};
@@ -183,6 +192,49 @@ static void an_unrecorded_call_is_not_made(void **state)
     json_decref(script.last_request);
 }
 
+static void remember(json_t *history, const char *event)
+{
+    AUTOJSON json_t *json = json_loads(event, 0, NULL);
+    assert_non_null(json);
+    history_add(history, json);
+}
+
+static void what_an_earlier_attempt_did_is_not_done_again(void **state)
+{
+    (void)state;
+    AUTOJSON json_t *history = json_array();
+    remember(history, "{\"type\":\"tool_call\",\"data\":{\"id\":\"1\",\"name\":\"s__send\","
+                      "\"arguments\":{\"to\":\"a\"}}}");
+    remember(history, "{\"type\":\"tool_result\",\"data\":{\"id\":\"1\",\"name\":\"s__send\","
+                      "\"content\":\"sent\",\"is_error\":false}}");
+    remember(history, "{\"type\":\"tool_call\",\"data\":{\"id\":\"2\",\"name\":\"s__send\","
+                      "\"arguments\":{\"to\":\"b\"}}}");
+    remember(history, "{\"type\":\"tool_call\",\"data\":{\"id\":\"3\",\"name\":\"s__read\","
+                      "\"arguments\":{}}}");
+    AUTOFREE char *notes = history_notes(history, 1000);
+    assert_non_null(strstr(notes, "s__send {\"to\":\"a\"} answered: sent"));
+    assert_non_null(strstr(notes, "s__send {\"to\":\"b\"} (its outcome is unknown)"));
+    struct script script = {
+        .history = history,
+        .answers = (const char *const[]){
+            CALLS(CALL("1", "s__send", "{\\\"to\\\":\\\"a\\\"}") "," CALL(
+                "2", "s__send", "{\\\"to\\\":\\\"b\\\"}") "," CALL("3", "s__read", "{}")),
+            TEXT("ok"), NULL}};
+    AUTOJSON json_t *end = run(&script, 5);
+    assert_string_equal(js_str(end, "outcome", ""), "completed");
+    assert_non_null(strstr(script.log, " call:s__read "));
+    assert_int_equal(script.executed, 1);
+    const json_t *messages = json_object_get(script.last_request, "messages");
+    assert_string_equal(js_str(json_array_get(messages, 3), "content", ""), "sent");
+    assert_non_null(strstr(js_str(json_array_get(messages, 4), "content", ""), "unknown whether"));
+    json_decref(script.last_request);
+    script = (struct script){.history = history, .answers = script.answers};
+    AUTOJSON json_t *again = run(&script, 5); /* "a" is used up: a second one is a new one */
+    assert_string_equal(js_str(again, "outcome", ""), "completed");
+    assert_int_equal(script.executed, 2);
+    json_decref(script.last_request);
+}
+
 static void a_long_result_is_cut(void **state)
 {
     (void)state;
@@ -209,6 +261,7 @@ int main(void)
         cmocka_unit_test(turns_and_time_have_an_end),
         cmocka_unit_test(a_model_error_ends_the_run),
         cmocka_unit_test(an_unrecorded_call_is_not_made),
+        cmocka_unit_test(what_an_earlier_attempt_did_is_not_done_again),
         cmocka_unit_test(a_long_result_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,7 @@ static void names_lead_back(void **state)
 {
     (void)state;
     struct tool_names *names = tool_names_new();
-    const struct tool *tool = tool_names_add(names, 3, "my server", "files.read/all");
+    const struct tool *tool = tool_names_add(names, 3, "my server", "files.read/all", false);
     assert_string_equal(tool->name, "my_server__files_read_all");
     tool = tool_names_find(names, "my_server__files_read_all");
     assert_string_equal(tool->server_tool, "files.read/all");
@@ -24,12 +24,12 @@ static void collisions_get_a_suffix(void **state)
     char lengthy[100];
     memset(lengthy, 'a', 99);
     lengthy[99] = '\0';
-    assert_string_equal(tool_names_add(names, 0, "s", "a.b")->name, "s__a_b");
-    assert_string_equal(tool_names_add(names, 0, "s", "a-b")->name, "s__a-b");
-    assert_string_equal(tool_names_add(names, 1, "s", "a/b")->name, "s__a_b_2");
-    assert_string_equal(tool_names_add(names, 2, "s", "a b")->name, "s__a_b_3");
-    assert_int_equal(strlen(tool_names_add(names, 0, "s", lengthy)->name), 64);
-    const struct tool *second = tool_names_add(names, 1, "s", lengthy);
+    assert_string_equal(tool_names_add(names, 0, "s", "a.b", false)->name, "s__a_b");
+    assert_string_equal(tool_names_add(names, 0, "s", "a-b", false)->name, "s__a-b");
+    assert_string_equal(tool_names_add(names, 1, "s", "a/b", false)->name, "s__a_b_2");
+    assert_string_equal(tool_names_add(names, 2, "s", "a b", false)->name, "s__a_b_3");
+    assert_int_equal(strlen(tool_names_add(names, 0, "s", lengthy, false)->name), 64);
+    const struct tool *second = tool_names_add(names, 1, "s", lengthy, false);
     assert_int_equal(strlen(second->name), 64);
     assert_string_equal(second->name + 62, "_2");
     tool_names_destroy(&names);
@@ -40,8 +40,8 @@ static void there_is_an_end(void **state)
     (void)state;
     struct tool_names *names = tool_names_new();
     for (int i = 0; i < TOOLS_MAX; i++)
-        assert_non_null(tool_names_add(names, 0, "s", "same"));
-    assert_null(tool_names_add(names, 0, "s", "more"));
+        assert_non_null(tool_names_add(names, 0, "s", "same", false));
+    assert_null(tool_names_add(names, 0, "s", "more", false));
     assert_int_equal(tool_names_count(names), TOOLS_MAX);
     tool_names_destroy(&names);
 }
