@@ -239,17 +239,18 @@ static void a_long_result_is_cut(void **state)
 {
     (void)state;
     struct script script = {.answers = (const char *const[]){TEXT("x"), NULL}};
-    char *big = mem_alloc((600 << 10) + 100);
-    char *at = big + sprintf(big, "{\"message\":{\"role\":\"assistant\",\"content\":\"");
-    memset(at, 'y', 600 << 10);
-    strcpy(at + (600 << 10), "\"}}");
+    enum { LENGTH = 600 << 10 };
+    char *text = mem_alloc(LENGTH + 1);
+    memset(text, 'y', LENGTH);
+    AUTOFREE char *big =
+        mem_printf("{\"message\":{\"role\":\"assistant\",\"content\":\"%s\"}}", text);
+    free(text);
     script.answers = (const char *const[]){big, NULL};
     AUTOJSON json_t *end = run(&script, 1);
     const char *result = js_str(end, "result", "");
     assert_true(strlen(result) <= AGENT_RESULT_MAX);
     assert_non_null(strstr(result, "[cut"));
     json_decref(script.last_request);
-    free(big);
 }
 
 int main(void)

@@ -71,10 +71,7 @@ static void long_content_is_cut_visibly(void **state)
 {
     (void)state;
     bool is_error;
-    char json[300] = "{\"content\":[{\"type\":\"text\",\"text\":\"";
-    for (int i = 0; i < 40; i++)
-        strcat(json, "é");
-    strcat(json, "\"}]}");
+    const char *json = "{\"content\":[{\"type\":\"text\",\"text\":\"éééééééééééééééééééé\"}]}";
     AUTOFREE char *text = text_of(json, 21, &is_error);
     assert_true(js_is_utf8(text, strlen(text)));
     assert_non_null(strstr(text, "[cut"));
