@@ -169,8 +169,8 @@ run_pytest() {
 pytest_in_root() {
     local status=0
     cd "$ROOT" || return 1
-    PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -p no:cacheprovider -q \
-        --durations=5 --continue-on-collection-errors tests/integration "$@" || status=$?
+    PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -p no:cacheprovider -v \
+        --durations=5 --tb=short --continue-on-collection-errors tests/integration "$@" || status=$?
     ((status == 5 && $# > 0)) || return "$status"
 }
 

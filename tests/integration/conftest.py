@@ -1,12 +1,16 @@
 """Fixtures: `stack` and `echo` are shared by a whole session; `new_stack` makes one to break."""
+import os
 import pathlib
+import signal
 import sys
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from stack import Stack  # noqa: E402
+from stack import Stack, slow  # noqa: E402
+
+TEST_SECONDS = 600 if os.environ.get("MCPBUS_SOAK") == "1" else 180
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +42,18 @@ def new_stack():
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(autouse=True)
+def deadline():
+    """No test runs for ever: one that hangs fails, with the place where it hung."""
+    def too_late(*_):
+        raise TimeoutError(f"the test has not ended within {TEST_SECONDS} s")
+
+    signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(TEST_SECONDS * slow())
+    yield
+    signal.alarm(0)
 
 
 @pytest.fixture(autouse=True)
