@@ -88,7 +88,8 @@ struct pg_group_options {
     const struct pg_statement *statement;
     int params;
     int64_t timeout_ms; /* of a batch, waiting for a connection included */
-    /* Turns `count` items into the statement's parameters, by buf_* on params[i]. */
+    /* Turns `count` items into the statement's parameters, by buf_* on params[i]. Called again with
+     * fewer when a parameter passes 64 MiB; one item that is alone too large is ERR_TOO_LARGE. */
     void (*encode)(void *arg, void *const *items, size_t count, struct buf *params);
     /* The batch's outcome; the items are the owner's again. */
     void (*done)(void *arg, void *const *items, size_t count, enum err error,

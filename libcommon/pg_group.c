@@ -4,7 +4,7 @@
 #include "libcommon/mem.h"
 #include "libcommon/pg_internal.h"
 
-enum { PARAM_MAX_BYTES = 256 * 1024 * 1024 };
+enum { PARAM_MAX_BYTES = 64 * 1024 * 1024 };
 
 struct batch {
     struct pg_group *group; /* NULL: the group has gone */
@@ -35,14 +35,6 @@ static void push(struct pg_group *group, void *item)
     group->items[(group->head + group->count++) % group->size] = item;
 }
 
-static void *pop(struct pg_group *group)
-{
-    void *item = group->items[group->head];
-    group->head = (group->head + 1) % group->size;
-    group->count--;
-    return item;
-}
-
 static void on_batch(void *arg, enum err error, const struct pg_rows *rows)
 {
     struct batch *batch = arg;
@@ -55,33 +47,63 @@ static void on_batch(void *arg, enum err error, const struct pg_rows *rows)
     free(batch);
 }
 
+static bool encode(struct pg_group *group, const struct batch *batch, struct buf *params)
+{
+    const struct pg_group_options *o = &group->options;
+    bool fits = true;
+    for (int i = 0; i < o->params; i++)
+        buf_init(&params[i], PARAM_MAX_BYTES);
+    o->encode(o->arg, batch->items, batch->count, params);
+    for (int i = 0; i < o->params; i++)
+        fits = fits && !params[i].full;
+    return fits;
+}
+
+static void params_fini(struct buf *params, int count)
+{
+    for (int i = 0; i < count; i++)
+        buf_fini(&params[i]);
+}
+
+static void exec_batch(struct pg_group *group, struct batch *batch, const struct buf *params)
+{
+    const struct pg_group_options *o = &group->options;
+    const char **values = mem_alloc((size_t)o->params * sizeof *values);
+    for (int i = 0; i < o->params; i++)
+        values[i] = params[i].data; /* one that was never written is NULL */
+    group->batches[batch->writer] = batch;
+    group->in_flight += batch->count;
+    pg_exec(o->pg, o->statement, (int)(o->first_connection + batch->writer), o->timeout_ms, values,
+            o->params, on_batch, batch);
+    free(values);
+}
+
+/* A batch of large items is halved until it fits. */
 static void send_batch(struct pg_group *group, unsigned writer)
 {
     const struct pg_group_options *o = &group->options;
     size_t count = group->count < o->batch_max ? group->count : o->batch_max;
     struct batch *batch = mem_alloc(sizeof *batch + count * sizeof batch->items[0]);
-    batch->group = group;
-    batch->writer = writer;
-    batch->count = count;
+    *batch = (struct batch){.group = group, .writer = writer, .count = count};
     for (size_t i = 0; i < count; i++)
-        batch->items[i] = pop(group);
+        batch->items[i] = group->items[(group->head + i) % group->size];
     struct buf *params = mem_alloc((size_t)o->params * sizeof *params);
-    const char **values = mem_alloc((size_t)o->params * sizeof *values);
-    for (int i = 0; i < o->params; i++)
-        buf_init(&params[i], PARAM_MAX_BYTES);
-    o->encode(o->arg, batch->items, count, params);
-    for (int i = 0; i < o->params; i++) {
-        assert(!params[i].full);
-        values[i] = params[i].data; /* one that was never written is NULL */
+    bool fits = encode(group, batch, params);
+    while (!fits && batch->count > 1) {
+        params_fini(params, o->params);
+        batch->count /= 2;
+        fits = encode(group, batch, params);
     }
-    group->batches[writer] = batch;
-    group->in_flight += count;
-    pg_exec(o->pg, o->statement, (int)(o->first_connection + writer), o->timeout_ms, values,
-            o->params, on_batch, batch);
-    for (int i = 0; i < o->params; i++)
-        buf_fini(&params[i]);
+    group->head = (group->head + batch->count) % group->size;
+    group->count -= batch->count;
+    if (fits) {
+        exec_batch(group, batch, params);
+    } else {
+        o->done(o->arg, batch->items, batch->count, ERR_TOO_LARGE, NULL);
+        free(batch);
+    }
+    params_fini(params, o->params);
     free(params);
-    free(values);
 }
 
 /* The loop's turn: so everything that one turn brought goes out as one batch. */

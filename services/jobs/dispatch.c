@@ -9,6 +9,7 @@
 #include "services/jobs/jobs.h"
 
 enum {
+    PEERS_MAX = 1024,
     OUTBOX_MAX_BYTES = 900 * 1024,
     RUN_OVERHEAD = 512,
     HINTS_MAX = 256,
@@ -258,8 +259,22 @@ static bool turn(void *arg)
     return did;
 }
 
+/* No more runs for a worker that no broker knows; one that is only out of reach offers again. */
+static void on_peers(void *arg)
+{
+    struct jobs *jobs = arg;
+    uint64_t peers[PEERS_MAX];
+    size_t count = bus_peers(jobs->bus, "worker", peers, PEERS_MAX);
+    char names[PEERS_MAX][17];
+    for (size_t i = 0; i < count && i < PEERS_MAX; i++)
+        bus_instance_format(peers[i], names[i]);
+    if (count < PEERS_MAX)
+        slots_keep(jobs->slots, names, count);
+}
+
 void dispatch_init(struct jobs *jobs)
 {
+    bus_on_peers(jobs->bus, on_peers, jobs);
     jobs->scan_backoff = SCAN_MIN_MS;
     jobs->scan_timer = loop_timer_new(jobs->loop, on_scan, jobs);
     loop_timer_start(jobs->scan_timer, SCAN_MIN_MS);
@@ -268,6 +283,7 @@ void dispatch_init(struct jobs *jobs)
 
 void dispatch_fini(struct jobs *jobs)
 {
+    bus_on_peers(jobs->bus, NULL, NULL);
     flush_outboxes(jobs);
     flush_hints(jobs);
     loop_source_remove(jobs->loop, turn, jobs);

@@ -34,6 +34,7 @@ struct jobs {
     bool draining;
     struct request *requests; /* unanswered */
     struct loop_timer *deadlines;
+    size_t submit_bytes;
 
     /* dispatch.c */
     struct outbox *outboxes;

@@ -103,6 +103,19 @@ void slots_expire(struct slots *slots, int64_t now)
     }
 }
 
+void slots_keep(struct slots *slots, char (*instances)[17], size_t count)
+{
+    for (size_t i = 0; i < slots->count;) {
+        size_t k = 0;
+        while (k < count && strcmp(instances[k], slots->entries[i]->instance) != 0)
+            k++;
+        if (k == count)
+            drop(slots, i);
+        else
+            i++;
+    }
+}
+
 int64_t slots_free(const struct slots *slots)
 {
     int64_t total = 0;

@@ -33,6 +33,8 @@ bool slots_offer(struct slots *slots, const char *session, const char *instance,
 void slots_forget(struct slots *slots, const char *session);
 /* Forgets what was not offered again for SLOTS_FORGET_MS. */
 void slots_expire(struct slots *slots, int64_t now);
+/* Forgets the sessions of other instances than these. */
+void slots_keep(struct slots *slots, char (*instances)[17], size_t count);
 
 int64_t slots_free(const struct slots *slots); /* over all sessions */
 /* Reserves a slot of the session with the most free ones; NULL: none is free. */

@@ -10,7 +10,7 @@
 enum { BATCH_MAX = 256, WAITING_MAX = 20000, STATEMENTS_MAX = 1000 };
 
 /* The batches join a few ids with tables of any size, which may have been empty when the statement
- * was planned: only the indexes are right, then and later. */
+ * was planned: only the indexes are right, then and later. So no statement joins two lists. */
 static const char writer_setup[] = "SELECT set_config('enable_seqscan', 'off', false), "
                                    "set_config('enable_hashjoin', 'off', false),"
                                    " set_config('enable_mergejoin', 'off', false)";

@@ -12,25 +12,26 @@ static const struct pg_statement append_statement = {
     " SELECT DISTINCT ON (id) * FROM unnest($1::int[], $2::text[], $3::int[], $4::int[], $5::int[])"
     "  AS i (item, id, attempt, after, n) ORDER BY id, item"
     "), locked AS MATERIALIZED ("
-    " SELECT i.item, q.job_id, q.events, i.after, i.n FROM job_queue q JOIN input i"
-    " ON i.id = q.job_id WHERE q.state = 1 AND q.attempt = i.attempt"
+    " SELECT i.item, q.job_id, q.events, i.after, i.n FROM input i JOIN job_queue q"
+    " ON q.job_id = i.id WHERE q.state = 1 AND q.attempt = i.attempt"
     " ORDER BY q.job_id FOR UPDATE OF q"
     "), moved AS ("
     " UPDATE job_queue q SET events = l.events + l.n FROM locked l"
-    " WHERE q.job_id = l.job_id AND l.events = l.after RETURNING l.item, q.job_id, l.after"
+    " WHERE q.job_id = l.job_id AND l.events = l.after"
     "), stored AS ("
     " INSERT INTO job_events (job_id, seq, type, data)"
-    " SELECT m.job_id, m.after + e.n, e.type, e.data::json"
-    " FROM unnest($6::int[], $7::int[], $8::text[], $9::text[]) AS e (item, n, type, data)"
-    " JOIN moved m ON m.item = e.item ORDER BY m.job_id, e.n"
-    ") SELECT l.item, l.events + CASE WHEN m.item IS NULL THEN 0 ELSE l.n END"
-    " FROM locked l LEFT JOIN moved m USING (item)",
+    " SELECT e.id, e.seq, e.type, e.data::json"
+    " FROM unnest($6::int[], $7::text[], $8::int[], $9::text[], $10::text[])"
+    "  AS e (item, id, seq, type, data)"
+    " WHERE e.item = ANY (ARRAY (SELECT item FROM locked WHERE events = after))"
+    " ORDER BY e.id, e.seq"
+    ") SELECT item, events + CASE WHEN events = after THEN n ELSE 0 END FROM locked",
     true};
 
 static void encode(void *arg, void *const *items, size_t count, struct buf *params)
 {
     (void)arg;
-    store_begin(params, 9);
+    store_begin(params, 10);
     for (size_t i = 0; i < count; i++) {
         const struct store_append *item = items[i];
         pg_array_add_int(&params[0], (int64_t)i);
@@ -40,12 +41,13 @@ static void encode(void *arg, void *const *items, size_t count, struct buf *para
         pg_array_add_int(&params[4], (int64_t)item->count);
         for (size_t n = 0; n < item->count; n++) {
             pg_array_add_int(&params[5], (int64_t)i);
-            pg_array_add_int(&params[6], (int64_t)n + 1);
-            store_add(&params[7], item->events[n].type);
-            store_add(&params[8], item->events[n].data);
+            store_add(&params[6], item->job_id);
+            pg_array_add_int(&params[7], item->after + (int64_t)n + 1);
+            store_add(&params[8], item->events[n].type);
+            store_add(&params[9], item->events[n].data);
         }
     }
-    store_end(params, 9);
+    store_end(params, 10);
 }
 
 /* A repeated append finds its rows there already: the same fence made them. */
@@ -86,7 +88,7 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
 
 void store_append_init(struct store *store)
 {
-    store->appends = store_group(store, &append_statement, 9, encode, done);
+    store->appends = store_group(store, &append_statement, 10, encode, done);
 }
 
 enum err store_append(struct store *store, struct store_append *item)

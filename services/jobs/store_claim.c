@@ -12,14 +12,13 @@ static const struct pg_statement claim_statement = {
     " SELECT i.id, w.session FROM unnest($1::text[], $2::text[]) AS i (id, session)"
     " JOIN worker_sessions w ON w.session = i.session AND w.lease_until > now()"
     "), locked AS MATERIALIZED ("
-    " SELECT job_id FROM job_queue WHERE job_id = ANY ($1::text[]) AND state = 0 AND run_at <= "
-    "now()"
-    " ORDER BY job_id FOR UPDATE SKIP LOCKED"
+    " SELECT q.job_id, i.session FROM input i JOIN job_queue q ON q.job_id = i.id"
+    " WHERE q.state = 0 AND q.run_at <= now() ORDER BY q.job_id FOR UPDATE OF q SKIP LOCKED"
     "), claimed AS ("
-    " UPDATE job_queue q SET state = 1, session = i.session, attempt = q.attempt + 1,"
+    " UPDATE job_queue q SET state = 1, session = l.session, attempt = q.attempt + 1,"
     "  claimed_at = now(), deadline = now() + $3::bigint * interval '1 millisecond',"
     "  first_started_at = coalesce(q.first_started_at, now()), events = greatest(q.events, 2)"
-    " FROM locked l JOIN input i ON i.id = l.job_id WHERE q.job_id = l.job_id"
+    " FROM locked l WHERE q.job_id = l.job_id"
     " RETURNING q.job_id, q.attempt, q.events, q.session"
     ") SELECT c.job_id, c.attempt, c.events, d.user_id, d.message, " STORE_TIME(
         "d.created_at") ", c.session FROM claimed c JOIN job_data d ON d.id = c.job_id",

@@ -14,7 +14,7 @@ static const struct pg_statement finish_statement = {
     " SELECT i.*, q.user_id, q.failures, q.events, q.first_started_at,"
     "  CASE WHEN i.outcome = 'retry' AND q.failures + 1 >= $8::int THEN 'failed'"
     "   ELSE i.outcome END AS fate"
-    " FROM job_queue q JOIN input i ON i.id = q.job_id"
+    " FROM input i JOIN job_queue q ON q.job_id = i.id"
     " WHERE q.state = 1 AND q.attempt = i.attempt ORDER BY q.job_id FOR UPDATE OF q"
     "), gone AS ("
     " DELETE FROM job_queue q USING locked l"

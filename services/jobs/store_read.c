@@ -280,9 +280,10 @@ static json_t *last_data(const json_t *events)
 
 static void add_first(json_t *events, const struct pg_rows *rows, const struct json_call *call)
 {
-    if (call->after < 1)
+    if (call->after < 1 && call->limit > 0)
         add_status(events, 1, "pending", text(rows, 0, E_CREATED_AT));
-    if (call->after < 2 && pg_rows_bool(rows, 0, E_CLAIMED)) {
+    if (call->after < 2 && pg_rows_bool(rows, 0, E_CLAIMED) &&
+        (int64_t)json_array_size(events) < call->limit) {
         add_status(events, 2, "running", text(rows, 0, E_STARTED_AT));
         json_object_set_new(last_data(events), "attempt", json_integer(1));
     }
@@ -340,8 +341,7 @@ void store_events(struct store *store, const char *job_id, const char *user_id, 
 {
     struct json_call *call = call_new(done, arg);
     call->after = after;
-    /* Room for the synthesized ones, so that every page makes progress. */
-    call->limit = limit < 4 ? 4 : limit > PAGE_EVENTS_MAX ? PAGE_EVENTS_MAX : limit;
+    call->limit = limit > PAGE_EVENTS_MAX ? PAGE_EVENTS_MAX : limit;
     char numbers[2][24];
     snprintf(numbers[0], sizeof numbers[0], "%" PRId64, after);
     snprintf(numbers[1], sizeof numbers[1], "%" PRId64, call->limit);

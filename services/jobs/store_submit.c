@@ -8,9 +8,9 @@
 static const struct pg_statement submit_statement = {
     "submit",
     "WITH input AS MATERIALIZED ("
-    " SELECT id, user_id, message, key, hash, session FROM"
+    " SELECT DISTINCT ON (id) id, user_id, message, key, hash, session FROM"
     " unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])"
-    "  AS i (id, user_id, message, key, hash, session)"
+    "  AS i (id, user_id, message, key, hash, session) ORDER BY id"
     "), keyed AS ("
     " INSERT INTO job_idempotency (user_id, key, hash, job_id)"
     " SELECT user_id, key, hash, id FROM input WHERE key IS NOT NULL ORDER BY user_id, key, id"
@@ -19,7 +19,7 @@ static const struct pg_statement submit_statement = {
     " INSERT INTO job_data (id, user_id, message, created_at, updated_at)"
     " SELECT id, user_id, message, now(), now() FROM input"
     " WHERE key IS NULL OR id IN (SELECT job_id FROM keyed) ORDER BY id"
-    " ON CONFLICT DO NOTHING RETURNING id, user_id"
+    " ON CONFLICT DO NOTHING RETURNING id"
     "), alive AS MATERIALIZED ("
     " SELECT session FROM worker_sessions"
     " WHERE session = ANY ($6::text[]) AND lease_until > now()"
@@ -29,9 +29,10 @@ static const struct pg_statement submit_statement = {
     " SELECT i.id, i.user_id, n, now(),"
     "  CASE n WHEN 1 THEN now() + $7::bigint * interval '1 millisecond' END,"
     "  a.session, n, 1 + n, CASE n WHEN 1 THEN now() END, CASE n WHEN 1 THEN now() END"
-    " FROM fresh f JOIN input i USING (id, user_id) LEFT JOIN alive a ON a.session = i.session"
+    " FROM input i LEFT JOIN alive a ON a.session = i.session"
     " CROSS JOIN LATERAL (SELECT CASE WHEN a.session IS NULL THEN 0 ELSE 1 END AS n) c"
-    " ORDER BY i.id ON CONFLICT DO NOTHING RETURNING job_id, state"
+    " WHERE i.id = ANY (ARRAY (SELECT id FROM fresh)) ORDER BY i.id"
+    " ON CONFLICT DO NOTHING RETURNING job_id, state"
     ") SELECT job_id, state = 1, " STORE_TIME("now()") " FROM queued",
     true};
 

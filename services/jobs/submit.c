@@ -7,6 +7,8 @@
 #include "libcommon/metrics.h"
 #include "services/jobs/jobs.h"
 
+enum { SUBMIT_MAX_BYTES = 128 * 1024 * 1024 }; /* messages under way */
+
 struct submission {
     struct store_submit item; /* first: the store gives this back */
     struct request *request;
@@ -47,6 +49,7 @@ static void on_submitted(struct store_submit *item)
     struct request *request = submission->request;
     struct jobs *jobs = request->jobs;
     fair_queue_hold(jobs->queue, item->user_id, -1);
+    jobs->submit_bytes -= strlen(item->message);
     bool fresh = !item->error && !*item->existing;
     if (fresh && item->claimed) {
         send_run(jobs, submission);
@@ -133,13 +136,16 @@ static void submit_one(struct request *request, size_t index, const json_t *item
         snprintf(submission->session, sizeof submission->session, "%s", slot->session);
         submission->item.session = submission->session;
     }
-    if (store_submit(jobs->store, &submission->item)) {
+    size_t bytes = strlen(submit.message);
+    if (jobs->submit_bytes + bytes > SUBMIT_MAX_BYTES ||
+        store_submit(jobs->store, &submission->item)) {
         if (slot)
             slots_unreserve(slot);
         free(submission);
         request_set_error(request, index, ERR_OVERLOADED, "too many jobs are being accepted");
         return;
     }
+    jobs->submit_bytes += bytes;
     fair_queue_hold(jobs->queue, submit.user_id, 1);
 }
 

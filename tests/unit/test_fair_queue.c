@@ -123,6 +123,8 @@ static void slots_count_what_is_free(void **state)
     assert_int_equal(slots_free(slots), 2);
     assert_true(slots_offer(slots, "s1", "i1", 1, 1, 1200));
     assert_int_equal(slots_free(slots), 2);
+    slots_keep(slots, (char[][17]){"i1", "i3"}, 2);
+    assert_null(slots_find(slots, "s2"));
     slots_forget(slots, "s2");
     assert_int_equal(slots_free(slots), 1);
     slots_expire(slots, 1200 + SLOTS_FORGET_MS + 1);
