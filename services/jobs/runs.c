@@ -376,6 +376,8 @@ static void on_finished(struct store_finish *item)
     struct finishing *finishing = (struct finishing *)item;
     struct request *request = finishing->request;
     if (item->error) {
+        /* It may have ended by the same call, sent again after a lost connection. */
+        dispatch_hint(request->jobs, item->job_id);
         request_set_error(request, finishing->index, item->error, NULL);
     } else {
         count_fate(item->fate);
