@@ -104,7 +104,9 @@ MUST_CHECK enum err pg_group_add(struct pg_group *group, void *item);
 size_t pg_group_pending(const struct pg_group *group);
 
 /* A blocking connection for programs without a loop (mcpbus migrate): runs SQL text, which may hold
- * several statements. ERR_INTERNAL: `ret_why` (512 bytes) has PostgreSQL's message. */
+ * several statements. ERR_CONFLICT: something is there already (a unique violation, a table);
+ * ERR_INTERNAL: anything else; ERR_PEER_LOST: no connection. `ret_why` (512 bytes) has PostgreSQL's
+ * message. */
 struct pg_blocking;
 MUST_CHECK enum err pg_blocking_open(const char *url, struct pg_blocking **ret_pg, char *ret_why);
 void pg_blocking_close(struct pg_blocking **pg_p);

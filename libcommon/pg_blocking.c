@@ -67,8 +67,10 @@ static enum err check(struct pg_blocking *pg, const PGresult *result, char *ret_
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY)
         return ERR_OK;
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    bool unique = state && !strcmp(state, "23505");
-    return fail(unique ? ERR_CONFLICT : ERR_INTERNAL, PQerrorMessage(pg->conn), ret_why);
+    /* A unique violation, in our tables or the catalog's; a table or type that is there already. */
+    bool exists =
+        state && (!strcmp(state, "23505") || !strcmp(state, "42P07") || !strcmp(state, "42710"));
+    return fail(exists ? ERR_CONFLICT : ERR_INTERNAL, PQerrorMessage(pg->conn), ret_why);
 }
 
 enum err pg_blocking_run(struct pg_blocking *pg, const char *sql, char *ret_why)
