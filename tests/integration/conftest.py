@@ -17,15 +17,16 @@ TEST_SECONDS = 600 if os.environ.get("MCPBUS_SOAK") == "1" else 180
 def stack():
     """Agent runner over the sandbox. Tests leave it as they found it, and use accounts of their
     own."""
-    one = Stack()
+    one = Stack(scale={"gateway": 2, "worker": 2})
     yield one
     one.close()
 
 
 @pytest.fixture(scope="session")
 def echo():
-    """WORKER_RUNNER=echo: the bus alone."""
-    one = Stack(env={"WORKER_RUNNER": "echo"})
+    """WORKER_RUNNER=echo: the bus alone, two of everything."""
+    one = Stack(env={"WORKER_RUNNER": "echo"}, scale=dict.fromkeys(
+        ("gateway", "broker", "auth", "jobs", "worker"), 2))
     yield one
     one.close()
 

@@ -5,21 +5,25 @@ import json
 import pytest
 
 import npm_servers
-from stack import Stack
+from client import http
+from stack import Stack, wait_until
 
 
-@pytest.fixture(scope="session")
-def wide_stack(stack):
-    """The agents' stack, with two of what must agree with its twin."""
-    stack.up({"gateway": 2, "worker": 2})
+def meet_all(stack):
+    """Returns when connection after connection finds a healthy gateway: up waits for one."""
+    wait_until(lambda: all(http("GET", stack.url + "/health").status_code == 200
+                           for _ in range(24)), 20, "every gateway is healthy")
     return stack
 
 
 @pytest.fixture(scope="session")
+def wide_stack(stack):
+    return meet_all(stack)
+
+
+@pytest.fixture(scope="session")
 def wide_echo(echo):
-    """The same with WORKER_RUNNER=echo, two of everything."""
-    echo.up({"gateway": 2, "broker": 2, "auth": 2, "jobs": 2, "worker": 2})
-    return echo
+    return meet_all(echo)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,11 @@ import requests
 from client import User, http, jwt_secret, original_token, short, sign_in
 
 pytest_plugins = ["shared_stacks"]
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
 def user(wide_echo):
     return User(wide_echo, original_token(wide_echo))
 
@@ -297,9 +302,10 @@ def test_two_hosts(wide_echo):
     b"GET /" + b"a" * 200000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
 ], ids=short)
 def test_garbage(wide_echo, data):
+    address = urlsplit(wide_echo.url)
     try:
-        received = exchange(wide_echo, data)
-        assert not received.startswith(b"HTTP/1.1 200 "), received[:100]
+        with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+            connection.sendall(data)
     except OSError:
         pass # it may close before all is sent
     assert http("GET", wide_echo.url + "/health").status_code == 200
@@ -319,8 +325,9 @@ def test_strange_paths(user, path):
 
 def test_pipelined_requests_are_answered_in_order(user):
     one = "GET {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + user.token + "\r\n{}\r\n"
-    received = exchange(user.stack, (one.format("/me", "") + one.format("/nope", "") +
-                                     one.format("/", "Connection: close\r\n")).encode())
+    calls = [one.format("/me", ""), one.format("/nope", ""),
+             one.format("/", "Connection: close\r\n")]
+    received = exchange(user.stack, "".join(calls).encode(), keep_open=True)
     assert [line.split(b" ")[1] for line in received.split(b"\r\n")
             if line.startswith(b"HTTP/1.1 ")] == [b"200", b"404", b"200"]
 

@@ -7,6 +7,9 @@ from client import ENDED, of_kind, read_events, sign_in
 
 pytest_plugins = ["shared_stacks"]
 
+KINDS = {"status", "tool_call", "tool_result", "message", "progress"}
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
 
 @pytest.fixture
 def user(wide_stack):
@@ -113,10 +116,9 @@ def test_resume_behind_the_last(user, ended):
             assert answer.content == b""
 
 
-@pytest.mark.parametrize("after", ["", "0"])
-def test_resume_from_the_start(user, ended, after):
+def test_resume_from_the_start(user, ended):
     job, events = ended
-    assert len(user.events(job["job_id"], after)) == len(events)
+    assert len(user.events(job["job_id"], 0)) == len(events)
 
 
 @pytest.mark.parametrize("after", ["abc", "-1", "1.5", "99999999999999999999999999"])
@@ -126,7 +128,7 @@ def test_strange_last_event_id(user, ended, after):
 
 
 def test_events_of_a_failed_job(user):
-    job_id = user.run("[sandbox:garbage] Say hello")
+    job_id = user.run("[sandbox:400] Say hello")
     job = user.finished(job_id)
     assert job["status"] == "failed"
     events = user.events(job_id)
@@ -151,7 +153,7 @@ def test_events_match_their_schemas(user, ended):
     for event in ended[1]:
         kind = event.kind.replace("_", "")
         found = [schema for name, schema in schemas.items()
-                 if name in (kind, kind + "event", "event" + kind, kind + "data")]
+                 if name in (kind + "event", "event" + kind, kind + "data")]
         assert found, f"no schema for {event.kind}"
         assert set(found[0].get("required", [])) <= set(event.data), event
         assert set(event.data) <= set(found[0]["properties"]), event

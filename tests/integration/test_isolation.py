@@ -6,6 +6,9 @@ import pytest
 from client import User, original_token, sign_in
 
 pytest_plugins = ["shared_stacks"]
+
+
+@pytest.fixture
 def both(wide_echo):
     return sign_in(wide_echo), sign_in(wide_echo)
 

@@ -8,6 +8,9 @@ from client import User, jwt_secret, original_token
 from stack import wait_until
 
 pytest_plugins = ["shared_stacks"]
+
+
+@pytest.fixture
 def user(wide_echo):
     return User(wide_echo, original_token(wide_echo))
 

@@ -102,7 +102,7 @@ def test_a_fresh_start_knows_the_jobs(new_stack):
     """down keeps the data; what waits at that moment runs after the next up."""
     stack = new_stack(env={"WORKER_CONCURRENCY": "1"})
     user = User(stack, original_token(stack))
-    running = user.run("[sandbox:slow=60x1] Say hello")
+    running = user.run("[sandbox:slow=8] Say hello")
     user.reach(running, "running")
     waiting = [user.run(f"Say hello {n}") for n in range(3)]
     stack.dev("down")

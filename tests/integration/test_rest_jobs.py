@@ -11,6 +11,8 @@ from stack import wait_until
 
 pytest_plugins = ["shared_stacks"]
 
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
 
 @pytest.fixture
 def user(wide_echo):

@@ -8,6 +8,9 @@ from client import SCOPE_PREFIX, User, fresh_email, jwt_secret, sign_in
 from stack import wait_until
 
 pytest_plugins = ["shared_stacks"]
+
+
+@pytest.fixture
 def user(wide_stack):
     return sign_in(wide_stack)
 
