@@ -6,7 +6,7 @@
 #include "libcommon/map.h"
 #include "libcommon/mem.h"
 
-enum { TOKEN_LIFE_S = 86400, CLOCK_SLACK_S = 3600, PRUNE_EVERY_S = 600 };
+enum { TOKEN_LIFE_S = 86400, CLOCK_SLACK_S = 3600, PRUNE_EVERY_S = 600, AHEAD_S = 300 };
 
 struct revocation {
     int64_t generation, at;
@@ -97,6 +97,12 @@ bool revocation_list_is_dead(const struct revocation_list *list, const char *use
     if (!revocation)
         return false;
     return generation >= 0 ? generation < revocation->generation : issued_at <= revocation->at;
+}
+
+int64_t revocation_issued_at(const json_t *claims, int64_t now_s)
+{
+    int64_t at = js_int(claims, "iat", js_int(claims, "exp", 0) - TOKEN_LIFE_S);
+    return at <= now_s + AHEAD_S ? at : 0;
 }
 
 bool revocation_list_complete(const struct revocation_list *list)

@@ -24,6 +24,9 @@ void revocation_list_prune(struct revocation_list *list, int64_t now_s);
 /* `generation` −1: the token has none and is judged by its time of issue (seconds). */
 bool revocation_list_is_dead(const struct revocation_list *list, const char *user_id,
                              int64_t generation, int64_t issued_at);
+/* When a token was issued (seconds): its iat, else exp − 24 h. One that says a time to come (an exp
+ * further away than a day) hides its age: 0, so that each logout of its user's ends it. */
+int64_t revocation_issued_at(const json_t *claims, int64_t now_s);
 bool revocation_list_complete(const struct revocation_list *list);
 size_t revocation_list_count(const struct revocation_list *list);
 

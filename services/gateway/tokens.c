@@ -6,8 +6,6 @@
 #include "libcommon/jwt.h"
 #include "libcommon/mem.h"
 
-enum { TOKEN_LIFE_S = 86400 };
-
 static const char *bearer(const char *header)
 {
     if (!header || strncasecmp(header, "Bearer ", 7) != 0)
@@ -32,7 +30,7 @@ static bool take_claims(struct call *call, json_t *claims)
     call->user_id = js_str(claims, "id", "");
     call->generation = js_int(claims, "gen", -1);
     call->expires_at = js_int(claims, "exp", 0);
-    call->issued_at = js_int(claims, "iat", call->expires_at - TOKEN_LIFE_S);
+    call->issued_at = revocation_issued_at(claims, time(NULL));
     return *call->user_id && strlen(call->user_id) <= ID_MAX;
 }
 

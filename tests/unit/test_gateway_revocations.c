@@ -34,6 +34,23 @@ static void test_generations(void **state)
     revocation_list_destroy(&list);
 }
 
+static int64_t issued_at(const char *claims, int64_t now)
+{
+    AUTOJSON json_t *object = json_loads(claims, 0, NULL);
+    return revocation_issued_at(object, now);
+}
+
+static void test_issued_at(void **state)
+{
+    (void)state;
+    assert_int_equal(issued_at("{\"exp\":186400}", 150000), 100000);
+    assert_int_equal(issued_at("{\"exp\":186400,\"iat\":120000}", 150000), 120000);
+    assert_int_equal(issued_at("{\"exp\":236700}", 150000), 150300); /* a clock ahead of ours */
+    assert_int_equal(issued_at("{\"exp\":236701}", 150000), 0);
+    assert_int_equal(issued_at("{\"exp\":9223372036854775807}", 150000), 0);
+    assert_int_equal(issued_at("{\"exp\":236701,\"iat\":999999}", 150000), 0);
+}
+
 static void test_strange_items(void **state)
 {
     (void)state;
@@ -77,9 +94,8 @@ static void test_full_is_incomplete(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_generations),
-        cmocka_unit_test(test_strange_items),
-        cmocka_unit_test(test_prune),
+        cmocka_unit_test(test_generations),        cmocka_unit_test(test_issued_at),
+        cmocka_unit_test(test_strange_items),      cmocka_unit_test(test_prune),
         cmocka_unit_test(test_full_is_incomplete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
