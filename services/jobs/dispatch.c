@@ -232,7 +232,7 @@ static void on_scan(void *arg)
     if (jobs->scanning)
         return;
     if (jobs->draining || !wanted || now < jobs->scan_next || !store_ready(jobs->store)) {
-        loop_timer_start(jobs->scan_timer, SCAN_MIN_MS * 5);
+        loop_timer_start(jobs->scan_timer, SCAN_MIN_MS * INT64_C(5));
         return;
     }
     jobs->scanning = true;

@@ -9,9 +9,13 @@
 
 enum { BATCH_MAX = 256, WAITING_MAX = 20000, STATEMENTS_MAX = 1000 };
 
-/* The batches join a few ids with tables of any size, which may have been empty when the statement
- * was planned: only the indexes are right, then and later. So no statement joins two lists. */
+/* The batches join a few ids with tables of any size, which may have been empty, or their
+ * statistics old, when the statement was planned. Only a look-up of each id is right, then and
+ * later: a bitmap scan can be nothing else, while a plain index scan may walk the whole index. So
+ * no statement joins two lists either. */
 static const char writer_setup[] = "SELECT set_config('enable_seqscan', 'off', false), "
+                                   "set_config('enable_indexscan', 'off', false),"
+                                   " set_config('enable_indexonlyscan', 'off', false), "
                                    "set_config('enable_hashjoin', 'off', false),"
                                    " set_config('enable_mergejoin', 'off', false)";
 

@@ -193,7 +193,7 @@ void store_missing(struct store *store, const char *session, const json_t *held,
     struct runs_call *call = mem_alloc(sizeof *call);
     *call = (struct runs_call){done_fn, arg};
     struct buf ids;
-    buf_init(&ids, 16 * 1024 * 1024);
+    buf_init(&ids, (size_t)16 * 1024 * 1024);
     pg_array_begin(&ids);
     size_t n;
     json_t *run;

@@ -111,7 +111,7 @@ static void look_up(struct store *store, struct lookup *lookup)
     struct buf params[4];
     const char *values[4];
     for (int i = 0; i < 4; i++)
-        buf_init(&params[i], 1024 * 1024);
+        buf_init(&params[i], (size_t)1024 * 1024);
     store_begin(params, 4);
     for (size_t i = 0; i < lookup->count; i++) {
         const struct store_submit *item = lookup->items[i];
