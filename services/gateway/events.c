@@ -166,6 +166,10 @@ static bool begin(struct stream *stream, const struct bus_answer *answer)
     }
     if (call_failed(call, answer))
         return false;
+    if (tokens_is_dead(call)) { /* ended while we asked: events_end_revoked saw no stream yet */
+        call_unauthenticated(call, "Token has been revoked");
+        return false;
+    }
     if (js_bool(answer->result, "ended", false) &&
         json_array_size(json_object_get(answer->result, "events")) == 0) {
         http_respond(call_request(call), 204, NULL, NULL, 0, NULL);
