@@ -27,8 +27,8 @@ enum {
 extern const struct setting settings_table[settings_count];
 
 /* What every service definition says about its settings. */
-#define SERVICE_SETTINGS                                                                           \
-    .settings = settings_table, .setting_count = settings_count,                                   \
+#define SERVICE_SETTINGS                                         \
+    .settings = settings_table, .setting_count = settings_count, \
     .settings_size = sizeof(struct settings), .endpoints_setting = "BROKER_ENDPOINT"
 
 #endif

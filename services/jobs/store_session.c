@@ -34,7 +34,7 @@ static const struct pg_statement renew_statement = {
     " JOIN job_queue q ON q.job_id = h.id"
     " WHERE q.state = 1 AND q.attempt = h.attempt AND q.session = h.session"
     ") SELECT r.session, h.job_id, h.attempt, " STORE_TIME(
-        "clock_timestamp()") " FROM renewed r LEFT JOIN held h ON h.session = r.session",
+        "now()") " FROM renewed r LEFT JOIN held h ON h.session = r.session",
     true};
 
 static const struct pg_statement close_statement = {

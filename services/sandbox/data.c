@@ -69,18 +69,39 @@ void time_rfc5322(int64_t ms, char text[TIME_TEXT_SIZE])
     strftime(text, TIME_TEXT_SIZE, "%a, %d %b %Y %H:%M:%S +0000", &tm);
 }
 
+/* Exactly so many digits, then `end` unless that is NUL; moves `at` behind them. */
+static bool take_number(const char **at, int digits, char end, int *ret_number)
+{
+    int number = 0;
+    const char *p = *at;
+    for (int i = 0; i < digits; i++, p++) {
+        if (*p < '0' || *p > '9')
+            return false;
+        number = number * 10 + (*p - '0');
+    }
+    if (end && *p++ != end)
+        return false;
+    *at = p;
+    *ret_number = number;
+    return true;
+}
+
 static const char *parse_offset(const char *at, int *ret_minutes)
 {
-    int hours, minutes, used = 0;
+    int hours, minutes;
     if (*at == 'Z' || *at == 'z') {
         *ret_minutes = 0;
         return at + 1;
     }
-    if ((*at != '+' && *at != '-') || sscanf(at + 1, "%2d:%2d%n", &hours, &minutes, &used) != 2 ||
-        used != 5 || hours < 0 || hours > 14 || minutes < 0 || minutes > 59)
+    int sign = *at == '-' ? -1 : 1;
+    if (*at != '+' && *at != '-')
         return NULL;
-    *ret_minutes = (hours * 60 + minutes) * (*at == '-' ? -1 : 1);
-    return at + 6;
+    at++;
+    if (!take_number(&at, 2, ':', &hours) || !take_number(&at, 2, 0, &minutes) || hours > 14 ||
+        minutes > 59)
+        return NULL;
+    *ret_minutes = sign * (hours * 60 + minutes);
+    return at;
 }
 
 static bool in_range(const struct tm *tm)
@@ -93,17 +114,16 @@ static bool in_range(const struct tm *tm)
 enum err time_parse(const char *text, int64_t *ret_ms)
 {
     struct tm tm = {0};
-    int used = 0, offset = 0, millis = 0;
-    if (sscanf(text, "%4d-%2d-%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &used) != 3 ||
-        used != 10)
+    int offset = 0, millis = 0;
+    const char *at = text;
+    if (!take_number(&at, 4, '-', &tm.tm_year) || !take_number(&at, 2, '-', &tm.tm_mon) ||
+        !take_number(&at, 2, 0, &tm.tm_mday))
         return ERR_INVALID;
-    const char *at = text + used;
     if (*at == 'T' || *at == 't' || *at == ' ') {
-        used = 0;
-        if (sscanf(at + 1, "%2d:%2d:%2d%n", &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &used) != 3 ||
-            used != 8)
+        at++;
+        if (!take_number(&at, 2, ':', &tm.tm_hour) || !take_number(&at, 2, ':', &tm.tm_min) ||
+            !take_number(&at, 2, 0, &tm.tm_sec))
             return ERR_INVALID;
-        at += 9;
         if (*at == '.') {
             int scale = 100;
             for (at++; *at >= '0' && *at <= '9'; at++, scale /= 10)
@@ -115,6 +135,6 @@ enum err time_parse(const char *text, int64_t *ret_ms)
         return ERR_INVALID;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
-    *ret_ms = ((int64_t)timegm(&tm) - offset * 60) * 1000 + millis;
+    *ret_ms = ((int64_t)timegm(&tm) - offset * INT64_C(60)) * 1000 + millis;
     return ERR_OK;
 }

@@ -74,8 +74,9 @@ void reply_later(struct sandbox *sandbox, uint64_t request_id, struct reply *rep
 
 void replies_drop(struct sandbox *sandbox)
 {
-    while (sandbox->waiting) {
-        buf_fini(&sandbox->waiting->reply.body);
-        forget(sandbox->waiting);
+    for (struct delayed *delayed = sandbox->waiting, *next; delayed; delayed = next) {
+        next = delayed->next;
+        buf_fini(&delayed->reply.body);
+        forget(delayed);
     }
 }

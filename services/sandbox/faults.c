@@ -67,7 +67,7 @@ static int64_t slow_ms(const char *seconds)
 
 static void apply(struct fault *fault, const char *word)
 {
-    int status = atoi(word);
+    int status = (int)strtol(word, NULL, 10);
     if (status >= 400 && status <= 599)
         fault->status = status;
     else if (strcmp(word, "quota") == 0)

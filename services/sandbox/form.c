@@ -22,7 +22,7 @@ static char *decode(const char *text, size_t len)
     for (size_t i = 0; i < len; i++) {
         char c = text[i] == '+' ? ' ' : text[i];
         if (c == '%' && i + 2 < len && hex(text[i + 1]) >= 0 && hex(text[i + 2]) >= 0) {
-            c = (char)(hex(text[i + 1]) << 4 | hex(text[i + 2]));
+            c = (char)(hex(text[i + 1]) * 16 + hex(text[i + 2]));
             i += 2;
         }
         out[n++] = c;

@@ -101,7 +101,7 @@ static json_t *minimal(const json_t *mail)
                      "threadId", js_str(mail, "threadId", ""), "labelIds",
                      json_object_get(mail, "labelIds"), "snippet", js_str(mail, "snippet", ""),
                      "historyId", js_str(mail, "historyId", "1"), "internalDate", date,
-                     "sizeEstimate", (json_int_t)(1500 + strlen(js_str(mail, "_text", ""))));
+                     "sizeEstimate", (json_int_t)strlen(js_str(mail, "_text", "")) + 1500);
 }
 
 json_t *gmail_view(const json_t *mail, const char *format)

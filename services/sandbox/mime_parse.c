@@ -28,7 +28,7 @@ static void decode_quoted(struct span in, bool header, struct buf *out)
         char c = in.at[i];
         size_t left = in.len - i;
         if (c == '=' && left > 2 && hex(in.at[i + 1]) >= 0 && hex(in.at[i + 2]) >= 0) {
-            buf_add_char(out, (char)(hex(in.at[i + 1]) << 4 | hex(in.at[i + 2])));
+            buf_add_char(out, (char)(hex(in.at[i + 1]) * 16 + hex(in.at[i + 2])));
             i += 2;
         } else if (c == '=' && left > 2 && in.at[i + 1] == '\r' && in.at[i + 2] == '\n') {
             i += 2;

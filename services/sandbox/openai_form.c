@@ -20,7 +20,7 @@ static json_t *usage(const struct completion *completion)
     return json_pack("{s:I, s:I, s:I, s:{s:I, s:i}, s:{s:i}}", "prompt_tokens",
                      (json_int_t)completion->prompt_tokens, "completion_tokens",
                      (json_int_t)completion->completion_tokens, "total_tokens",
-                     (json_int_t)(completion->prompt_tokens + completion->completion_tokens),
+                     (json_int_t)completion->prompt_tokens + completion->completion_tokens,
                      "prompt_tokens_details", "cached_tokens",
                      (json_int_t)completion->cached_tokens, "audio_tokens", 0,
                      "completion_tokens_details", "reasoning_tokens", 0);

@@ -18,7 +18,7 @@ static enum err listen_on(struct sandbox *sandbox)
         .connections_max = CONNECTIONS_MAX,
         .streams_max = STREAMS_MAX,
         .receive_timeout_ms = 30000,
-        .answer_timeout_ms = (SANDBOX_SLOW_MAX + 30) * 1000,
+        .answer_timeout_ms = (SANDBOX_SLOW_MAX + 30) * INT64_C(1000),
         .on_request = routes_handle,
         .arg = sandbox,
     };
