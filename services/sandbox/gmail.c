@@ -142,7 +142,8 @@ static void list(struct call *call, const char *key, bool threads)
     json_array_foreach(call->account->mails, i, mail)
     {
         const char *thread = js_str(mail, "threadId", "");
-        if (!is_listed(call, &listing, mail) || (threads && strcmp(thread, js_str(mail, "id", "")) != 0))
+        if (!is_listed(call, &listing, mail) ||
+            (threads && strcmp(thread, js_str(mail, "id", "")) != 0))
             continue;
         if (found++ < listing.offset || json_array_size(items) >= listing.limit)
             continue;
