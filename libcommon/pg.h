@@ -77,7 +77,9 @@ void pg_array_end(struct buf *buf);
 
 /* Group commit: items gather while the batch before them is in flight, and go out together as soon
  * as a writer is free; no timer, so a lone item waits for nothing and a flood is committed in
- * hundreds. A batch whose connection was lost is sent again when its statement is idempotent. */
+ * hundreds. A batch whose connection was lost is sent again when its statement is idempotent. One
+ * that ends with ERR_INVALID or ERR_CONFLICT is repeated an item at a time, so that only the item
+ * that is to blame fails. */
 struct pg_group;
 
 struct pg_group_options {

@@ -17,22 +17,36 @@ struct pg_group {
     struct pg_group_options options;
     void **items; /* a ring */
     size_t size, head, count, in_flight;
+    size_t alone;           /* so many of the next items go out one by one */
     struct batch **batches; /* of each writer, NULL: free */
 };
 
-static void push(struct pg_group *group, void *item)
+static void grow(struct pg_group *group, size_t needed)
 {
-    if (group->count == group->size) {
-        size_t size = group->size ? group->size * 2 : 64;
-        void **items = mem_alloc(size * sizeof *items);
-        for (size_t i = 0; i < group->count; i++)
-            items[i] = group->items[(group->head + i) % group->size];
-        free(group->items);
-        group->items = items;
-        group->size = size;
-        group->head = 0;
-    }
-    group->items[(group->head + group->count++) % group->size] = item;
+    size_t size = group->size ? group->size : 64;
+    while (size < needed)
+        size *= 2;
+    if (size == group->size)
+        return;
+    void **items = mem_alloc(size * sizeof *items);
+    for (size_t i = 0; i < group->count; i++)
+        items[i] = group->items[(group->head + i) % group->size];
+    free(group->items);
+    group->items = items;
+    group->size = size;
+    group->head = 0;
+}
+
+/* One item's data can fail a whole batch, which has then changed nothing: each gets a batch of its
+ * own, so that nobody's input fails another's. */
+static void put_back(struct pg_group *group, const struct batch *batch)
+{
+    grow(group, group->count + batch->count);
+    group->head = (group->head + group->size - batch->count) % group->size;
+    for (size_t i = 0; i < batch->count; i++)
+        group->items[(group->head + i) % group->size] = batch->items[i];
+    group->count += batch->count;
+    group->alone += batch->count;
 }
 
 static void on_batch(void *arg, enum err error, const struct pg_rows *rows)
@@ -42,7 +56,10 @@ static void on_batch(void *arg, enum err error, const struct pg_rows *rows)
     if (group) {
         group->batches[batch->writer] = NULL;
         group->in_flight -= batch->count;
-        group->options.done(group->options.arg, batch->items, batch->count, error, rows);
+        if ((error == ERR_INVALID || error == ERR_CONFLICT) && batch->count > 1)
+            put_back(group, batch);
+        else
+            group->options.done(group->options.arg, batch->items, batch->count, error, rows);
     }
     free(batch);
 }
@@ -82,7 +99,8 @@ static void exec_batch(struct pg_group *group, struct batch *batch, const struct
 static void send_batch(struct pg_group *group, unsigned writer)
 {
     const struct pg_group_options *o = &group->options;
-    size_t count = group->count < o->batch_max ? group->count : o->batch_max;
+    size_t most = group->alone ? 1 : o->batch_max;
+    size_t count = group->count < most ? group->count : most;
     struct batch *batch = mem_alloc(sizeof *batch + count * sizeof batch->items[0]);
     *batch = (struct batch){.group = group, .writer = writer, .count = count};
     for (size_t i = 0; i < count; i++)
@@ -96,6 +114,7 @@ static void send_batch(struct pg_group *group, unsigned writer)
     }
     group->head = (group->head + batch->count) % group->size;
     group->count -= batch->count;
+    group->alone -= group->alone > 0;
     if (fits) {
         exec_batch(group, batch, params);
     } else {
@@ -149,7 +168,8 @@ enum err pg_group_add(struct pg_group *group, void *item)
 {
     if (group->count >= group->options.waiting_max)
         return ERR_OVERLOADED;
-    push(group, item);
+    grow(group, group->count + 1);
+    group->items[(group->head + group->count++) % group->size] = item;
     return ERR_OK;
 }
 

@@ -49,7 +49,7 @@ static int run_migrate(int argc, char **argv)
         fprintf(stderr, "DATABASE_URL is not set: postgresql://user:password@host:5432/name\n");
         return EXIT_FAILURE;
     }
-    char problem[MIGRATE_WHY_SIZE];
+    char problem[MIGRATE_WHY_SIZE] = "";
     enum err error =
         (status ? migrate_status : migrate)(settings.database_url, PATIENCE_MS, stdout, problem);
     if (error)

@@ -365,6 +365,54 @@ static void groups_batch_what_gathers(void **state)
     close_env(&env);
 }
 
+struct verdicts {
+    int good, bad;
+};
+
+static void count_verdict(void *arg, void *const *items, size_t count, enum err error,
+                          const struct pg_rows *rows)
+{
+    struct verdicts *verdicts = arg;
+    (void)rows;
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(error, strcmp(items[i], "0") ? ERR_OK : ERR_INVALID);
+        *(error ? &verdicts->bad : &verdicts->good) += 1;
+    }
+}
+
+static bool all_judged(void *arg)
+{
+    const struct verdicts *verdicts = arg;
+    return verdicts->good + verdicts->bad == 100;
+}
+
+static void a_bad_item_fails_alone(void **state)
+{
+    (void)state;
+    struct env env = {0};
+    open_env(&env, 2);
+    static const struct pg_statement divide = {"t_divide",
+                                               "SELECT sum(1 / t) FROM unnest($1::int[]) t", true};
+    struct verdicts verdicts = {0};
+    struct pg_group_options options = {.pg = env.pg,
+                                       .writers = 2,
+                                       .batch_max = 30,
+                                       .waiting_max = 1000,
+                                       .statement = &divide,
+                                       .params = 1,
+                                       .timeout_ms = WAIT_MS,
+                                       .encode = encode_items,
+                                       .done = count_verdict,
+                                       .arg = &verdicts};
+    struct pg_group *group = pg_group_new(&options);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(pg_group_add(group, (void *)(i % 40 ? "1" : "0")), ERR_OK);
+    assert_true(loop_run_until(env.loop, all_judged, &verdicts, WAIT_MS));
+    assert_int_equal(verdicts.bad, 3);
+    pg_group_destroy(&group);
+    close_env(&env);
+}
+
 static void blocking_runs_scripts(void **state)
 {
     (void)state;
@@ -396,6 +444,7 @@ int main(void)
         cmocka_unit_test(arrays_round_trip),
         cmocka_unit_test(lost_connections_come_back),
         cmocka_unit_test(groups_batch_what_gathers),
+        cmocka_unit_test(a_bad_item_fails_alone),
         cmocka_unit_test(blocking_runs_scripts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
