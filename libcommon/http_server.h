@@ -3,9 +3,9 @@
  * request that has gone is dropped. The server itself refuses, before any handler: bodies over the
  * limit (413), header blocks that smell of request smuggling (400: Transfer-Encoding together with
  * Content-Length, a doubled or malformed Content-Length, any Transfer-Encoding but "chunked", white
- * space before a colon, doubled Host), too many connections, slow senders (its own absolute
- * deadline). Every response carries X-Request-Id: the client's when it is 1 to 128 characters of
- * [A-Za-z0-9._-], else a new one. */
+ * space before a colon, doubled Host, folded lines, line ends other than CR LF), too many
+ * connections, slow senders (its own absolute deadline). Every response carries X-Request-Id: the
+ * client's when it is 1 to 128 characters of [A-Za-z0-9._-], else a new one. */
 #ifndef MCPBUS_HTTP_SERVER_H
 #define MCPBUS_HTTP_SERVER_H
 

@@ -1,4 +1,5 @@
-/* Connections: accepted here, handed to one of the daemons once the first bytes are there. */
+/* Connections: accepted here, handed to one of the daemons once their first header block is there.
+ */
 #include "libcommon/http_server_internal.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 
 #include "libcommon/mem.h"
 
-enum { ACCEPT_BUDGET = 64, ACCEPT_PAUSE_MS = 100, PEEK_MAX = 24 * 1024, DEAD_PEER_MS = 60 * 1000 };
+enum { ACCEPT_BUDGET = 64, ACCEPT_PAUSE_MS = 100, DEAD_PEER_MS = 60 * 1000 };
 
 static struct http_conn *conn_new(struct http_server *server, int fd)
 {
@@ -87,66 +88,10 @@ static void hand_over(struct http_conn *conn, int daemon)
         http_conn_free(conn);
 }
 
-static bool is_length(const char *text, const char *end)
-{
-    while (text < end && (*text == ' ' || *text == '\t'))
-        text++;
-    const char *first = text;
-    while (text < end && *text >= '0' && *text <= '9')
-        text++;
-    bool some = text > first && text - first < 19;
-    while (text < end && strchr(" \t\r", *text))
-        text++;
-    return some && text == end;
-}
-
-struct peek {
-    bool hosts, bad_length;
-};
-
-static bool begins(const char *line, const char *end, const char *name)
-{
-    size_t len = strlen(name);
-    return end - line >= (ptrdiff_t)len && strncasecmp(line, name, len) == 0;
-}
-
-static void look_at_line(struct peek *peek, const char *line, const char *end)
-{
-    static const char length[] = "Content-Length:";
-    if (begins(line, end, "Host:"))
-        peek->hosts = true;
-    else if (begins(line, end, length) && !is_length(line + sizeof(length) - 1, end))
-        peek->bad_length = true;
-}
-
-/* libmicrohttpd answers these by itself, with a page of its own and no request id: where the header
- * block is there already, they get our answer. NULL: nothing to say against it. */
-static const char *bad_headers(const char *text, size_t len, const char **ret_status)
-{
-    struct peek peek = {0};
-    const char *end = memmem(text, len, "\r\n\r\n", 4);
-    if (!end && len == PEEK_MAX) {
-        *ret_status = "431 Request Header Fields Too Large";
-        return "the request's headers are too large";
-    }
-    if (!end)
-        return NULL;
-    const char *first_end = memchr(text, '\n', (size_t)(end + 2 - text));
-    for (const char *line = text, *next; line < end; line = next + 1) {
-        next = memchr(line, '\n', (size_t)(end + 2 - line));
-        look_at_line(&peek, line, next);
-    }
-    *ret_status = "400 Bad Request";
-    if (peek.bad_length)
-        return "malformed Content-Length";
-    bool is_11 = first_end - text > 9 && memcmp(first_end - 9, "HTTP/1.1", 8) == 0;
-    return is_11 && !peek.hosts ? "the Host header is missing" : NULL;
-}
-
 /* Without the reading, the close would reset the connection and take the answer with it. */
 static void refuse_fresh(struct http_conn *conn, const char *status, const char *why)
 {
-    char unread[PEEK_MAX];
+    char unread[HTTP_PEEK_MAX];
     http_conn_refuse(conn->server, conn->fd, status, why);
     conn->server->trace_next++;
     shutdown(conn->fd, SHUT_WR);
@@ -155,26 +100,27 @@ static void refuse_fresh(struct http_conn *conn, const char *status, const char 
     http_conn_free(conn);
 }
 
-/* True when the connection has been placed or closed. */
-static bool try_place(struct http_conn *conn)
+/* True when the connection has been placed or closed. `last`: the peer will send no more. */
+static bool try_place(struct http_conn *conn, bool last)
 {
-    char text[PEEK_MAX];
+    char text[HTTP_PEEK_MAX];
+    struct http_peek_refusal refusal = {0};
     ssize_t len = recv(conn->fd, text, sizeof(text), MSG_PEEK | MSG_DONTWAIT);
     if (len < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
+    enum http_peek seen = len > 0 ? http_peek(text, (size_t)len, &refusal) : HTTP_PEEK_MORE;
+    conn->begun = len > 0;
+    if (seen == HTTP_PEEK_MORE && len > 0 && !last)
+        return false;
     loop_fd_remove(conn->server->loop, conn->fd);
-    if (len <= 0) {
+    if (seen == HTTP_PEEK_REFUSE)
+        refuse_fresh(conn, refusal.status, refusal.why);
+    else if (seen == HTTP_PEEK_MORE)
         http_conn_free(conn);
-        return true;
-    }
-    const char *status = NULL;
-    const char *why = bad_headers(text, (size_t)len, &status);
-    if (why) {
-        refuse_fresh(conn, status, why);
-        return true;
-    }
-    bool stream = wants_stream(conn->server, text, (size_t)len);
-    hand_over(conn, stream ? HTTP_DAEMON_STREAMS : HTTP_DAEMON_CALLS);
+    else if (wants_stream(conn->server, text, (size_t)len))
+        hand_over(conn, HTTP_DAEMON_STREAMS);
+    else
+        hand_over(conn, HTTP_DAEMON_CALLS);
     return true;
 }
 
@@ -188,10 +134,9 @@ static void on_left(struct http_conn *conn)
 
 static void on_fd(void *arg, uint32_t events)
 {
-    (void)events;
     struct http_conn *conn = arg;
     if (conn->fresh)
-        try_place(conn);
+        try_place(conn, events & EPOLLRDHUP);
     else if (!conn->left_at)
         on_left(conn);
 }
@@ -202,11 +147,12 @@ void http_conn_refuse(const struct http_server *server, int fd, const char *stat
 {
     char body[256], text[768];
     snprintf(body, sizeof(body), "{\"detail\":\"%s\"}", detail);
-    int len = snprintf(text, sizeof(text),
-                       "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-                       "Retry-After: 1\r\nX-Request-Id: %s%012llx\r\nConnection: close\r\n\r\n%s",
-                       status, strlen(body), server->trace_prefix,
-                       (unsigned long long)server->trace_next, body);
+    int len =
+        snprintf(text, sizeof(text),
+                 "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+                 "%sX-Request-Id: %s%012llx\r\nConnection: close\r\n\r\n%s",
+                 status, strlen(body), strncmp(status, "503", 3) == 0 ? "Retry-After: 1\r\n" : "",
+                 server->trace_prefix, (unsigned long long)server->trace_next, body);
     if (send(fd, text, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
         /* The peer learns it from the close. */
     }
@@ -224,8 +170,9 @@ static void accepted(struct http_server *server, int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead, sizeof(dead));
     struct http_conn *conn = conn_new(server, fd);
-    if (!try_place(conn))
-        loop_fd_add(server->loop, fd, EPOLLIN, on_fd, conn);
+    /* Edge-triggered: what was looked at stays in the socket. */
+    if (!try_place(conn, false))
+        loop_fd_add(server->loop, fd, EPOLLIN | EPOLLRDHUP | EPOLLET, on_fd, conn);
 }
 
 static void start_accepting(void *arg)
@@ -263,7 +210,10 @@ static void expire(struct http_conn *conn)
 {
     struct http_request *request = conn->request;
     conn->deadline = 0;
-    if (conn->fresh) {
+    if (conn->fresh && conn->begun) {
+        loop_fd_remove(conn->server->loop, conn->fd);
+        refuse_fresh(conn, "408 Request Timeout", "the request took too long to arrive");
+    } else if (conn->fresh) {
         http_conn_free(conn);
     } else if (!request) {
         shutdown(conn->fd, SHUT_RDWR);

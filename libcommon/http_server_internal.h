@@ -25,7 +25,8 @@ enum {
     IDLE_TIMEOUT_MS = 75 * 1000, /* between two requests of a connection */
     SEND_TIMEOUT_MS = 120 * 1000,
     STREAM_FLUSH_MS = 10 * 1000,
-    LEFT_GRACE_MS = 1000, /* a client that only shut its sending side may still read */
+    HTTP_PEEK_MAX = 24 * 1024, /* bytes of a header block */
+    LEFT_GRACE_MS = 1000,      /* a client that only shut its sending side may still read */
 };
 
 struct http_conn {
@@ -35,7 +36,8 @@ struct http_conn {
     int fd, daemon;
     int64_t deadline; /* 0: none */
     int64_t left_at;  /* 0, or when the client shut its sending side */
-    bool fresh;       /* accepted, nothing received yet */
+    bool fresh;       /* accepted, its first header block is not there yet */
+    bool begun;       /* some of it is */
     struct http_conn *prev, *next;
 };
 
@@ -129,6 +131,15 @@ enum MHD_Result http_response_queue(struct http_request *request);
 void http_request_resume(struct http_request *request);
 void http_request_abort(struct http_request *request);
 void http_resume_some(struct http_server *server, size_t max);
+
+/* http_server_peek.c: judges the beginning of a connection, at most HTTP_PEEK_MAX bytes. READY: its
+ * first header block is there, with nothing that libmicrohttpd would answer in its own way.
+ * REFUSE: with `*ret_refusal`. */
+enum http_peek { HTTP_PEEK_MORE, HTTP_PEEK_READY, HTTP_PEEK_REFUSE };
+struct http_peek_refusal {
+    const char *status, *why;
+};
+enum http_peek http_peek(const char *text, size_t len, struct http_peek_refusal *ret_refusal);
 
 /* http_server_conn.c */
 void http_accept(void *arg, uint32_t events);

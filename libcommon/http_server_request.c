@@ -159,6 +159,7 @@ void http_request_destroy(struct http_request **request_p)
 
 /* Header checks: what a proxy in front could read otherwise than libmicrohttpd does. */
 struct header_check {
+    uintptr_t at; /* where the next header must begin */
     unsigned lengths, encodings, hosts;
     const char *length, *encoding, *why;
 };
@@ -181,6 +182,22 @@ static bool has_control(const char *text, size_t len)
     return false;
 }
 
+/* libmicrohttpd ends names and values with NULs in place. A line that doesn't begin right behind
+ * the CR LF of the last had company: a bare CR or LF, a NUL, a line without a colon, or a folded
+ * line, which it appends to the header's *name* (RFC 9112 §2.2, §5.2). (NUL LF alone looks like CR
+ * LF.) */
+static bool is_in_place(struct header_check *check, const char *name, size_t name_len,
+                        const char *value, size_t value_len)
+{
+    if ((uintptr_t)name != check->at || (uintptr_t)value <= check->at + name_len)
+        return false;
+    const char *blank = name + name_len + 1;
+    while (blank < value && (*blank == ' ' || *blank == '\t'))
+        blank++;
+    check->at = (uintptr_t)value + value_len + 2;
+    return blank == value && memcmp(value + value_len, "\0", 2) == 0;
+}
+
 static enum MHD_Result check_header(void *arg, enum MHD_ValueKind kind, const char *name,
                                     size_t name_len, const char *value, size_t value_len)
 {
@@ -188,7 +205,9 @@ static enum MHD_Result check_header(void *arg, enum MHD_ValueKind kind, const ch
     struct header_check *check = arg;
     if (!is_token(name, name_len))
         check->why = "malformed header name";
-    else if (value && has_control(value, value_len))
+    else if (!value || !is_in_place(check, name, name_len, value, value_len))
+        check->why = "malformed header line";
+    else if (has_control(value, value_len))
         check->why = "control character in a header";
     else if (strcasecmp(name, "Content-Length") == 0 && ++check->lengths)
         check->length = value;
@@ -233,8 +252,10 @@ const char *http_request_check(struct http_request *request, const char *version
         return "malformed request target";
     if (distance < 65536 && distance != request->line_len + 1)
         return "malformed request line";
-    struct header_check check = {0};
+    struct header_check check = {.at = (uintptr_t)version + strlen(version) + 2};
     MHD_get_connection_values_n(request->conn->mhd, MHD_HEADER_KIND, check_header, &check);
+    if (!check.why && memcmp((const char *)check.at, "\0", 2) != 0) /* the empty line */
+        check.why = "malformed header line";
     return check_framing(&check, version);
 }
 

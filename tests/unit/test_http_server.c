@@ -299,6 +299,111 @@ static void test_smuggling(void **state)
     refused(*state, nul, sizeof(nul) - 1);
 }
 
+/* Header blocks whose lines two readers could count differently. */
+#define FORM(text)                                                           \
+    {                                                                        \
+        "POST /x HTTP/1.1\r\n" text, sizeof("POST /x HTTP/1.1\r\n" text) - 1 \
+    }
+static const struct form {
+    const char *text;
+    size_t len;
+} forms_of_lines[] = {
+    /* libmicrohttpd leaves no trace of the first: it is seen on a new connection alone. */
+    FORM("Host: h\r\nX: a\0\nTransfer-Encoding: chunked\r\n\r\n" SMUGGLED),
+    FORM("Host: h\r\nX: a\0\0Transfer-Encoding: chunked\r\n\r\n" SMUGGLED),
+    FORM("Host: h\r\nX: a\0b\r\n\r\n"),
+    FORM("Host: h\r\nX\0Y: a\r\n\r\n"),
+    FORM("Host: h\r\nContent-Length:\r\n 43\r\n\r\n" SMUGGLED),
+    FORM("Host: h\r\nContent-Length: 4\r\n 3\r\n\r\n" SMUGGLED),
+    FORM("Host: h\r\nTransfer-Encoding:\r\n\tchunked\r\n\r\n" SMUGGLED),
+    FORM("Host: h\r\nX: a\r\n b\r\n\r\n"),
+    FORM("Host: h\r\nX: a\nContent-Length: 43\r\n\r\n" SMUGGLED),
+    FORM("Host: h\r\nX: a\n\r\n" SMUGGLED),
+    FORM("Host: h\nX: a\n\n" SMUGGLED),
+    FORM("Host: h\r\n\nGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"),
+    FORM("Host: h\r\n: nameless\r\n\r\n"),
+};
+
+/* Behind another request libmicrohttpd alone reads them. */
+static void refused_later(struct fixture *f, const struct form *form)
+{
+    struct client c = client_open(f);
+    client_send(&c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    expect(&c, "<GET / ");
+    int handled = f->handled;
+    client_send_bytes(&c, form->text, form->len);
+    expect_closed(&c);
+    if (f->handled != handled || !strstr(buf_text(&c.in), "HTTP/1.1 400 "))
+        fail_msg("not refused: %s -> %s", form->text, buf_text(&c.in));
+    client_close(&c);
+}
+
+static void test_line_ends(void **state)
+{
+    for (size_t i = 0; i < sizeof(forms_of_lines) / sizeof(*forms_of_lines); i++) {
+        refused(*state, forms_of_lines[i].text, forms_of_lines[i].len);
+        if (i > 0)
+            refused_later(*state, &forms_of_lines[i]);
+    }
+}
+
+static void test_own_answers(void **state)
+{
+    static const char *const texts[] = {
+        "GET / HTTP/1.1\r\nHost: h\r\nno colon\r\n\r\n",
+        "GET /\r\n\r\n",
+        "GET / http/1.1\r\nHost: h\r\n\r\n",
+        "GET / HTTP/1.1 \r\nHost: h\r\n\r\n",
+        "GET\t/ HTTP/1.1\r\nHost: h\r\n\r\n",
+        "\x16\x03\x01\x02",
+        "GET  / HTTP/1.1\r\nHost: h\r\n\r\n",
+        " GET / HTTP/1.1\r\n",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+        refused(*state, texts[i], strlen(texts[i]));
+    struct client c = client_open(*state);
+    client_send(&c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    expect_closed(&c);
+    assert_non_null(strstr(buf_text(&c.in), "HTTP/1.1 505 "));
+    assert_non_null(strstr(buf_text(&c.in), "X-Request-Id: "));
+    client_close(&c);
+    c = client_open(*state);
+    client_send(&c, "GET / HTTP/1.1\r\n");
+    for (int i = 0; i < 200; i++)
+        client_send(&c, "X: y\r\n");
+    expect_closed(&c);
+    assert_non_null(strstr(buf_text(&c.in), "HTTP/1.1 431 "));
+    client_close(&c);
+}
+
+static bool never(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+/* Whatever its form and however it comes in pieces, a good header block is good. */
+static void test_pieces(void **state)
+{
+    struct fixture *f = *state;
+    AUTOFREE char *big = mem_alloc(12001);
+    memset(big, 'b', 12000);
+    AUTOFREE char *text = mem_printf("\r\nGET /p HTTP/1.1\r\nHost: h\r\nEmpty:\r\nBlanks: \t \r\n"
+                                     "Behind: a \t\r\nCookie: a=b; c=\"d\"\r\nBig:%s\r\n\r\n",
+                                     big);
+    struct client c = client_open(f);
+    for (int round = 1; round <= 3; round++) {
+        size_t len = strlen(text), step = round == 2 ? 7 : 701;
+        for (size_t at = 0; at < len; at += step) {
+            client_send_bytes(&c, text + at, len - at < step ? len - at : step);
+            if (at / step % 16 == 0)
+                loop_run_until(f->loop, never, NULL, 1);
+        }
+        expect_times(&c, "<GET /p ", round);
+    }
+    client_close(&c);
+}
+
 static void test_headers_too_large(void **state)
 {
     AUTOFREE char *header = mem_alloc(60001);
@@ -539,6 +644,9 @@ int main(void)
         TEST(test_keep_alive_and_pipeline),
         TEST(test_head),
         TEST(test_smuggling),
+        TEST(test_line_ends),
+        TEST(test_own_answers),
+        TEST(test_pieces),
         TEST(test_headers_too_large),
         TEST(test_too_large),
         TEST(test_refused_by_headers),
