@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { OFFSET_MAX = 1000000000 }; /* as jobs takes it */
+
 void route_result(struct call *call)
 {
     int64_t wait_ms = 0;
@@ -34,7 +36,7 @@ void route_jobs(struct call *call)
     int64_t limit = 0, offset = 0;
     const char *status = http_request_query(call_request(call), "status");
     if (!validate_query_int(call, "limit", 1, 100, 20, &limit) ||
-        !validate_query_int(call, "offset", 0, INT32_MAX, 0, &offset))
+        !validate_query_int(call, "offset", 0, OFFSET_MAX, 0, &offset))
         return;
     if (status && !is_status(status)) {
         AUTOJSON json_t *input = json_string(status);
