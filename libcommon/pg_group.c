@@ -29,7 +29,7 @@ static void grow(struct pg_group *group, size_t needed)
     if (size == group->size)
         return;
     void **items = mem_alloc(size * sizeof *items);
-    for (size_t i = 0; i < group->count; i++)
+    for (size_t i = 0; group->size && i < group->count; i++)
         items[i] = group->items[(group->head + i) % group->size];
     free(group->items);
     group->items = items;
