@@ -11,7 +11,6 @@
 enum {
     PEERS_MAX = 1024,
     OUTBOX_MAX_BYTES = 900 * 1024,
-    RUN_OVERHEAD = 512,
     HINTS_MAX = 256,
     SCAN_MIN_MS = 20,
     SCAN_MAX_MS = 1000,
@@ -64,18 +63,20 @@ static struct outbox *outbox_get(struct jobs *jobs, const char *session, const c
 void dispatch_run(struct jobs *jobs, const struct store_run *run, int64_t ordinal)
 {
     struct outbox *outbox = outbox_get(jobs, run->session, run->instance);
-    size_t bytes = strlen(run->message) + RUN_OVERHEAD;
+    json_t *item =
+        json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:s, s:I}", "job_id", run->job_id, "attempt",
+                  (json_int_t)run->attempt, "user_id", run->user_id, "message", run->message,
+                  "events", (json_int_t)run->events, "ordinal", (json_int_t)ordinal, "created_at",
+                  run->created_at, "time_ms", (json_int_t)run->time_ms);
+    /* As JSON: a text of control characters grows sixfold, and a message that is too large for the
+     * bus would be dropped each time that it is sent. */
+    size_t bytes = json_dumpb(item, NULL, 0, JSON_COMPACT) + 1;
     if (outbox->runs && outbox->bytes + bytes > OUTBOX_MAX_BYTES)
         send_outbox(jobs, outbox);
     if (!outbox->runs)
         outbox->runs = json_array();
     outbox->bytes += bytes;
-    json_array_append_new(
-        outbox->runs,
-        json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:s, s:I}", "job_id", run->job_id, "attempt",
-                  (json_int_t)run->attempt, "user_id", run->user_id, "message", run->message,
-                  "events", (json_int_t)run->events, "ordinal", (json_int_t)ordinal, "created_at",
-                  run->created_at, "time_ms", (json_int_t)run->time_ms));
+    json_array_append_new(outbox->runs, item);
 }
 
 static bool flush_outboxes(struct jobs *jobs)

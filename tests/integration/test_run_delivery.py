@@ -1,0 +1,37 @@
+"""Runs reach their worker, whatever is in them."""
+import os
+import signal
+import threading
+import time
+
+from client import User, original_token
+from stack import wait_until
+
+pytest_plugins = ["shared_stacks"]
+
+
+def test_runs_sent_again_fit_the_bus(wide_echo):
+    """Messages of control characters, each sixfold as JSON: the runs that a worker lacks must still
+    arrive, and those of others that travel with them."""
+    wide_echo.wait_healthy()
+    user, other = (User(wide_echo, original_token(wide_echo)) for _ in range(2))
+    workers = wide_echo.pids("worker").values()
+    jobs = []
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        threads = [threading.Thread(target=lambda: jobs.append(user.run("\1" * 100_000)))
+                   for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        small = other.run("hello")
+        time.sleep(4.5)  # the brokers drop the messages; the leases go on
+    finally:
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+    assert len(jobs) == 40
+    assert other.finished(small, 30)["status"] == "completed"
+    wait_until(lambda: all(user.result(job)["status"] == "completed" for job in jobs), 30,
+               "the large ones completed")
