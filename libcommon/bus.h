@@ -82,6 +82,9 @@ void bus_cancel(struct bus *bus, uint64_t id);
 /* One way, best effort: to one replica by load ("jobs.note"), one by name ("worker@I.run") or every
  * replica ("gateway@*.hint"). A hint: it may be lost. `args` is consumed. */
 void bus_send(struct bus *bus, const char *method, json_t *args);
+/* The same by every broker that is connected, for what does no harm when it comes more than once: a
+ * broker that has just died, which is noticed only after seconds, loses nothing then. */
+void bus_send_every_way(struct bus *bus, const char *method, json_t *args);
 
 /* Serving: answers and ends `*call_p` (which becomes NULL). `result` is consumed. */
 void bus_reply(struct bus_call **call_p, json_t *result);

@@ -331,18 +331,10 @@ void bus_cancel(struct bus *bus, uint64_t id)
     call_free(call);
 }
 
-void bus_send(struct bus *bus, const char *method, json_t *args)
+/* `body` stays the caller's. */
+static void send_one_way(struct bus_link *link, const char *method, zmq_msg_t *body)
 {
-    struct proto_target target;
-    struct bus_link *link = bus_pick_link(bus);
-    char *body = js_dump(args);
-    size_t len = strlen(body);
-    json_decref(args);
-    if (!link || len > PROTO_BODY_MAX_BYTES ||
-        proto_target_parse(method, strlen(method), &target) != ERR_OK) {
-        free(body);
-        return;
-    }
+    struct bus *bus = link->bus;
     struct wire_message message;
     wire_init(&message);
     message.header = (struct proto_header){.type = PROTO_REQUEST,
@@ -351,6 +343,42 @@ void bus_send(struct bus *bus, const char *method, json_t *args)
                                            .seq = ++bus->next_seq,
                                            .ttl_ms = PROTO_DEAD_AFTER_MS};
     wire_set(&message.method, method, strlen(method));
-    wire_set_owned(&message.body, body, len);
+    zmq_msg_copy(&message.body, body);
     link_send(link, &message);
+}
+
+/* Initialises and fills the frame; false when this can't be sent. */
+static bool one_way_body(const char *method, json_t *args, zmq_msg_t *ret_body)
+{
+    struct proto_target target;
+    char *body = js_dump(args);
+    size_t len = strlen(body);
+    json_decref(args);
+    zmq_msg_init(ret_body);
+    wire_set_owned(ret_body, body, len);
+    if (len <= PROTO_BODY_MAX_BYTES &&
+        proto_target_parse(method, strlen(method), &target) == ERR_OK)
+        return true;
+    log_debug("bus_send_refused", LOG_S("method", method), LOG_I("bytes", len));
+    return false;
+}
+
+void bus_send(struct bus *bus, const char *method, json_t *args)
+{
+    zmq_msg_t body;
+    bool good = one_way_body(method, args, &body);
+    struct bus_link *link = bus_pick_link(bus);
+    if (good && link)
+        send_one_way(link, method, &body);
+    zmq_msg_close(&body);
+}
+
+void bus_send_every_way(struct bus *bus, const char *method, json_t *args)
+{
+    zmq_msg_t body;
+    bool good = one_way_body(method, args, &body);
+    for (size_t i = 0; good && i < bus->link_count; i++)
+        if (bus->links[i].state == LINK_READY)
+            send_one_way(&bus->links[i], method, &body);
+    zmq_msg_close(&body);
 }

@@ -114,9 +114,9 @@ static void send_cancel(struct jobs *jobs, const struct store_change *change)
 {
     char method[64];
     snprintf(method, sizeof method, "worker@%s.cancel", change->instance);
-    bus_send(jobs->bus, method,
-             json_pack("{s:[{s:s, s:I}]}", "jobs", "job_id", change->job_id, "attempt",
-                       (json_int_t)change->attempt));
+    bus_send_every_way(jobs->bus, method,
+                       json_pack("{s:[{s:s, s:I}]}", "jobs", "job_id", change->job_id, "attempt",
+                                 (json_int_t)change->attempt));
 }
 
 void dispatch_changes(struct jobs *jobs, const struct store_change *changes, size_t count)

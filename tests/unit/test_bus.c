@@ -113,6 +113,12 @@ static bool has_one(void *arg)
     return replicas() == 1;
 }
 
+static bool never(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
 static bool has_two(void *arg)
 {
     (void)arg;
@@ -270,6 +276,32 @@ static void test_replica_by_name_and_broadcast(void **state)
     assert_int_equal(world.handled, 2);
 }
 
+/* Two brokers, either of which may be the one that has just died. */
+static void test_one_way_by_every_broker(void **state)
+{
+    (void)state;
+    struct broker *other = NULL;
+    int handled = 0;
+    assert_int_equal(broker_new(world.loop, "127.0.0.1", 0, &other), ERR_OK);
+    size_t len = strlen(world.endpoint);
+    snprintf(world.endpoint + len, sizeof world.endpoint - len, ",%s", broker_endpoint(other));
+    world.second = make_bus("jobs", &handled, 8);
+    struct bus *client = make_bus(NULL, NULL, 0);
+    char method[64];
+    snprintf(method, sizeof method, "jobs@%s.offer", bus_instance_text(world.second));
+    for (int tries = 0; tries < 100 && handled != 2; tries++) {
+        handled = 0;
+        bus_send_every_way(client, method,
+                           json_pack("{s:s, s:s, s:i, s:i}", "session", "s", "instance", "i",
+                                     "received", 0, "slots", 1));
+        loop_run_until(world.loop, never, NULL, 100);
+    }
+    assert_int_equal(handled, 2);
+    bus_destroy(&client);
+    bus_destroy(&world.second);
+    broker_destroy(&other);
+}
+
 static void test_more_calls_than_credit(void **state)
 {
     (void)state;
@@ -396,6 +428,7 @@ int main(void)
         BUS_TEST(test_method_that_is_not_served),
         BUS_TEST(test_waits_for_a_service_until_the_deadline),
         BUS_TEST(test_replica_by_name_and_broadcast),
+        BUS_TEST(test_one_way_by_every_broker),
         BUS_TEST(test_more_calls_than_credit),
         BUS_TEST(test_cancel_forgets),
         BUS_TEST(test_broker_restart),
