@@ -61,11 +61,9 @@ void run_table_put(struct run_table *table, const char *job_id, int64_t attempt,
     map_put(table->runs, key, len, run);
 }
 
-void run_table_take(struct run_table *table, const char *job_id, int64_t attempt, bool ended)
+static void remember(struct run_table *table, const char *key, size_t len)
 {
-    char key[KEY_SIZE];
-    size_t len = make_key(key, job_id, attempt);
-    if (!map_take(table->runs, key, len) || !ended || map_get(table->ended, key, len))
+    if (map_get(table->ended, key, len))
         return;
     char **slot = &table->ring[table->ring_at++ % RUN_TABLE_REMEMBERED];
     if (*slot)
@@ -73,6 +71,21 @@ void run_table_take(struct run_table *table, const char *job_id, int64_t attempt
     free(*slot);
     *slot = mem_strdup(key);
     map_put(table->ended, key, len, *slot);
+}
+
+void run_table_remember(struct run_table *table, const char *job_id, int64_t attempt)
+{
+    char key[KEY_SIZE];
+    size_t len = make_key(key, job_id, attempt);
+    remember(table, key, len);
+}
+
+void run_table_take(struct run_table *table, const char *job_id, int64_t attempt, bool ended)
+{
+    char key[KEY_SIZE];
+    size_t len = make_key(key, job_id, attempt);
+    if (map_take(table->runs, key, len) && ended)
+        remember(table, key, len);
 }
 
 size_t run_table_count(const struct run_table *table)

@@ -20,6 +20,8 @@ bool run_table_knows(const struct run_table *table, const char *job_id, int64_t 
 void run_table_put(struct run_table *table, const char *job_id, int64_t attempt, void *run);
 /* Takes a run out; `ended`: it is remembered, as its outcome is on record. */
 void run_table_take(struct run_table *table, const char *job_id, int64_t attempt, bool ended);
+/* Remembers one that is not to run, here or not. */
+void run_table_remember(struct run_table *table, const char *job_id, int64_t attempt);
 size_t run_table_count(const struct run_table *table);
 /* As map_next: the run just given may be taken out. */
 void *run_table_next(const struct run_table *table, size_t *at);

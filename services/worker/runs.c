@@ -339,6 +339,8 @@ void runs_take(struct runs *runs, uint64_t from, json_t *json)
 void runs_kill(struct runs *runs, const char *job_id, int64_t attempt)
 {
     struct worker_run *run = run_table_get(runs->table, job_id, attempt);
+    if (*job_id && strlen(job_id) <= JOB_ID_MAX) /* this may have overtaken the run itself */
+        run_table_remember(runs->table, job_id, attempt);
     if (!run || run->silent)
         return;
     log_info("run_taken_away", LOG_S("job_id", job_id), LOG_I("attempt", attempt));

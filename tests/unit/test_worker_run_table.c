@@ -37,6 +37,25 @@ static void what_ended_is_remembered_for_a_while(void **state)
     run_table_destroy(&table);
 }
 
+static void a_cancel_may_come_before_its_run(void **state)
+{
+    (void)state;
+    struct run_table *table = run_table_new();
+    int run;
+    run_table_remember(table, "job", 1);
+    run_table_remember(table, "job", 1);
+    assert_null(run_table_get(table, "job", 1));
+    assert_int_equal(run_table_count(table), 0);
+    assert_true(run_table_knows(table, "job", 1));
+    assert_false(run_table_knows(table, "job", 2));
+    run_table_put(table, "here", 1, &run);
+    run_table_remember(table, "here", 1);
+    assert_ptr_equal(run_table_get(table, "here", 1), &run);
+    run_table_take(table, "here", 1, false);
+    assert_true(run_table_knows(table, "here", 1));
+    run_table_destroy(&table);
+}
+
 static void runs_may_be_taken_while_walking(void **state)
 {
     (void)state;
@@ -58,6 +77,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_is_its_job_and_attempt),
+        cmocka_unit_test(a_cancel_may_come_before_its_run),
         cmocka_unit_test(what_ended_is_remembered_for_a_while),
         cmocka_unit_test(runs_may_be_taken_while_walking),
     };
