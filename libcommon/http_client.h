@@ -52,6 +52,9 @@ struct http_client_options {
     unsigned connections_max;
 };
 
+/* Can it be an HTTPS_PROXY: [scheme://][user:password@]host[:port]? */
+bool http_proxy_is_valid(const char *proxy);
+
 struct http_client *http_client_new(struct loop *loop, const struct http_client_options *options);
 /* Calls under way end with ERR_CANCELLED. Not from within on_data or done. */
 void http_client_destroy(struct http_client **client_p);

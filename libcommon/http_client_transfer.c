@@ -142,6 +142,24 @@ static bool is_method(const char *method)
     return len > 0 && len <= 16 && !method[len];
 }
 
+bool http_proxy_is_valid(const char *proxy)
+{
+    static const char *const schemes[] = {"http",    "https",  "socks4",
+                                          "socks4a", "socks5", "socks5h"};
+    CURLU *parts = curl_url();
+    char *scheme = NULL;
+    bool good = false;
+    bool read = strlen(proxy) <= URL_MAX && is_clean(proxy, false) &&
+                curl_url_set(parts, CURLUPART_URL, proxy,
+                             CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME) == CURLUE_OK &&
+                curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK;
+    for (size_t i = 0; read && i < sizeof schemes / sizeof *schemes; i++)
+        good |= strcmp(scheme, schemes[i]) == 0;
+    curl_free(scheme);
+    curl_url_cleanup(parts);
+    return good;
+}
+
 static bool read_place(struct http_transfer *transfer, const char *url, bool *ret_https)
 {
     CURLU *parts = curl_url();

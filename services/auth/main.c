@@ -1,8 +1,10 @@
 /* mcpbus-auth: signing in with Google, users' tokens, and access for runs. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "libcommon/log.h"
+#include "libcommon/http_client.h"
 #include "libcommon/mem.h"
 #include "services/auth/auth.h"
 
@@ -41,9 +43,27 @@ static void stop(struct service *service)
     free(auth);
 }
 
+/* What the table of settings can't judge, in the words that it uses. */
+static bool settings_are_good(const struct settings *settings)
+{
+    if (settings->ca_bundle && access(settings->ca_bundle, R_OK) != 0) {
+        fprintf(stderr, "mcpbus-auth: CA_BUNDLE takes a file that can be read, not \"%.100s\"\n",
+                settings->ca_bundle);
+        return false;
+    }
+    if (settings->https_proxy && !http_proxy_is_valid(settings->https_proxy)) {
+        fprintf(stderr,
+                "mcpbus-auth: HTTPS_PROXY takes http://host:port\n"); /* may hold a password */
+        return false;
+    }
+    return true;
+}
+
 static enum err start(struct service *service)
 {
     const struct settings *settings = service->settings;
+    if (!settings_are_good(settings))
+        return ERR_INVALID;
     struct auth *auth = mem_alloc(sizeof(*auth));
     auth->settings = settings;
     auth->loop = service->loop;
@@ -54,7 +74,9 @@ static enum err start(struct service *service)
     service->state = auth;
     enum err err = store_new(service->loop, settings->database_url, &auth->store);
     if (err) {
-        log_error("database_url_refused", LOG_S("error", err_text(err)));
+        fprintf(stderr,
+                "mcpbus-auth: DATABASE_URL takes postgresql://user:password@host:5432/name, "
+                "several hosts with commas\n");
         stop(service);
         return err;
     }

@@ -22,6 +22,29 @@ static char *trim(char *text)
     return text;
 }
 
+static bool is_origin(const char *text)
+{
+    const char *host = strstr(text, "://");
+    if (strcmp(text, "*") == 0 || strcmp(text, "null") == 0)
+        return true;
+    if (!host || strspn(text, "abcdefghijklmnopqrstuvwxyz+-.") != (size_t)(host - text))
+        return false;
+    host += 3;
+    return *host && host[strcspn(host, " \t/?#@\\*\"'<>")] == '\0';
+}
+
+bool cors_is_valid(const char *origins)
+{
+    AUTOFREE char *text = mem_strdup(origins);
+    char *rest = text;
+    for (char *item; (item = strsep(&rest, ","));) {
+        item = trim(item);
+        if (*item && !is_origin(item))
+            return false;
+    }
+    return true;
+}
+
 struct cors *cors_new(const char *origins)
 {
     struct cors *cors = mem_alloc(sizeof(*cors));

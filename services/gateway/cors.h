@@ -6,6 +6,8 @@
 
 struct cors;
 
+/* Is it "*" or origins (scheme://host[:port], or null) with commas? */
+bool cors_is_valid(const char *origins);
 /* "*" or origins with commas. */
 struct cors *cors_new(const char *origins);
 void cors_destroy(struct cors **cors_p);

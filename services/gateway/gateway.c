@@ -1,5 +1,7 @@
 #include "services/gateway/gateway.h"
 
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "libcommon/log.h"
@@ -123,8 +125,30 @@ static enum err listen_http(struct gateway *gateway)
     return err;
 }
 
+/* What the table of settings can't judge, in the words that it uses. */
+static bool settings_are_good(const struct settings *settings)
+{
+    struct in6_addr address;
+    if (!cors_is_valid(settings->cors_origins)) {
+        fprintf(stderr,
+                "mcpbus-gateway: CORS_ORIGINS takes * or origins like https://host:port, with "
+                "commas, not \"%.100s\"\n",
+                settings->cors_origins);
+        return false;
+    }
+    if (inet_pton(AF_INET, settings->gateway_address, &address) != 1 &&
+        inet_pton(AF_INET6, settings->gateway_address, &address) != 1) {
+        fprintf(stderr, "mcpbus-gateway: GATEWAY_ADDRESS takes an IP address, not \"%.100s\"\n",
+                settings->gateway_address);
+        return false;
+    }
+    return true;
+}
+
 enum err gateway_start(struct service *service)
 {
+    if (!settings_are_good(service->settings))
+        return ERR_INVALID;
     struct gateway *gateway = mem_alloc(sizeof(*gateway));
     service->state = gateway;
     gateway->loop = service->loop;

@@ -39,12 +39,28 @@ static void test_none(void **state)
     cors_destroy(&cors);
 }
 
+static void test_valid(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"*", "", "https://a.example",
+                                       "https://a.example/, http://[::1]:3000,,null",
+                                       "capacitor://localhost"};
+    static const char *const bad[] = {
+        "a.example",   "https://",     "https://a.example/path", "https://*.a.example",
+        "https://a b", "https://a, x", "javascript:alert(1)",    "HTTPS//a"};
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+        assert_true(cors_is_valid(good[i]));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        assert_false(cors_is_valid(bad[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any),
         cmocka_unit_test(test_list),
         cmocka_unit_test(test_none),
+        cmocka_unit_test(test_valid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

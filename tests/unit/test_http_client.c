@@ -523,6 +523,24 @@ static void loop_many_calls(void **state)
     loop_destroy(&loop);
 }
 
+static void proxies(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"proxy", "proxy:3128", "http://proxy:3128",
+                                       "https://u:p@proxy.example:443/", "socks5h://[::1]:1080"};
+    static const char *const bad[] = {"",
+                                      "nonsense:::",
+                                      "http://",
+                                      "http://proxy:99999",
+                                      "ftp://proxy",
+                                      "http://pro xy:3128",
+                                      "http://proxy\r\n"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(http_proxy_is_valid(good[i]));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(http_proxy_is_valid(bad[i]));
+}
+
 static void encoding(void **state)
 {
     (void)state;
@@ -556,6 +574,7 @@ int main(void)
         cmocka_unit_test(loop_destroy_ends_calls),
         cmocka_unit_test(loop_waits_for_a_connection),
         cmocka_unit_test(loop_many_calls),
+        cmocka_unit_test(proxies),
         cmocka_unit_test(encoding),
     };
     return cmocka_run_group_tests(tests, start_server, NULL);
