@@ -32,8 +32,8 @@ static const struct pg_statement submit_statement = {
     " FROM input i LEFT JOIN alive a ON a.session = i.session"
     " CROSS JOIN LATERAL (SELECT CASE WHEN a.session IS NULL THEN 0 ELSE 1 END AS n) c"
     " WHERE i.id = ANY (ARRAY (SELECT id FROM fresh)) ORDER BY i.id"
-    " ON CONFLICT DO NOTHING RETURNING job_id, state"
-    ") SELECT job_id, state = 1, " STORE_TIME("now()") " FROM queued",
+    " ON CONFLICT DO NOTHING RETURNING job_id, session"
+    ") SELECT job_id, session, " STORE_TIME("now()") " FROM queued",
     true};
 
 static const struct pg_statement lookup_statement = {
@@ -128,6 +128,20 @@ static void look_up(struct store *store, struct lookup *lookup)
         buf_fini(&params[i]);
 }
 
+/* Of an id that is twice in the batch, one was taken: the one with that session, which alone may be
+ * told to run it. */
+static struct store_submit *taken(void *const *items, size_t count, const char *id,
+                                  const char *session)
+{
+    ptrdiff_t i = store_find(items, count, id_of, id);
+    for (; i >= 0 && (size_t)i < count && !strcmp(id_of(items[i]), id); i++) {
+        struct store_submit *item = items[i];
+        if (!session || (item->session && !strcmp(item->session, session)))
+            return item;
+    }
+    return NULL;
+}
+
 static void done(void *arg, void *const *batch, size_t count, enum err error,
                  const struct pg_rows *rows)
 {
@@ -137,12 +151,12 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
     for (size_t i = 0; i < count; i++)
         ((struct store_submit *)items[i])->error = error ? error : ERR_NOT_FOUND;
     for (size_t row = 0; row < pg_rows_count(rows); row++) {
-        ptrdiff_t i = store_find(items, count, id_of, pg_rows_text(rows, row, 0));
-        if (i < 0)
+        const char *session = pg_rows_text(rows, row, 1);
+        struct store_submit *item = taken(items, count, pg_rows_text(rows, row, 0), session);
+        if (!item)
             continue;
-        struct store_submit *item = items[i];
         item->error = ERR_OK;
-        item->claimed = pg_rows_bool(rows, row, 1);
+        item->claimed = session != NULL;
         store_copy(item->created_at, sizeof item->created_at, pg_rows_text(rows, row, 2));
     }
     struct lookup *lookup = mem_alloc(sizeof *lookup + count * sizeof lookup->items[0]);

@@ -37,6 +37,40 @@ static void a_submit_claims_for_a_live_session(void **state)
     expect_sql("SELECT count(*)::text FROM job_queue", "2");
 }
 
+/* A submit that came again while the first waits: whichever of the two counts, the run goes to the
+ * session that holds it and to no other. */
+static void a_doubled_submit_runs_in_one_session(void **state)
+{
+    need_database(state);
+    enum { JOBS = 64 };
+    struct store_submit items[2 * JOBS];
+    char ids[JOBS][16];
+    assert_int_equal(open_session("s1"), ERR_OK);
+    assert_int_equal(open_session("s2"), ERR_OK);
+    for (int i = 0; i < JOBS; i++)
+        snprintf(ids[i], sizeof ids[i], "j%d", i * 37 % JOBS);
+    for (int i = 0; i < 2 * JOBS; i++) {
+        items[i] = (struct store_submit){.job_id = ids[i * 11 % JOBS],
+                                         .user_id = "u",
+                                         .message = "m",
+                                         .session = i < JOBS ? "s1" : "s2"};
+        add(&items[i]);
+    }
+    wait_all();
+    size_t claimed = 0;
+    for (int i = 0; i < 2 * JOBS; i++) {
+        char query[128];
+        assert_int_equal(items[i].error, ERR_OK);
+        if (!items[i].claimed)
+            continue;
+        claimed++;
+        snprintf(query, sizeof query, "SELECT session FROM job_queue WHERE job_id = '%s'",
+                 items[i].job_id);
+        expect_sql(query, items[i].session);
+    }
+    assert_int_equal(claimed, JOBS);
+}
+
 static void keys_give_one_job(void **state)
 {
     need_database(state);
@@ -371,6 +405,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_job_is_claimed_once),
         TEST(a_submit_claims_for_a_live_session),
+        TEST(a_doubled_submit_runs_in_one_session),
         TEST(keys_give_one_job),
         TEST(a_stale_attempt_changes_nothing),
         TEST(retries_end),
