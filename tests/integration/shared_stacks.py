@@ -28,17 +28,18 @@ def wide_echo(echo):
 
 @pytest.fixture(scope="session")
 def small_stack():
-    """Agents, narrow: limits that a test reaches, one run at a time, Google tokens that live for
-    two seconds."""
-    one = Stack(env={"RATE_LIMIT": "20", "QUEUE_LIMIT": "5", "WORKER_CONCURRENCY": "1",
-                     "SANDBOX_TOKEN_SECONDS": "2"})
+    """Agents, narrow: limits that a test reaches, one run at a time for twelve seconds, Google
+    tokens that live for two."""
+    one = Stack(env={"RATE_LIMIT": "40", "QUEUE_LIMIT": "5", "WORKER_CONCURRENCY": "1",
+                     "JOB_TIMEOUT": "12", "SANDBOX_TOKEN_SECONDS": "2"})
     yield one
     one.close()
 
 
 @pytest.fixture(scope="session")
 def npm_stack(tmp_path_factory):
-    """Agents with two MCP servers from npm, mcpbus-google, and one that can't start."""
+    """Agents with two MCP servers from npm, mcpbus-google, and two that can't start; a job is tried
+    once."""
     folder = tmp_path_factory.mktemp("npm")
     folder.chmod(0o755)
     for parent in (folder.parent, folder.parent.parent):
@@ -54,7 +55,7 @@ def npm_stack(tmp_path_factory):
         "dying": {"command": "/bin/false", "args": []},
     }}))
     (folder / "mcp.json").chmod(0o644)
-    one = Stack(env={"MCP_CONFIG": str(folder / "mcp.json")})
+    one = Stack(env={"MCP_CONFIG": str(folder / "mcp.json"), "JOB_MAX_ATTEMPTS": "1"})
     one.folder = folder
     yield one
     one.close()

@@ -116,7 +116,9 @@ def test_the_model_breaks_off(user):
 
 
 @pytest.mark.parametrize("fault", ["400", "401", "quota", "garbage"])
-def test_the_model_fails_for_good(user, fault):
+def test_the_model_fails_for_good(npm_stack, fault):
+    """In a stack that tries a job once."""
+    user = sign_in(npm_stack)
     job, events = run(user, f"Say hello [sandbox:{fault}]")
     assert job["status"] == "failed"
     assert job["result"] is None
@@ -134,7 +136,7 @@ def test_a_model_without_end(user):
 
 def test_no_process_is_left(user, wide_stack):
     idle = run_processes(wide_stack)
-    for message in ("List my recent emails", "Say hello [sandbox:garbage]"):
+    for message in ("List my recent emails", "Say hello [sandbox:400]"):
         run(user, message)
     wait_until(lambda: run_processes(wide_stack) <= idle, 10, "the runs' processes have ended")
 
@@ -217,9 +219,9 @@ def worker_of(stack, idle):
 
 
 def test_a_killed_worker_does_not_lose_its_job(user, wide_stack):
-    """The first attempt would last a minute; the second is quick."""
+    """It begins anew on another, with the events of both attempts in one numbering."""
     idle = run_processes(wide_stack)
-    job_id = user.run(f"Say hello {uuid.uuid4()} [sandbox:slow=60x1]")
+    job_id = user.run("[sandbox:slow=6] Say hello")
     user.reach(job_id, "running")
     name = worker_of(wide_stack, idle)
     orphans = children_of(wide_stack.pid(name))
@@ -237,7 +239,7 @@ def test_a_killed_worker_does_not_lose_its_job(user, wide_stack):
 def test_a_frozen_worker_does_not_lose_its_job(user, wide_stack):
     """SIGSTOP: its lease runs out, another one takes over; thawed, it changes nothing."""
     idle = run_processes(wide_stack)
-    job_id = user.run(f"Say hello {uuid.uuid4()} [sandbox:slow=60x1]")
+    job_id = user.run("[sandbox:slow=6] Say hello")
     user.reach(job_id, "running")
     pid = wide_stack.pid(worker_of(wide_stack, idle))
     os.kill(pid, signal.SIGSTOP)

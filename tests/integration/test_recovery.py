@@ -1,4 +1,6 @@
 """Processes and PostgreSQL killed under load: an accepted job is never lost, nor done twice."""
+import os
+import signal
 import threading
 
 import pytest
@@ -98,11 +100,35 @@ def test_all_of_a_service_killed_at_once(wide_echo):
     wide_echo.wait_healthy()
 
 
+def test_without_the_job_service(wide_echo):
+    """Jobs can't be accepted: /health and POST /run say so, early, until it is back."""
+    wide_echo.wait_healthy()
+    user = User(wide_echo, original_token(wide_echo))
+    frozen = wide_echo.pids("jobs").values()
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: not wide_echo.healthy(), 30, "unhealthy")
+        answer = user.get("/health")
+        assert answer.status_code == 503
+        assert answer.json()["status"] != "healthy"
+        answer = user.post("/run", json={"message": "x"})
+        assert answer.status_code in (503, 504)
+        assert isinstance(answer.json()["detail"], str)
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert user.get("/me").status_code == 200, "what needs no jobs goes on"
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    wide_echo.wait_healthy()
+    assert user.done("and on")["result"] == "echo: and on"
+
+
 def test_a_fresh_start_knows_the_jobs(new_stack):
     """down keeps the data; what waits at that moment runs after the next up."""
     stack = new_stack(env={"WORKER_CONCURRENCY": "1"})
     user = User(stack, original_token(stack))
-    running = user.run("[sandbox:slow=8] Say hello")
+    running = user.run("[sandbox:slow=4] Say hello")
     user.reach(running, "running")
     waiting = [user.run(f"Say hello {n}") for n in range(3)]
     stack.dev("down")

@@ -8,7 +8,7 @@ pytest_plugins = ["shared_stacks"]
 
 
 def test_rate_limit(small_stack):
-    """The limit of this stack is 20 a second."""
+    """The limit of this stack is 40 a second."""
     user, other, answers = sign_in(small_stack), sign_in(small_stack), []
 
     def ask():
@@ -52,6 +52,15 @@ def test_queue_limit(small_stack):
     for job_id in accepted[1:]:
         assert user.finished(job_id)["status"] == "completed"
     assert other.finished(others)["status"] == "completed"
+    assert user.done("Say hello")["status"] == "completed"
+
+
+def test_a_job_does_not_run_for_ever(small_stack):
+    """Ten seconds, five sixths of JOB_TIMEOUT, and it is told to end."""
+    user = sign_in(small_stack)
+    job = user.finished(user.run("[sandbox:slow=60] Say hello"))
+    assert job["status"] == "failed"
+    assert "10 seconds" in job["error_message"]
     assert user.done("Say hello")["status"] == "completed"
 
 

@@ -183,7 +183,8 @@ def test_metrics(wide_stack):
     answer = get(wide_stack, "/metrics")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/plain")
-    sample = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^}]*\})? [-+0-9.eE]+(Inf|NaN)?( \d+)?")
+    number = r"([-+0-9.eE]+|[+-]Inf|NaN)"
+    sample = re.compile(r"""[a-zA-Z_:][\w:]*(\{(\w+="([^"\\]|\\.)*",?)*\})? """ + number)
     lines = [line for line in answer.text.splitlines() if line and not line.startswith("#")]
     assert lines
     for line in lines:

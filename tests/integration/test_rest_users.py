@@ -1,10 +1,12 @@
 """Signing out, a fresh token, who am I, being forgotten."""
 import time
+from urllib.parse import parse_qs, urlsplit
 
 import jwt
 import pytest
 
-from client import SCOPE_PREFIX, User, fresh_email, jwt_secret, sign_in
+from client import (SCOPE_PREFIX, User, begin_sign_in, consent, fresh_email, jwt_secret,
+                    sign_in)
 from stack import wait_until
 
 pytest_plugins = ["shared_stacks"]
@@ -77,7 +79,7 @@ def test_logout(wide_stack):
     answer = user.delete("/auth/logout")
     assert answer.status_code == 200
     assert set(answer.json()) == {"message"}
-    wait_until(lambda: refused_everywhere(user), 5, "every gateway refuses the token")
+    wait_until(lambda: refused_everywhere(user), 2, "every gateway refuses the token")
     for method, path in (("POST", "/run"), ("GET", f"/result/{job_id}"), ("GET", "/jobs"),
                          ("GET", f"/jobs/{job_id}/events"), ("POST", "/auth/login"),
                          ("GET", "/auth/status"), ("DELETE", "/me")):
@@ -95,7 +97,7 @@ def test_sign_in_after_logout_works_at_once(wide_stack):
     user = sign_in(wide_stack, email)
     assert user.id == old.id
     assert all(user.get("/me").status_code == 200 for _ in range(24))
-    wait_until(lambda: refused_everywhere(old), 5, "every gateway refuses the old token")
+    wait_until(lambda: refused_everywhere(old), 2, "every gateway refuses the old token")
     assert all(user.get("/me").status_code == 200 for _ in range(24))
     assert user.finished(job_id)["status"] == "completed"
 
@@ -118,7 +120,7 @@ def test_logout_ends_an_event_stream(wide_stack):
 def test_logout_is_for_one_user(wide_stack):
     user, other = sign_in(wide_stack), sign_in(wide_stack)
     user.delete("/auth/logout")
-    wait_until(lambda: refused_everywhere(user), 5, "every gateway refuses the token")
+    wait_until(lambda: refused_everywhere(user), 2, "every gateway refuses the token")
     assert all(other.get("/me").status_code == 200 for _ in range(12))
 
 
@@ -131,6 +133,21 @@ def rows_about(stack, text):
                      text)}
 
 
+def test_forget_gives_google_access_back(wide_stack):
+    """The provider tells with the next consent what was granted before: nothing any more."""
+    email = fresh_email()
+
+    def granted_with_the_next_consent():
+        begun = begin_sign_in(wide_stack, ["gmail_readonly"])
+        back = parse_qs(urlsplit(consent(begun["auth_url"], email)).query)
+        return back["scope"][0].split()
+
+    user = sign_in(wide_stack, email, ["drive"])
+    assert SCOPE_PREFIX + "drive" in granted_with_the_next_consent()
+    assert user.delete("/me").status_code == 200
+    assert SCOPE_PREFIX + "drive" not in granted_with_the_next_consent()
+
+
 def test_forget(wide_stack):
     email = fresh_email()
     user, other = sign_in(wide_stack, email), sign_in(wide_stack)
@@ -140,7 +157,7 @@ def test_forget(wide_stack):
     kept = other.done("Say hello")["job_id"]
     answer = user.delete("/me")
     assert answer.status_code == 200
-    wait_until(lambda: refused_everywhere(user), 5, "every gateway refuses the token")
+    wait_until(lambda: refused_everywhere(user), 2, "every gateway refuses the token")
     for job_id in (ended, running):
         wait_until(lambda: not rows_about(wide_stack, job_id), 10, f"job {job_id} is gone")
     assert not rows_about(wide_stack, email)
