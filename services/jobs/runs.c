@@ -295,6 +295,25 @@ static bool fill_events(struct store_append *append, const json_t *events)
     return true;
 }
 
+static bool has_tool_call(const json_t *events)
+{
+    for (size_t i = 0; i < json_array_size(events); i++)
+        if (!strcmp(js_str(json_array_get(events, i), "type", ""), "tool_call"))
+            return true;
+    return false;
+}
+
+/* The last number is the terminal event's. Behind it nothing is kept, and the run goes on; but no
+ * tool is called without a record under the fence. */
+static void refuse_append(struct request *request, size_t index, const json_t *events,
+                          int64_t after)
+{
+    if (has_tool_call(events))
+        request_set_error(request, index, ERR_INVALID, "the job has too many events");
+    else
+        request_set(request, index, json_pack("{s:I}", "last", (json_int_t)after));
+}
+
 static void append_one(struct request *request, size_t index, const json_t *item)
 {
     const json_t *events = json_object_get(item, "events");
@@ -304,9 +323,8 @@ static void append_one(struct request *request, size_t index, const json_t *item
         request_set_error(request, index, ERR_INVALID, "not an append");
         return;
     }
-    /* The last number is the terminal event's. Behind it nothing is kept, and the run goes on. */
     if (after + (int64_t)count >= STORE_EVENTS_MAX) {
-        request_set(request, index, json_pack("{s:I}", "last", (json_int_t)after));
+        refuse_append(request, index, events, after);
         return;
     }
     struct appending *appending = mem_alloc(sizeof *appending);

@@ -20,6 +20,7 @@ enum {
     EVENTS_PAUSE = 128,
     EVENT_MAX = 256 << 10,
     ERROR_MAX = 16 << 10,
+    PROGRESS_EVENTS_MAX = 4000, /* of the job's 10,000 events, so that a tool can't use them up */
 };
 
 static void on_model_answer(void *arg, const json_t *answer)
@@ -62,6 +63,8 @@ static void on_event(struct worker_run *run, const json_t *frame)
         run_stop(run);
         return;
     }
+    if (strcmp(type, "progress") == 0 && run->last_event >= PROGRESS_EVENTS_MAX)
+        return;
     json_array_append_new(run->events, json_pack("{s:s, s:O}", "type", type, "data", data));
     run->event_bytes += bytes;
     run->ack_wanted = run->ack_wanted || js_bool(frame, "ack", false);

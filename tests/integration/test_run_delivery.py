@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 
-from client import User, original_token
+from client import User, original_token, sign_in
 from stack import wait_until
 
 pytest_plugins = ["shared_stacks"]
@@ -35,3 +35,16 @@ def test_runs_sent_again_fit_the_bus(wide_echo):
     assert other.finished(small, 30)["status"] == "completed"
     wait_until(lambda: all(user.result(job)["status"] == "completed" for job in jobs), 30,
                "the large ones completed")
+
+
+def test_no_tool_call_without_a_record(small_stack):
+    """A job's last event number is kept for its end: a call that could not be recorded before it
+    starts must not start."""
+    user = sign_in(small_stack)
+    first = user.run("[sandbox:slow=3] Say hello")
+    job = user.run("List my recent emails")
+    small_stack.sql("UPDATE job_queue SET events = 9999 WHERE job_id = %s AND state = 0", job)
+    assert user.finished(first)["status"] == "completed"
+    ended = user.finished(job)
+    assert (ended["status"], ended["error_message"]) == \
+        ("failed", "The run's events could not be recorded.")
