@@ -6,12 +6,13 @@
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 
-enum { LANES = 17, PEERS_MAX = 64, CALL_TIMEOUT_MS = 5000, RETRY_MS = 200 };
+enum { LANES = 17, PEERS_MAX = 64, CALL_TIMEOUT_MS = 5000, RETRY_MS = 200, FAULTS_MAX = 300 };
 
 struct item {
     uint64_t id;
     json_t *json;
     size_t bytes;
+    unsigned faults; /* times that the store failed at it */
     struct item *next;
 };
 
@@ -115,6 +116,14 @@ static enum err error_of(const json_t *result)
     return name ? ERR_INTERNAL : ERR_OK;
 }
 
+/* A fault of the store's may pass, and an outcome that was dropped would leave its job running
+ * until its deadline: that is tried for a minute. */
+static bool is_worth_another(struct item *item, enum err err)
+{
+    return err == ERR_INTERNAL ? ++item->faults < FAULTS_MAX
+                               : err && err_group(err) != ERR_GROUP_EXECUTED;
+}
+
 static void settle(struct lane *lane, const json_t *results)
 {
     struct outbox *outbox = lane->outbox;
@@ -124,7 +133,7 @@ static void settle(struct lane *lane, const json_t *results)
         struct item *next = item->next;
         const json_t *result = json_array_get(results, i);
         enum err err = error_of(result);
-        if (err && err_group(err) != ERR_GROUP_EXECUTED) {
+        if (is_worth_another(item, err)) {
             item->next = again;
             again = item;
         } else {

@@ -48,3 +48,19 @@ def test_no_tool_call_without_a_record(small_stack):
     ended = user.finished(job)
     assert (ended["status"], ended["error_message"]) == \
         ("failed", "The run's events could not be recorded.")
+
+
+def test_an_outcome_outlives_a_fault_of_the_store(wide_echo):
+    """PostgreSQL refuses to record outcomes for a while; a job that has ended is told of after."""
+    wide_echo.wait_healthy()
+    user = User(wide_echo, original_token(wide_echo))
+    wide_echo.sql("CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql AS "
+                  "$$ BEGIN RAISE 'a fault' USING ERRCODE = 'XX000'; END $$")
+    try:
+        wide_echo.sql("CREATE TRIGGER fault BEFORE UPDATE ON job_data EXECUTE FUNCTION fault()")
+        job = user.run("hello")
+        time.sleep(1.5)
+        assert user.result(job)["status"] == "running"
+    finally:
+        wide_echo.sql("DROP FUNCTION fault CASCADE")
+    assert user.finished(job, 10)["status"] == "completed"
