@@ -23,6 +23,17 @@ struct mcp_pool *mcp_pool_new(const json_t *specs, int64_t start_deadline,
     return pool;
 }
 
+static size_t collect(const struct mcp_pool *pool, struct mcp_stdio *ret_stdios[MCP_SERVERS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < pool->count; i++) {
+        struct mcp_stdio *stdio = mcp_client_stdio(pool->clients[i]);
+        if (stdio)
+            ret_stdios[count++] = stdio;
+    }
+    return count;
+}
+
 void mcp_pool_destroy(struct mcp_pool **pool_p)
 {
     struct mcp_pool *pool = *pool_p;
@@ -30,13 +41,7 @@ void mcp_pool_destroy(struct mcp_pool **pool_p)
         return;
     *pool_p = NULL;
     struct mcp_stdio *stdios[MCP_SERVERS_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < pool->count; i++) {
-        struct mcp_stdio *stdio = mcp_client_stdio(pool->clients[i]);
-        if (stdio)
-            stdios[count++] = stdio;
-    }
-    mcp_stdio_stop(stdios, count);
+    mcp_stdio_stop(stdios, collect(pool, stdios));
     for (size_t i = 0; i < pool->count; i++)
         mcp_client_destroy(&pool->clients[i]);
     free(pool);
@@ -85,5 +90,7 @@ bool mcp_pool_turn(struct mcp_pool *pool, int extra_fd, int64_t deadline)
         count += MCP_STDIO_FDS;
         mcp_client_turn(pool->clients[i], clock_ms());
     }
+    struct mcp_stdio *stdios[MCP_SERVERS_MAX];
+    mcp_stdio_reap(stdios, collect(pool, stdios));
     return ready > 0 && fds[0].revents;
 }

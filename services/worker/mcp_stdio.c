@@ -336,6 +336,17 @@ bool mcp_stdio_ended(const struct mcp_stdio *stdio)
     return stdio->ended;
 }
 
+void mcp_stdio_reap(struct mcp_stdio *const *stdios, size_t count)
+{
+    siginfo_t info = {0};
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid) {
+        for (size_t i = 0; i < count; i++)
+            if (stdios[i]->pid == info.si_pid)
+                stdios[i]->pid = 0;
+        info.si_pid = 0;
+    }
+}
+
 /* Drains and reaps until all have ended or the time is up; how many are left. */
 static size_t wait_for_ends(struct mcp_stdio *const *stdios, size_t count, int64_t until)
 {

@@ -33,6 +33,8 @@ bool mcp_stdio_line(struct mcp_stdio *stdio, const char **ret_line, size_t *ret_
 /* Its output has ended, or it broke a limit. Lines may still be there. */
 bool mcp_stdio_ended(const struct mcp_stdio *stdio);
 
+/* Reaps every child of this process that has ended, what servers have orphaned included. */
+void mcp_stdio_reap(struct mcp_stdio *const *stdios, size_t count);
 /* Ends all: closes their input, waits 300 ms, SIGTERM, as long again, SIGKILL; reaps them. */
 void mcp_stdio_stop(struct mcp_stdio *const *stdios, size_t count);
 

@@ -83,7 +83,7 @@ enum err worker_early(struct service *service)
         fprintf(stderr, "mcpbus-worker: OPENAI_API_KEY is not set (key of the model's endpoint)\n");
         return ERR_INVALID;
     }
-    enum err err = zygote_fork(wipe, (void *)worker->settings, &worker->zygote);
+    enum err err = zygote_fork(true, wipe, (void *)worker->settings, &worker->zygote);
     if (err)
         log_error("zygote_not_started", LOG_S("error", strerror(errno)));
     return err;
@@ -200,6 +200,17 @@ static void on_lost(void *arg)
         zygote_lease(worker->zygote, 0);
 }
 
+static void log_isolation(const struct zygote *zygote)
+{
+    const char *why;
+    if (zygote_isolated(zygote, &why))
+        log_info("isolation", LOG_S("mode", "pid_namespace"),
+                 LOG_S("note", "tool servers run under the worker's own user id"));
+    else
+        log_warning("isolation", LOG_S("mode", "none"), LOG_S("reason", why),
+                    LOG_S("note", "a tool server can read another's environment in /proc"));
+}
+
 enum err worker_start(struct service *service)
 {
     struct worker *worker = service->state;
@@ -208,8 +219,8 @@ enum err worker_start(struct service *service)
         if (err)
             return err;
         worker->model = model_new(service->loop, worker->settings);
-        log_info("mcp_servers", LOG_I("count", mcp_config_count(worker->config)),
-                 LOG_S("note", "tool servers run under the worker's own user id"));
+        log_info("mcp_servers", LOG_I("count", mcp_config_count(worker->config)));
+        log_isolation(worker->zygote);
     }
     struct runs_options runs = {
         .loop = service->loop,

@@ -1,6 +1,7 @@
 #include "services/worker/zygote.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -11,10 +12,11 @@
 
 #include "libcommon/mem.h"
 #include "services/worker/clock.h"
+#include "services/worker/isolation.h"
 #include "services/worker/proc.h"
 #include "services/worker/zygote_process.h"
 
-enum { SOCKET_BUFFER = 1 << 20, STOP_MS = 1000 };
+enum { SOCKET_BUFFER = 1 << 20, STOP_MS = 1000, ISOLATE_MS = 5000 };
 
 struct zygote {
     pid_t pid;
@@ -22,55 +24,194 @@ struct zygote {
     struct loop *loop;
     struct zygote_events events;
     bool lost;
+    bool isolated;
+    char why[ISOLATION_WHY_SIZE]; /* not */
 };
 
-static void become_zygote(int fd, pid_t parent, void (*wipe)(void *arg), void *arg)
+struct wipe {
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static void ignore_terminal(void)
 {
     setpgid(0, 0); /* a terminal's Ctrl-C is the worker's to handle */
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+}
+
+static void serve(int fd, int own, const struct wipe *wipe)
+{
+    if (wipe->fn)
+        wipe->fn(wipe->arg);
+    zygote_main(fd, own);
+    _exit(0);
+}
+
+static void become_zygote(int fd, pid_t parent, const struct wipe *wipe)
+{
+    ignore_terminal();
     /* Not SIGKILL: it must first kill what its runs have left behind. */
     prctl(PR_SET_PDEATHSIG, SIGUSR1);
     if (getppid() != parent)
         _exit(1);
-    if (wipe)
-        wipe(arg);
-    zygote_main(fd);
+    serve(fd, -1, wipe);
+}
+
+static bool tell(int fd, enum zygote_op op, enum isolation_step step, int value)
+{
+    struct zygote_message message = {.op = op, .end = (int)step, .status = value};
+    return send(fd, &message, sizeof message, MSG_NOSIGNAL) == sizeof message;
+}
+
+static bool hear(int fd, enum zygote_op op, struct zygote_message *ret_message)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    int64_t until = clock_ms() + ISOLATE_MS, left;
+    while ((left = until - clock_ms()) > 0 && poll(&ready, 1, (int)left) < 0 && errno == EINTR)
+        ;
+    return recv(fd, ret_message, sizeof *ret_message, MSG_DONTWAIT) ==
+               (ssize_t)sizeof *ret_message &&
+           ret_message->op == op;
+}
+
+/* Here getppid is 0 whoever lives. The worker speaks when the gate has gone: before that, the
+ * gate's end would be taken for its own. After that the socket's end tells what the signal missed.
+ */
+static void become_isolated_zygote(int fd, const struct wipe *wipe)
+{
+    struct zygote_message message;
+    int own = -1;
+    ignore_terminal();
+    if (!hear(fd, ZYGOTE_BEGIN, &message))
+        _exit(1);
+    prctl(PR_SET_PDEATHSIG, SIGUSR1);
+    enum isolation_step step = isolation_begin(&own);
+    if (!tell(fd, ZYGOTE_READY, step, errno) || step)
+        _exit(1);
+    serve(fd, own, wipe);
+}
+
+/* Only a child that has left the worker may leave the worker's namespaces. The zygote becomes the
+ * worker's child (a subreaper's) when this has exited. */
+static void become_gate(int fd, const struct wipe *wipe)
+{
+    enum isolation_step step = isolation_unshare();
+    pid_t pid = step ? -1 : fork();
+    if (pid == 0)
+        become_isolated_zygote(fd, wipe);
+    tell(fd, ZYGOTE_BORN,
+         pid > 0 ? ISOLATION_OK
+         : step  ? step
+                 : ISOLATION_START,
+         pid > 0 ? (int)pid : errno);
     _exit(0);
 }
 
-enum err zygote_fork(void (*wipe)(void *arg), void *arg, struct zygote **ret_zygote)
+static bool make_socket(int ends[2])
 {
-    int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-        return ERR_INTERNAL;
+        return false;
     for (int i = 0; i < 2; i++) {
         int size = SOCKET_BUFFER;
         setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     }
+    return true;
+}
+
+static void wait_for(pid_t pid)
+{
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* Its pid once it is ready to serve; else 0, and `why`. */
+static pid_t await_isolated(int fd, pid_t gate, char why[ISOLATION_WHY_SIZE])
+{
+    struct zygote_message born = {0}, ready = {0};
+    wait_for(gate);
+    if (!hear(fd, ZYGOTE_BORN, &born) || born.end != ISOLATION_OK) {
+        isolation_why(born.end ? (enum isolation_step)born.end : ISOLATION_START,
+                      born.end ? born.status : 0, why);
+        return 0;
+    }
+    bool heard = tell(fd, ZYGOTE_BEGIN, ISOLATION_OK, 0) && hear(fd, ZYGOTE_READY, &ready);
+    if (heard && ready.end == ISOLATION_OK)
+        return born.status;
+    isolation_why(heard ? (enum isolation_step)ready.end : ISOLATION_START,
+                  heard ? ready.status : 0, why);
+    kill(born.status, SIGKILL);
+    wait_for(born.status);
+    return 0;
+}
+
+static pid_t fork_isolated(const struct wipe *wipe, int *ret_fd, char why[ISOLATION_WHY_SIZE])
+{
+    int ends[2];
+    if (!make_socket(ends))
+        return 0;
+    pid_t gate = fork();
+    if (gate == 0) {
+        close(ends[0]);
+        become_gate(ends[1], wipe);
+    }
+    close(ends[1]);
+    pid_t pid = gate > 0 ? await_isolated(ends[0], gate, why) : 0;
+    if (pid)
+        *ret_fd = ends[0];
+    else
+        close(ends[0]);
+    return pid;
+}
+
+static pid_t fork_plain(const struct wipe *wipe, int *ret_fd)
+{
+    int ends[2];
+    if (!make_socket(ends))
+        return 0;
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) {
+        close(ends[0]);
+        become_zygote(ends[1], parent, wipe);
+    }
+    close(ends[1]);
+    if (pid < 0)
+        close(ends[0]);
+    else
+        *ret_fd = ends[0];
+    return pid < 0 ? 0 : pid;
+}
+
+enum err zygote_fork(bool isolate, void (*wipe_fn)(void *arg), void *arg,
+                     struct zygote **ret_zygote)
+{
+    struct wipe wipe = {wipe_fn, arg};
+    struct zygote *zygote = mem_alloc(sizeof *zygote);
+    isolation_why(isolate ? ISOLATION_START : ISOLATION_UNWANTED, 0, zygote->why);
     sigset_t early, old;
     sigemptyset(&early);
     sigaddset(&early, SIGUSR1); /* its signalfd is not there yet when the parent dies at once */
     sigprocmask(SIG_BLOCK, &early, &old);
     /* Should the zygote itself be killed, what it leaves comes to the worker. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    pid_t parent = getpid(), pid = fork();
-    if (pid == 0) {
-        close(ends[0]);
-        become_zygote(ends[1], parent, wipe, arg);
-    }
+    zygote->pid = isolate ? fork_isolated(&wipe, &zygote->fd, zygote->why) : 0;
+    zygote->isolated = zygote->pid != 0;
+    if (!zygote->pid)
+        zygote->pid = fork_plain(&wipe, &zygote->fd);
     sigprocmask(SIG_SETMASK, &old, NULL);
-    close(ends[1]);
-    if (pid < 0) {
-        close(ends[0]);
+    if (!zygote->pid) {
+        free(zygote);
         return ERR_INTERNAL;
     }
-    struct zygote *zygote = mem_alloc(sizeof *zygote);
-    zygote->pid = pid;
-    zygote->fd = ends[0];
     *ret_zygote = zygote;
     return ERR_OK;
+}
+
+bool zygote_isolated(const struct zygote *zygote, const char **ret_why)
+{
+    *ret_why = zygote->isolated ? "" : zygote->why;
+    return zygote->isolated;
 }
 
 static void kill_one(void *arg, pid_t pid)

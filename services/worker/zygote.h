@@ -25,8 +25,12 @@ struct zygote_events {
 };
 
 /* Forks it: before threads, curl and ZeroMQ. `wipe` is called in the zygote, to overwrite what
- * secrets the process has read. ERR_INTERNAL: errno says why. */
-MUST_CHECK enum err zygote_fork(void (*wipe)(void *arg), void *arg, struct zygote **ret_zygote);
+ * secrets the process has read. With `isolate`, each run gets a PID namespace where the kernel
+ * allows it, else all share the worker's /proc. ERR_INTERNAL: errno says why. */
+MUST_CHECK enum err zygote_fork(bool isolate, void (*wipe)(void *arg), void *arg,
+                                struct zygote **ret_zygote);
+/* Whether runs see only their own processes; `ret_why` not: lives as long as the zygote. */
+bool zygote_isolated(const struct zygote *zygote, const char **ret_why);
 void zygote_attach(struct zygote *zygote, struct loop *loop, const struct zygote_events *events);
 /* All runs die with it; waits until the zygote has ended, a second at most. */
 void zygote_destroy(struct zygote **zygote_p);

@@ -14,6 +14,7 @@
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "services/worker/clock.h"
+#include "services/worker/isolation.h"
 #include "services/worker/proc.h"
 #include "services/worker/run.h"
 #include "services/worker/zygote.h"
@@ -43,6 +44,7 @@ struct child {
 
 struct zygote_process {
     int fd, signals;
+    int own; /* for isolation_fork; −1: runs are not isolated */
     struct child *children;
     size_t count, room;
     int64_t lease_until;
@@ -103,10 +105,13 @@ static void become_run(const struct zygote_process *zygote, int fd, pid_t parent
     sigset_t none;
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
+    /* An isolated run has no parent that it could name, but the kernel ends it with the zygote. */
+    if (zygote->own >= 0 ? isolation_enter() != ISOLATION_OK : getppid() != parent)
         _exit(1);
     close(zygote->fd);
     close(zygote->signals);
+    if (zygote->own >= 0)
+        close(zygote->own);
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP}; /* exec would hand that on */
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_DFL);
@@ -122,7 +127,7 @@ static void start(struct zygote_process *zygote, uint64_t id, int fd)
 {
     pid_t self = getpid(), pid = -1;
     if (fd >= 0 && zygote->count < RUNS_MAX && clock_ms() < zygote->lease_until)
-        pid = fork();
+        pid = zygote->own >= 0 ? isolation_fork(zygote->own) : fork();
     if (pid == 0)
         become_run(zygote, fd, self);
     if (fd >= 0)
@@ -255,9 +260,9 @@ static void stop(struct zygote_process *zygote)
     }
 }
 
-void zygote_main(int fd)
+void zygote_main(int fd, int own)
 {
-    struct zygote_process zygote = {.fd = fd};
+    struct zygote_process zygote = {.fd = fd, .own = own};
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);

@@ -4,16 +4,25 @@
 
 #include <stdint.h>
 
-enum zygote_op { ZYGOTE_START, ZYGOTE_KILL, ZYGOTE_LEASE, ZYGOTE_ENDED };
+enum zygote_op {
+    ZYGOTE_START,
+    ZYGOTE_KILL,
+    ZYGOTE_LEASE,
+    ZYGOTE_ENDED,
+    ZYGOTE_BORN,  /* by the gate: `status` is the isolated zygote's pid, or errno of step `end` */
+    ZYGOTE_BEGIN, /* to the isolated zygote: the gate has gone */
+    ZYGOTE_READY, /* by the isolated zygote: `status` is errno of step `end` */
+};
 
 struct zygote_message {
     enum zygote_op op;
-    uint64_t id;     /* of the run; 0: the zygote's start is over, nothing else said */
+    uint64_t id;     /* of the run */
     int64_t until;   /* LEASE */
-    int status, end; /* ENDED */
+    int status, end; /* ENDED, BORN, READY */
 };
 
-/* Serves until the socket's other end is closed, kills what is left, and returns. */
-void zygote_main(int fd);
+/* Serves until the socket's other end is closed, kills what is left, and returns. `own` is what
+ * isolation_begin gave; −1: runs share the worker's namespaces. */
+void zygote_main(int fd, int own);
 
 #endif

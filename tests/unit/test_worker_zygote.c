@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -15,6 +16,8 @@
 
 #define SERVER MCPBUS_SOURCE_DIR "/tests/fixtures/mcp_server.py"
 
+static bool isolate; /* the mode that the group of tests is for */
+
 /* A worker's loop in small: the real zygote and run, a scripted model. */
 struct rig {
     struct loop *loop;
@@ -22,8 +25,9 @@ struct rig {
     struct frame_peer *peer;
     const char *const *answers; /* JSON of the model's messages */
     size_t asked, results;
-    char result[1000]; /* of the last tool_result */
+    char result[16000]; /* of the last tool_result */
     json_t *done;
+    char mark[40];                        /* in its servers' environment */
     bool tool_called, ended, lost, stuck; /* stuck: acknowledges nothing */
     enum zygote_end end;
 };
@@ -32,7 +36,8 @@ static void on_ended(void *arg, uint64_t id, enum zygote_end end, int status)
 {
     struct rig *rig = arg;
     (void)status;
-    assert_int_equal(id, 7);
+    if (id != 7)
+        return;
     rig->ended = true;
     rig->end = end;
 }
@@ -84,7 +89,11 @@ static void on_frame(void *arg, json_t *frame)
 
 static void open_rig(struct rig *rig, const char *const *answers)
 {
-    assert_int_equal(zygote_fork(NULL, NULL, &rig->zygote), ERR_OK);
+    static int count;
+    const char *why;
+    snprintf(rig->mark, sizeof rig->mark, "%d-%d", (int)getpid(), ++count);
+    assert_int_equal(zygote_fork(isolate, NULL, NULL, &rig->zygote), ERR_OK);
+    assert_int_equal(zygote_isolated(rig->zygote, &why), isolate);
     rig->loop = loop_new();
     rig->answers = answers;
     struct zygote_events events = {on_ended, on_lost, rig};
@@ -97,10 +106,11 @@ static void start_run(struct rig *rig)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     rig->peer = frame_peer_new(rig->loop, ends[0], on_frame, rig);
     zygote_start(rig->zygote, 7, ends[1]);
-    AUTOJSON json_t *job = json_pack(
-        "{s:s, s:s, s:s, s:i, s:i, s:i, s:[{s:s, s:s, s:[], s:{s:s}}]}", "t", "job", "job_id", "j",
-        "message", "do it", "max_turns", 5, "tool_timeout_ms", 20000, "soft_ms", 60000, "servers",
-        "name", "test", "command", SERVER, "args", "env", "PATH", "/usr/bin:/bin");
+    AUTOJSON json_t *job =
+        json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:[{s:s, s:s, s:[], s:{s:s, s:s}}]}", "t", "job",
+                  "job_id", "j", "message", "do it", "max_turns", 5, "tool_timeout_ms", 20000,
+                  "soft_ms", 60000, "servers", "name", "test", "command", SERVER, "args", "env",
+                  "PATH", "/usr/bin:/bin", "TEST_MARK", rig->mark);
     assert_int_equal(frame_peer_send(rig->peer, job), ERR_OK);
 }
 
@@ -177,6 +187,49 @@ static void a_call_waits_for_its_record(void **state)
     close_rig(&rig);
 }
 
+static size_t read_proc(const char *pid, const char *name, char *ret_text, size_t size)
+{
+    char path[300];
+    snprintf(path, sizeof path, "/proc/%s/%s", pid, name);
+    FILE *file = fopen(path, "re");
+    size_t n = file ? fread(ret_text, 1, size - 1, file) : 0;
+    ret_text[n] = '\0';
+    if (file)
+        fclose(file);
+    return n;
+}
+
+/* A marked process that calls itself `inner`, whatever namespace that is said in. */
+static bool is_process(const char *pid, const char *mark, pid_t inner)
+{
+    char text[8192], wanted[64], *at, *end;
+    snprintf(wanted, sizeof wanted, "TEST_MARK=%s", mark);
+    if (!memmem(text, read_proc(pid, "environ", text, sizeof text), wanted, strlen(wanted) + 1) ||
+        !read_proc(pid, "status", text, sizeof text) || !(at = strstr(text, "\nNSpid:")))
+        return false;
+    at += strlen("\nNSpid:");
+    long last = 0;
+    for (long n = strtol(at, &end, 10); end != at && n > 0; n = strtol(at, &end, 10)) {
+        last = n;
+        at = end;
+        if (*at == '\n')
+            break;
+    }
+    return last == inner;
+}
+
+static pid_t outer_pid(const char *mark, pid_t inner)
+{
+    pid_t pid = 0;
+    DIR *dir = opendir("/proc");
+    assert_non_null(dir);
+    for (struct dirent *entry; !pid && (entry = readdir(dir));)
+        if (strtol(entry->d_name, NULL, 10) > 0 && is_process(entry->d_name, mark, inner))
+            pid = (pid_t)strtol(entry->d_name, NULL, 10);
+    closedir(dir);
+    return pid;
+}
+
 /* Runs until a tool has left a daemon behind and another spins; the daemon's pid. */
 static pid_t run_to_escape(struct rig *rig)
 {
@@ -184,9 +237,32 @@ static pid_t run_to_escape(struct rig *rig)
     zygote_lease(rig->zygote, clock_ms() + 60000);
     start_run(rig);
     assert_true(loop_run_until(rig->loop, has_result, rig, 30000));
-    pid_t escaped = (pid_t)strtol(rig->result, NULL, 10);
+    pid_t escaped = outer_pid(rig->mark, (pid_t)strtol(rig->result, NULL, 10));
     assert_true(escaped > 1 && kill(escaped, 0) == 0);
     return escaped;
+}
+
+/* Beside another run of the same zygote, and from beneath what is mounted. */
+static void a_server_sees_what_its_mode_says(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {CALL("test__processes", "{}"), TEXT, NULL};
+    struct rig rig = {0};
+    int ends[2];
+    open_rig(&rig, answers);
+    zygote_lease(rig.zygote, clock_ms() + 60000);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    zygote_start(rig.zygote, 8, ends[1]);
+    start_run(&rig);
+    assert_true(loop_run_until(rig.loop, is_ended, &rig, 30000));
+    AUTOFREE char *self = mem_printf(" %d ", (int)getpid());
+    AUTOFREE char *seen = mem_printf(" %s ", rig.result);
+    if (isolate)
+        assert_string_equal(rig.result, "1 2"); /* the run and its server */
+    else
+        assert_non_null(strstr(seen, self));
+    close(ends[0]);
+    close_rig(&rig);
 }
 
 static void killing_a_run_takes_its_daemons_along(void **state)
@@ -250,17 +326,64 @@ static void a_killed_zygote_leaves_nothing(void **state)
     close_rig(&rig);
 }
 
+static bool has_died_reaped(void *arg)
+{
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+    return has_died(arg);
+}
+
+static void a_killed_worker_leaves_nothing(void **state)
+{
+    (void)state;
+    int told[2];
+    pid_t escaped = 0;
+    assert_int_equal(pipe(told), 0);
+    pid_t worker = fork();
+    if (worker == 0) {
+        struct rig rig = {0};
+        alarm(60);
+        escaped = run_to_escape(&rig);
+        _exit(write(told[1], &escaped, sizeof escaped) == sizeof escaped ? (pause(), 0) : 1);
+    }
+    close(told[1]);
+    assert_int_equal(read(told[0], &escaped, sizeof escaped), sizeof escaped);
+    close(told[0]);
+    struct loop *loop = loop_new();
+    kill(worker, SIGKILL);
+    assert_true(loop_run_until(loop, has_died_reaped, &escaped, 1000));
+    loop_destroy(&loop);
+}
+
+static bool isolation_is_possible(void)
+{
+    struct zygote *zygote = NULL;
+    const char *why = "";
+    bool possible =
+        zygote_fork(true, NULL, NULL, &zygote) == ERR_OK && zygote_isolated(zygote, &why);
+    if (!possible)
+        print_message("no isolated runs here: %s\n", why);
+    zygote_destroy(&zygote);
+    return possible;
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_calls_tools_and_completes),
         cmocka_unit_test(a_call_waits_for_its_record),
+        cmocka_unit_test(a_server_sees_what_its_mode_says),
         cmocka_unit_test(killing_a_run_takes_its_daemons_along),
         cmocka_unit_test(runs_end_with_the_lease),
         cmocka_unit_test(without_a_lease_nothing_starts),
         cmocka_unit_test(everything_ends_with_the_worker),
+        cmocka_unit_test(a_killed_worker_leaves_nothing),
         cmocka_unit_test(a_killed_zygote_leaves_nothing),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("shared processes", tests, NULL, NULL);
+    isolate = isolation_is_possible();
+    if (isolate)
+        failed += cmocka_run_group_tests_name("isolated", tests, NULL, NULL);
+    return failed;
 }
