@@ -114,7 +114,7 @@ def test_body_too_large_in_chunks(user):
         answer = post_bytes(user, chunks())
         assert answer.status_code == 413
     except requests.exceptions.ConnectionError:
-        pass # it may close before all is sent
+        pass  # it may close before all is sent
     assert user.get("/me").status_code == 200
 
 
@@ -230,7 +230,7 @@ def test_endless_token(wide_echo):
                           headers={"Authorization": "Bearer " + "x" * size})
             assert answer.status_code in (400, 401, 431)
         except requests.exceptions.ConnectionError:
-            pass # it may close before all is sent
+            pass  # it may close before all is sent
     assert http("GET", wide_echo.url + "/health").status_code == 200
 
 
@@ -308,7 +308,7 @@ def test_garbage(wide_echo, data):
         with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
             connection.sendall(data)
     except OSError:
-        pass # it may close before all is sent
+        pass  # it may close before all is sent
     assert http("GET", wide_echo.url + "/health").status_code == 200
 
 

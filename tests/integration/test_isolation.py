@@ -73,14 +73,12 @@ def test_same_email_other_id(wide_echo):
     assert other.get(f"/result/{job['job_id']}").status_code == 404
 
 
-@pytest.mark.parametrize("change", [str.upper, str.strip, lambda text: text + " ",
-                                    lambda text: text + "%", lambda text: text[:-1] + "_"])
-def test_ids_are_compared_as_they_are(wide_echo, change):
+def test_ids_are_compared_as_they_are(wide_echo):
     owner = User(wide_echo, original_token(wide_echo))
     job = owner.done("private")
-    if change(owner.id) != owner.id:
-        other = User(wide_echo, original_token(wide_echo, id=change(owner.id)))
-        assert other.get(f"/result/{job['job_id']}").status_code in (401, 404)
+    for alike in (owner.id.upper(), owner.id + " ", owner.id + "%", owner.id[:-1] + "_", "%"):
+        other = User(wide_echo, original_token(wide_echo, id=alike))
+        assert other.get(f"/result/{job['job_id']}").status_code in (401, 404), alike
 
 
 def test_each_run_gets_its_own_mail(wide_stack):
