@@ -229,6 +229,14 @@ static void expire(struct http_conn *conn)
     }
 }
 
+/* The peer's end came in one event with its last request: libmicrohttpd, edge-triggered, reads the
+ * request and hears of the end no more. */
+static bool is_left_idle(const struct http_conn *conn, int64_t now)
+{
+    return conn->left_at && !conn->request && now >= conn->left_at + LEFT_GRACE_MS &&
+           now >= conn->deadline - IDLE_TIMEOUT_MS + LEFT_GRACE_MS;
+}
+
 void http_sweep(void *arg)
 {
     struct http_server *server = arg;
@@ -242,6 +250,8 @@ void http_sweep(void *arg)
         else if (conn->left_at && request && request->suspended &&
                  (request->stream || now >= conn->left_at + LEFT_GRACE_MS))
             http_request_abort(request);
+        else if (is_left_idle(conn, now))
+            shutdown(conn->fd, SHUT_RDWR);
     }
     loop_timer_start(server->sweep, SWEEP_MS);
 }

@@ -487,6 +487,21 @@ static void test_slow_sender(void **state)
     assert_int_equal(http_server_active(((struct fixture *)*state)->server), 0);
 }
 
+/* The request and the end of its sender come at once. */
+static void test_half_closed(void **state)
+{
+    static const char *const requests[] = {"GET /a HTTP/1.1\r\nHost: h\r\n\r\n",
+                                           "GET /late HTTP/1.1\r\nHost: h\r\n\r\n"};
+    for (int i = 0; i < 2; i++) {
+        struct client c = client_open(*state);
+        client_send(&c, requests[i]);
+        shutdown(c.fd, SHUT_WR);
+        expect_closed(&c);
+        assert_non_null(strstr(buf_text(&c.in), "HTTP/1.1 200 "));
+        client_close(&c);
+    }
+}
+
 static bool is_idle(void *arg)
 {
     return http_server_active(((struct fixture *)arg)->server) == 0;
@@ -651,6 +666,7 @@ int main(void)
         TEST(test_too_large),
         TEST(test_refused_by_headers),
         TEST(test_slow_sender),
+        TEST(test_half_closed),
         TEST(test_late_answer_to_gone_request),
         TEST(test_stream),
         TEST(test_stream_limits),
