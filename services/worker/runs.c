@@ -313,13 +313,31 @@ static struct worker_run *make_run(struct runs *runs, uint64_t from, const json_
     return run;
 }
 
+/* A run that was told before. When the store misses it here though it has ended, its outcome is not
+ * on record: it gets one, or its job would stay running until its deadline. One that is on record
+ * after all is kept by the fence. */
+static void take_again(struct runs *runs, uint64_t from, const char *job_id, int64_t attempt,
+                       bool missed)
+{
+    if (!missed || run_table_get(runs->table, job_id, attempt))
+        return;
+    log_warning("run_without_outcome", LOG_S("job_id", job_id), LOG_I("attempt", attempt));
+    outbox_add(runs->finish, from, 0,
+               json_pack("{s:s, s:I, s:s, s:s}", "job_id", job_id, "attempt", (json_int_t)attempt,
+                         "outcome", "retry", "error_message",
+                         "What became of the run could not be recorded."));
+}
+
 void runs_take(struct runs *runs, uint64_t from, json_t *json)
 {
     const char *job_id = js_str(json, "job_id", "");
     int64_t attempt = js_int(json, "attempt", 0);
-    if (!*job_id || strlen(job_id) > JOB_ID_MAX || runs->released ||
-        run_table_knows(runs->table, job_id, attempt))
+    if (!*job_id || strlen(job_id) > JOB_ID_MAX || runs->released)
         return;
+    if (run_table_knows(runs->table, job_id, attempt)) {
+        take_again(runs, from, job_id, attempt, js_int(json, "ordinal", 0) == 0);
+        return;
+    }
     size_t capacity = (size_t)runs->options.settings->worker_concurrency;
     if (run_table_count(runs->table) - runs->finishing >= capacity + WAITING_MAX)
         return; /* the next renewal's answer names it, and it is sent again */

@@ -64,3 +64,21 @@ def test_an_outcome_outlives_a_fault_of_the_store(wide_echo):
     finally:
         wide_echo.sql("DROP FUNCTION fault CASCADE")
     assert user.finished(job, 10)["status"] == "completed"
+
+
+def test_a_run_that_ended_unrecorded_is_tried_again(wide_echo):
+    """The store believes that a worker still runs what it has ended long ago."""
+    wide_echo.wait_healthy()
+    user = User(wide_echo, original_token(wide_echo))
+    sessions = wide_echo.sql("SELECT session FROM worker_sessions WHERE lease_until > now()")
+    jobs = [user.run(f"job {n}") for n in range(4)]
+    for n, job in enumerate(jobs):  # each of the two workers ran some of them, or none
+        user.finished(job)
+        wide_echo.sql("UPDATE job_data SET status = 'pending', completed_at = NULL WHERE id = %s",
+                      job)
+        wide_echo.sql("INSERT INTO job_queue (job_id, user_id, state, session, attempt, events,"
+                      " claimed_at, deadline) SELECT id, user_id, 1, %s, 1, 2,"
+                      " now() - interval '5 s', now() + interval '1 h' FROM job_data WHERE id = %s",
+                      sessions[n % 2][0], job)
+    for job in jobs:
+        assert user.finished(job, 20)["status"] == "completed"
