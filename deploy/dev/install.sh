@@ -38,8 +38,11 @@ apt_install() {
     if [[ " $* " == *" postgresql-15 "* ]]; then
         without_system_cluster "${root[@]}"
     fi
+    if [[ " $* " == *" redis-server "* ]]; then
+        install_unstarted "${root[@]}"
+    fi
     apt_retry "${root[@]}" env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 \
-        apt-get -q -y install --no-install-recommends "$@"
+        apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
 }
 
 apt_retry() {
@@ -59,4 +62,19 @@ without_system_cluster() {
     apt_retry "$@" env DEBIAN_FRONTEND=noninteractive \
         apt-get -q -y install --no-install-recommends postgresql-common
     "$@" sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' "$conf"
+}
+
+# Debian would start a Redis of the machine's own on installing, and at each boot; the benchmarks
+# start their own.
+install_unstarted() {
+    local policy=/usr/sbin/policy-rc.d made=0
+    if [[ ! -e $policy ]]; then
+        printf '#!/bin/sh\nexit 101\n' | "$@" tee "$policy" >/dev/null
+        "$@" chmod 755 "$policy"
+        made=1
+    fi
+    apt_retry "$@" env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q -y install --no-install-recommends redis-server
+    ((!made)) || "$@" rm -f "$policy"
+    ! have systemctl || "$@" systemctl disable redis-server >&2 || true
 }
