@@ -16,13 +16,22 @@
 #include "services/worker/proc.h"
 #include "services/worker/zygote_process.h"
 
-enum { SOCKET_BUFFER = 1 << 20, STOP_MS = 1000, ISOLATE_MS = 5000 };
+enum { SOCKET_BUFFER = 1 << 20, STOP_MS = 1000, ISOLATE_MS = 5000, WAITING_MAX = 1 << 18 };
+
+/* What the socket could not take yet. */
+struct waiting {
+    struct zygote_message message;
+    int fd;
+    struct waiting *next;
+};
 
 struct zygote {
     pid_t pid;
     int fd;
     struct loop *loop;
     struct zygote_events events;
+    struct waiting *first, **last;
+    size_t waiting;
     bool lost;
     bool isolated;
     char why[ISOLATION_WHY_SIZE]; /* not */
@@ -188,6 +197,7 @@ enum err zygote_fork(bool isolate, void (*wipe_fn)(void *arg), void *arg,
 {
     struct wipe wipe = {wipe_fn, arg};
     struct zygote *zygote = mem_alloc(sizeof *zygote);
+    zygote->last = &zygote->first;
     isolation_why(isolate ? ISOLATION_START : ISOLATION_UNWANTED, 0, zygote->why);
     sigset_t early, old;
     sigemptyset(&early);
@@ -220,6 +230,25 @@ static void kill_one(void *arg, pid_t pid)
     kill(pid, SIGKILL);
 }
 
+static void drop_first(struct zygote *zygote)
+{
+    struct waiting *first = zygote->first;
+    zygote->first = first->next;
+    if (!zygote->first)
+        zygote->last = &zygote->first;
+    zygote->waiting--;
+    free(first);
+}
+
+static void drop_waiting(struct zygote *zygote)
+{
+    while (zygote->first) {
+        if (zygote->first->fd >= 0)
+            close(zygote->first->fd);
+        drop_first(zygote);
+    }
+}
+
 /* A zygote that is gone or does not listen: nothing of it may live on. */
 static void lose(struct zygote *zygote)
 {
@@ -227,6 +256,7 @@ static void lose(struct zygote *zygote)
         return;
     zygote->lost = true;
     loop_fd_remove(zygote->loop, zygote->fd);
+    drop_waiting(zygote);
     int64_t until = clock_ms() + STOP_MS;
     kill(zygote->pid, SIGKILL);
     while (proc_each_child(kill_one, NULL) && clock_ms() < until)
@@ -236,11 +266,14 @@ static void lose(struct zygote *zygote)
     zygote->events.lost(zygote->events.arg);
 }
 
+static void flush(struct zygote *zygote);
+
 static void on_fd(void *arg, uint32_t events)
 {
     struct zygote *zygote = arg;
     struct zygote_message message;
-    (void)events;
+    if (events & EPOLLOUT)
+        flush(zygote);
     ssize_t n = recv(zygote->fd, &message, sizeof message, MSG_DONTWAIT);
     if (n == sizeof message && message.op == ZYGOTE_ENDED)
         zygote->events.ended(zygote->events.arg, message.id, (enum zygote_end)message.end,
@@ -264,6 +297,7 @@ void zygote_destroy(struct zygote **zygote_p)
     *zygote_p = NULL;
     if (zygote->loop)
         loop_fd_remove(zygote->loop, zygote->fd);
+    drop_waiting(zygote);
     close(zygote->fd); /* the end of the socket is its order to stop */
     int64_t until = clock_ms() + STOP_MS;
     while (zygote->pid && waitpid(zygote->pid, NULL, WNOHANG) == 0) {
@@ -279,7 +313,8 @@ static void lose_later(void *arg)
     lose(arg);
 }
 
-static void send_message(struct zygote *zygote, const struct zygote_message *message, int fd)
+/* False when the socket is full; closes `fd` once it is on its way, or can't be. */
+static bool send_now(struct zygote *zygote, const struct zygote_message *message, int fd)
 {
     union {
         char space[CMSG_SPACE(sizeof(int))];
@@ -296,10 +331,42 @@ static void send_message(struct zygote *zygote, const struct zygote_message *mes
         cmsg->cmsg_len = CMSG_LEN(sizeof fd);
         memcpy(CMSG_DATA(cmsg), &fd, sizeof fd);
     }
-    if (!zygote->lost && sendmsg(zygote->fd, &head, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    if (sendmsg(zygote->fd, &head, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ETOOMANYREFS)
+            return false;
         loop_defer(zygote->loop, lose_later, zygote);
+    }
     if (fd >= 0)
         close(fd);
+    return true;
+}
+
+static void flush(struct zygote *zygote)
+{
+    while (zygote->first && send_now(zygote, &zygote->first->message, zygote->first->fd))
+        drop_first(zygote);
+    loop_fd_change(zygote->loop, zygote->fd, zygote->first ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+/* Hundreds of runs may start in one turn, faster than a fork each; the socket holds a few hundred
+ * messages by Linux's default. */
+static void send_message(struct zygote *zygote, const struct zygote_message *message, int fd)
+{
+    if (!zygote->lost && !zygote->first && send_now(zygote, message, fd))
+        return;
+    if (zygote->lost || zygote->waiting == WAITING_MAX) {
+        if (!zygote->lost)
+            loop_defer(zygote->loop, lose_later, zygote);
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    struct waiting *waiting = mem_alloc(sizeof *waiting);
+    *waiting = (struct waiting){.message = *message, .fd = fd};
+    *zygote->last = waiting;
+    zygote->last = &waiting->next;
+    zygote->waiting++;
+    loop_fd_change(zygote->loop, zygote->fd, EPOLLIN | EPOLLOUT);
 }
 
 void zygote_start(struct zygote *zygote, uint64_t id, int fd)

@@ -367,6 +367,22 @@ static bool isolation_is_possible(void)
     return possible;
 }
 
+/* More than the socket holds: what waits there is no sign that the zygote has gone. */
+static void a_flood_of_messages_arrives(void **state)
+{
+    (void)state;
+    struct rig rig = {0};
+    open_rig(&rig, add_then_text);
+    zygote_lease(rig.zygote, clock_ms() + 60000);
+    for (uint64_t id = 100; id < 30000; id++)
+        zygote_kill(rig.zygote, id);
+    start_run(&rig);
+    assert_true(loop_run_until(rig.loop, is_ended, &rig, 30000));
+    assert_false(rig.lost);
+    assert_string_equal(js_str(rig.done, "outcome", ""), "completed");
+    close_rig(&rig);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -378,6 +394,7 @@ int main(void)
         cmocka_unit_test(runs_end_with_the_lease),
         cmocka_unit_test(without_a_lease_nothing_starts),
         cmocka_unit_test(everything_ends_with_the_worker),
+        cmocka_unit_test(a_flood_of_messages_arrives),
         cmocka_unit_test(a_killed_worker_leaves_nothing),
         cmocka_unit_test(a_killed_zygote_leaves_nothing),
     };
