@@ -2,7 +2,10 @@
 
 #include <string.h>
 
-enum { OFFSET_MAX = 1000000000 }; /* as jobs takes it */
+enum {
+    OFFSET_MAX = 1000000000, /* as jobs takes it */
+    REVOKED_EVERYWHERE_MS = 1000,
+};
 
 void route_result(struct call *call)
 {
@@ -82,11 +85,26 @@ static void on_forgotten(struct call *call, const struct bus_answer *answer)
                             "Your access to Google, session, jobs and events have been deleted"));
 }
 
-/* Again, for what was submitted in between: no token is good any more. */
+static void forget_again(void *arg)
+{
+    struct call *call = arg;
+    call_bus(call, "jobs.forget", user_args(call), CALL_TIMEOUT_MS, on_forgotten);
+}
+
+static void stop_waiting(void *timer)
+{
+    loop_timer_destroy((struct loop_timer **)&timer);
+}
+
+/* Again, for what was submitted in between: by then every gateway knows that no token is good. */
 static void on_access_forgotten(struct call *call, const struct bus_answer *answer)
 {
-    if (!call_failed(call, answer))
-        call_bus(call, "jobs.forget", user_args(call), CALL_TIMEOUT_MS, on_forgotten);
+    if (call_failed(call, answer))
+        return;
+    struct loop_timer *timer = loop_timer_new(call->gateway->loop, forget_again, call);
+    call->extra = timer;
+    call->free_extra = stop_waiting;
+    loop_timer_start(timer, REVOKED_EVERYWHERE_MS);
 }
 
 /* Jobs first: once auth has forgotten the user, the token can't ask for the rest again. */
