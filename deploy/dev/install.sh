@@ -23,7 +23,7 @@ missing_packages() {
     packages=$(grep -v '^#' "$ROOT/deploy/dev/packages-$1.txt" | sort)
     # shellcheck disable=SC2086
     installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' $packages 2>/dev/null |
-        awk '$1 == "installed" { print $2 }' | sort)
+        awk '$1 ~ /^(installed|triggers-awaited|triggers-pending)$/ { print $2 }' | sort)
     comm -23 <(echo "$packages") <(echo "$installed")
 }
 
@@ -43,6 +43,9 @@ apt_install() {
     fi
     apt_retry "${root[@]}" env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 \
         apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
+    if [[ " $* " == *" postgresql-15 "* ]]; then
+        with_system_cluster "${root[@]}"
+    fi
 }
 
 apt_retry() {
@@ -56,12 +59,18 @@ apt_retry() {
 }
 
 # Debian would make and start a PostgreSQL cluster of the machine's own on installing; mcpbus keeps
-# its private one in the run folder.
+# its private one in the run folder. The machine's setting is put back afterwards.
+readonly CLUSTER_CONF=/etc/postgresql-common/createcluster.conf
+
 without_system_cluster() {
-    local conf=/etc/postgresql-common/createcluster.conf
     apt_retry "$@" env DEBIAN_FRONTEND=noninteractive \
-        apt-get -q -y install --no-install-recommends postgresql-common
-    "$@" sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' "$conf"
+        apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends postgresql-common
+    "$@" cp -p "$CLUSTER_CONF" "$CLUSTER_CONF.mcpbus"
+    "$@" sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' "$CLUSTER_CONF"
+}
+
+with_system_cluster() {
+    "$@" mv "$CLUSTER_CONF.mcpbus" "$CLUSTER_CONF"
 }
 
 # Debian would start a Redis of the machine's own on installing, and at each boot; the benchmarks
