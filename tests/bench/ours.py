@@ -46,6 +46,7 @@ class Ours:
                               env=self.stack.environ, check=True, capture_output=True).stdout
         env = dict(item.split("=", 1) for item in text.decode().split("\0") if item)
         programs = pathlib.Path(os.environ["MCPBUS_BIN"])
+        env["BROKER_PORT"] = self.stack.vars["BROKER_ENDPOINT"].rpartition(":")[2]
         plain = {name: value for name, value in env.items()
                  if name not in ("JWT_SECRET", "TOKEN_ENCRYPTION_KEY", "DATABASE_URL")}
         commands = [([str(programs / f"mcpbus-{service}")],

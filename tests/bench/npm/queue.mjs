@@ -73,12 +73,12 @@ async function pgBoss() {
     boss.on("error", (error) => console.error(error));
     await boss.start();
     await boss.createQueue("noop");
-    const options = { batchSize: 2000, pollingIntervalSeconds: 0.5 };
+    const options = { batchSize: 5000, pollingIntervalSeconds: 0.5 };
     return {
         keeps: "keeps done jobs, archived after twelve hours",
         add: () => boss.send("noop", { message: "hello" }),
         start: async () => {
-            for (let i = 0; i < 2; i++) {
+            for (let i = 0; i < 4; i++) {
                 await boss.work("noop", options, async (jobs) => jobDone(jobs.length));
             }
         },
