@@ -22,7 +22,8 @@ missing_packages() {
     local packages installed
     packages=$(grep -v '^#' "$ROOT/deploy/dev/packages-$1.txt" | sort)
     # shellcheck disable=SC2086
-    installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' $packages 2>/dev/null |
+    # It fails when it knows none of one name; what it does know is printed all the same.
+    installed=$({ dpkg-query -W -f='${db:Status-Status} ${Package}\n' $packages 2>/dev/null || true; } |
         awk '$1 ~ /^(installed|triggers-awaited|triggers-pending)$/ { print $2 }' | sort)
     comm -23 <(echo "$packages") <(echo "$installed")
 }
