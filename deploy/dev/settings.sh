@@ -7,8 +7,9 @@ STACK_VARIABLES=(DATABASE_URL JWT_SECRET TOKEN_ENCRYPTION_KEY BROKER_ENDPOINT GA
     SANDBOX_URL GOOGLE_CLIENT_ID GOOGLE_CLIENT_SECRET GOOGLE_AUTH_URI GOOGLE_TOKEN_URI
     GOOGLE_USERINFO_URI GOOGLE_REVOKE_URI GOOGLE_API_BASE OPENAI_API_KEY OPENAI_BASE_URL)
 
-choose_ports() {
-    local name ports
+# What can be checked before anything is touched.
+check_ports() {
+    local name
     default GATEWAY_PORT 8000
     default MONITOR_PORT 5555
     default SANDBOX_PORT 8090
@@ -17,6 +18,10 @@ choose_ports() {
     for name in GATEWAY MONITOR SANDBOX BROKER POSTGRES; do
         check_port "${name}_PORT"
     done
+}
+
+choose_ports() {
+    local name ports
     for name in GATEWAY MONITOR SANDBOX POSTGRES; do
         choose_port "${name}_PORT"
     done

@@ -38,6 +38,7 @@ parse_scale() {
 bring_up() {
     load_env_file
     find_run_dir
+    check_ports
     find_programs
     lock_run_dir 0
     if supervisor_alive; then
@@ -53,11 +54,19 @@ bring_up() {
     say "${GREEN}up${PLAIN}: $GATEWAY_URL (docs: $GATEWAY_URL/docs), run folder $RUN"
 }
 
-# lock_run_dir SECONDS: how long another ./dev may take.
+# lock_run_dir SECONDS: how long another ./dev may take. Only a folder that was new or empty becomes
+# a run folder: --purge deletes in what bears the mark. (Another ./dev makes the mark first of all,
+# so the look for it comes last.)
 lock_run_dir() {
-    mkdir -p "$RUN"
-    chmod 711 "$RUN"
+    local other
+    mkdir -p "$RUN" || die "the run folder $RUN can't be made"
+    other=$(find "$RUN/" -mindepth 1 -maxdepth 1 -print -quit) || die "$RUN can't be read"
+    if [[ -n $other && ! -f $RUN/.mcpbus ]]; then
+        die "$RUN holds other things and is no run folder of mcpbus; set MCPBUS_RUN_DIR to an" \
+            "empty or a new one"
+    fi
     touch "$RUN/.mcpbus"
+    chmod 711 "$RUN"
     exec 9>"$RUN/lock"
     flock -w "$1" 9 || die "another ./dev is starting or stopping the stack in $RUN"
 }
@@ -178,7 +187,6 @@ cmd_down() {
     stop_stack
     if ((purge)); then
         purge_run_dir
-        say "stopped; $RUN is deleted"
     else
         say "stopped; the data is kept in $RUN"
     fi
@@ -211,11 +219,20 @@ stop_stack() {
     rm -rf "$RUN/supervisor.pid" "$RUN/sv" "$RUN/pids"
 }
 
+# Only names of our own go, the mark last; what else lies there is not ours to delete.
 purge_run_dir() {
-    local data
+    local data name
     if [[ -L $RUN/pg ]]; then
         data=$(readlink "$RUN/pg")
-        [[ $data == /var/lib/mcpbus/pg-* ]] && rm -rf -- "$data"
+        [[ $data == /var/lib/mcpbus/pg-* ]] && rm -rf -- "$data" "$data".{new,new.log,new.password}
     fi
-    rm -rf -- "$RUN"
+    for name in env env.new logs pids pg pg.new pg.new.log pg.new.password keys secrets sv \
+        supervisor.pid lock .mcpbus; do
+        rm -rf -- "${RUN:?}/$name"
+    done
+    if rmdir -- "$RUN" 2>/dev/null; then
+        say "stopped; $RUN is deleted"
+    else
+        warn "stopped, and the data is deleted; $RUN stays, for it holds files of others"
+    fi
 }

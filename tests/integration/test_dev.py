@@ -123,7 +123,10 @@ def test_down_leaves_nothing_when_the_supervisor_was_killed(new_stack):
     one.dev("down")
     one.dev("down", "--purge")
     assert not one.run.exists()
-    assert one.dev("status", check=False).returncode != 0
+    status = one.dev("status", check=False)
+    assert status.returncode == 1
+    assert status.stdout.startswith("nothing is up")
+    assert status.stderr == ""
 
 
 def test_a_taken_port_is_named_before_anything_starts(new_stack):
@@ -153,3 +156,31 @@ def test_env_file_is_read_and_the_environment_wins(new_stack, tmp_path):
     token = one.sign_in(unique())["access_token"]
     assert one.wait_job(token, one.post_run(token, "hi"))["result"] == "echo: hi"
     assert "REDIS_URL" in one.log()
+
+
+def test_a_folder_with_other_things_is_refused_and_kept(new_stack):
+    one = new_stack(start=False)
+    one.run.chmod(0o750)
+    (one.run / "thesis").write_text("mine")
+    done = one.dev("up", "-d", check=False)
+    assert done.returncode != 0
+    assert "is no run folder" in done.stderr
+    one.dev("down", "--purge")
+    assert [file.name for file in one.run.iterdir()] == ["thesis"]
+    assert one.run.stat().st_mode & 0o777 == 0o750
+
+
+def test_a_malformed_port_leaves_no_mark(new_stack):
+    one = new_stack(env={"GATEWAY_PORT": "abc"}, start=False)
+    done = one.dev("up", "-d", check=False)
+    assert done.returncode != 0
+    assert "GATEWAY_PORT" in done.stderr
+    assert not list(one.run.iterdir())
+
+
+def test_purge_keeps_what_is_not_ours(new_stack):
+    one = new_stack(env={"POSTGRES_PORT": "0", "WORKER_CONCURRENCY": "many"}, start=False)
+    one.dev("up", "-d", check=False)
+    (one.run / "thesis").write_text("mine")
+    one.dev("down", "--purge")
+    assert [file.name for file in one.run.iterdir()] == ["thesis"]
