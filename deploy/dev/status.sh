@@ -6,7 +6,7 @@ cmd_status() {
     find_run_dir_only
     supervisor_alive && read_env || {
         echo "nothing is up in $RUN"
-        return 1
+        exit 1
     }
     printf '%-14s %8s %12s  %s\n' PROCESS PID UPTIME HEALTH
     for name in $(instances); do
@@ -14,7 +14,7 @@ cmd_status() {
         echo "$line"
     done
     echo "gateway $GATEWAY_URL  sandbox $SANDBOX_URL"
-    return "$bad"
+    exit "$bad"
 }
 
 status_line() {
