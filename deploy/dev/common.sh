@@ -49,31 +49,62 @@ default() {
     export "${1?}"
 }
 
-# Reads NAME=VALUE lines of the .env file; what the environment already has wins.
+# Reads NAME=VALUE lines of the .env file as libcommon/settings.c does: the last line of a name
+# counts, and what the environment has and isn't empty wins. Our own variables are out of its reach.
 load_env_file() {
-    local line name value
+    local line name
+    local -A values=()
     ENV_FILE=${MCPBUS_ENV_FILE:-$ROOT/.env}
     [[ -f $ENV_FILE ]] || return 0
     while IFS= read -r line || [[ -n $line ]]; do
-        line=${line%$'\r'}
-        [[ $line =~ ^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$ ]] || continue
-        name=${BASH_REMATCH[2]}
-        value=$(env_value "${BASH_REMATCH[3]}")
-        [[ -z $value || -v $name ]] || export "$name=$value"
+        trim "$line"
+        [[ $REPLY != "export "* ]] || trim "${REPLY#export }"
+        [[ $REPLY =~ ^([A-Za-z_][A-Za-z0-9_]*)[[:space:]]*=(.*)$ ]] || continue
+        name=${BASH_REMATCH[1]}
+        env_value "${BASH_REMATCH[2]}"
+        values[$name]=$REPLY
     done <"$ENV_FILE"
+    for name in "${!values[@]}"; do
+        [[ -n ${values[$name]} ]] && settable "$name" && export "$name=${values[$name]}"
+    done
+    return 0
 }
 
-# The value of a .env line: quotes taken off, or a comment behind a blank.
+# settable NAME: unset, or exported and empty.
+settable() {
+    local how
+    how=$(declare -p "$1" 2>/dev/null) || return 0
+    [[ $how == "declare -x $1" || $how == "declare -x $1=\"\"" ]]
+}
+
+# trim TEXT: to REPLY.
+trim() {
+    REPLY=${1#"${1%%[![:space:]]*}"}
+    REPLY=${REPLY%"${REPLY##*[![:space:]]}"}
+}
+
+# The value of a .env line, to REPLY: without its quotes, in double quotes with \n, \" and \\, else
+# without a comment.
 env_value() {
-    local value=$1
-    if [[ $value =~ ^[[:space:]]*\"([^\"]*)\" || $value =~ ^[[:space:]]*\'([^\']*)\' ]]; then
-        value=${BASH_REMATCH[1]}
-    else
-        value=${value%%[[:space:]]#*}
-        value=${value#"${value%%[![:space:]]*}"}
-        value=${value%"${value##*[![:space:]]}"}
+    local value quote i char
+    trim "$1"
+    value=$REPLY
+    quote=${value:0:1}
+    if [[ $quote != [\"\'] ]]; then
+        trim "${value%%" #"*}"
+        return
     fi
-    printf '%s' "$value"
+    REPLY=
+    for ((i = 1; i < ${#value}; i++)); do
+        char=${value:i:1}
+        [[ $char != "$quote" ]] || break
+        if [[ $quote == '"' && $char == \\ ]] && ((i + 1 < ${#value})); then
+            i=$((i + 1))
+            char=${value:i:1}
+            [[ $char != n ]] || char=$'\n'
+        fi
+        REPLY+=$char
+    done
 }
 
 # The run folder of this stack, absolute.

@@ -2,11 +2,12 @@
 import os
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
 
-from stack import slow, unique, wait_until
+from stack import ROOT, slow, unique, wait_until
 
 SERVICES = ("sandbox", "broker", "auth", "jobs", "worker", "gateway")
 
@@ -184,3 +185,16 @@ def test_purge_keeps_what_is_not_ours(new_stack):
     (one.run / "thesis").write_text("mine")
     one.dev("down", "--purge")
     assert [file.name for file in one.run.iterdir()] == ["thesis"]
+
+
+@pytest.mark.parametrize("line,value", (
+    (r'export A="a\"b\\c\nd" # no', 'a"b\\c\nd'), (r"A='a\"b' # no", r'a\"b'), ("A=a#b # no", "a#b"),
+    ("A = a b ", "a b"), ('A="# yes', "# yes"), ("A=1\nA=2", "2"), ("export A=", ""),
+    ("A=1\nA=", ""), ("ROOT=/x", ""), ("no line", "")))
+def test_env_values_are_read_as_the_services_read_them(tmp_path, line, value):
+    (tmp_path / "env").write_text(line + "\n")
+    done = subprocess.run(
+        ["bash", "-euc", 'ROOT=.; source "$1"; load_env_file; printf %s "${A-}"; [[ $ROOT == . ]]',
+         "bash", str(ROOT / "deploy/dev/common.sh")], capture_output=True, text=True, check=True,
+        env={"PATH": os.environ["PATH"], "MCPBUS_ENV_FILE": str(tmp_path / "env")})
+    assert done.stdout == value
