@@ -129,6 +129,21 @@ write_env() {
     done
 }
 
+# Writes secrets/caller.env: what else the caller's environment and .env say, for the services (any
+# setting, ${NAME} of an MCP_CONFIG, a sanitizer's options). The supervision inherits none of it.
+write_caller_env() {
+    local name others
+    others=" ${STACK_VARIABLES[*]} ${SUPERVISOR_VARIABLES[*]} MCPBUS_STACK PWD OLDPWD SHLVL _ "
+    (
+        umask 077
+        for name in $(compgen -e); do
+            [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ && $others != *" $name "* ]] || continue
+            printf 'export %s=%q\n' "$name" "${!name}"
+        done >"$RUN/secrets/caller.env.new"
+    )
+    mv "$RUN/secrets/caller.env.new" "$RUN/secrets/caller.env"
+}
+
 # Reads what the running stack was started with.
 read_env() {
     [[ -f $RUN/secrets/stack.env ]] || return 1

@@ -89,6 +89,7 @@ fresh_stack() {
     rm -rf "$RUN/sv" "$RUN/pids"
     mkdir -p "$RUN/sv" "$RUN/pids" "$RUN/logs"
     write_env
+    write_caller_env
     write_instances
     if ((PRIVATE_POSTGRES)); then
         pg_make "$RUN/pg" "$(<"$RUN/secrets/POSTGRES_PASSWORD")"

@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # Supervision by runit: $RUN/sv/NAME-N/ is one process.
 
+# What the supervision has of the caller's environment.
+readonly SUPERVISOR_VARIABLES=(PATH HOME LANG TMPDIR)
+
 # Everything that a stack starts carries this in its environ; the user's shell never does.
 stack_mark() {
     printf 'MCPBUS_STACK=%s' "$RUN"
@@ -70,7 +73,7 @@ write_instance() {
 
 # service_lines SERVICE N: how a service of ours is started. Who needs no secret gets none.
 service_lines() {
-    printf 'source %q\n' "$RUN/secrets/stack.env"
+    printf 'source %q\n' "$RUN/secrets/caller.env" "$RUN/secrets/stack.env"
     case $1 in
     worker | broker | sandbox) echo 'unset JWT_SECRET TOKEN_ENCRYPTION_KEY DATABASE_URL' ;;
     esac
@@ -103,9 +106,13 @@ write_instances() {
 }
 
 start_supervisor() {
+    local name clean=("MCPBUS_STACK=$RUN")
+    for name in "${SUPERVISOR_VARIABLES[@]}"; do
+        is_set "$name" && clean+=("$name=${!name}")
+    done
     rm -f "$RUN/supervisor.pid"
     # shellcheck disable=SC2016
-    MCPBUS_STACK=$RUN setsid bash -c 'echo $$ >"$1/supervisor.pid" && exec runsvdir -P "$1/sv"' \
+    env -i "${clean[@]}" setsid bash -c 'echo $$ >"$1/supervisor.pid" && exec runsvdir -P "$1/sv"' \
         supervisor "$RUN" >>"$RUN/logs/supervisor.log" 2>&1 </dev/null 9>&- &
     disown
     wait_for 5 supervisor_alive || die "the supervisor (runsvdir) did not start"

@@ -1,5 +1,6 @@
 """./dev: stacks side by side, supervision, scaling, and that nothing is left."""
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -16,7 +17,8 @@ SERVICES = ("sandbox", "broker", "auth", "jobs", "worker", "gateway")
 def own():
     """A stack whose processes this file kills."""
     from stack import Stack
-    one = Stack(env={"WORKER_RUNNER": "echo"})
+    one = Stack(env={"WORKER_RUNNER": "echo",
+                     "OWN_NAME": "two\nlines 'and' \"quotes\""})
     yield one
     one.close()
 
@@ -30,10 +32,33 @@ def test_status_shows_every_process(own):
 
 def test_the_run_folder_keeps_its_secrets(own):
     for name in ("env", "secrets/JWT_SECRET", "secrets/TOKEN_ENCRYPTION_KEY",
-                 "secrets/stack.env"):
+                 "secrets/stack.env", "secrets/caller.env"):
         assert (own.run / name).stat().st_mode & 0o077 == 0, name
     secret = (own.run / "secrets/JWT_SECRET").read_text().strip()
     assert secret not in own.log()
+
+
+def environ(pid):
+    raw = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+    return dict(item.split("=", 1) for item in raw.decode().split("\0") if "=" in item)
+
+
+def test_the_supervision_inherits_nothing_of_the_caller(own):
+    supervisor = int((own.run / "supervisor.pid").read_text())
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(supervisor)], capture_output=True,
+                           text=True, check=True).stdout.split()
+    assert len(found) == len(SERVICES) + 1
+    for pid in (supervisor, *found):
+        assert set(environ(pid)) <= {"MCPBUS_STACK", "PATH", "HOME", "LANG", "TMPDIR", "PWD",
+                                     "OLDPWD", "SHLVL", "_"}
+
+
+def test_services_have_the_caller_s_environment_and_no_secret_too_many(own):
+    for service in SERVICES:
+        has = environ(own.pid(f"{service}-1"))
+        assert has["WORKER_RUNNER"] == "echo"
+        assert has["OWN_NAME"] == "two\nlines 'and' \"quotes\""
+        assert ("JWT_SECRET" in has) == (service in ("auth", "jobs", "gateway"))
 
 
 def test_private_postgresql_is_durable(own):
@@ -188,7 +213,8 @@ def test_purge_keeps_what_is_not_ours(new_stack):
 
 
 @pytest.mark.parametrize("line,value", (
-    (r'export A="a\"b\\c\nd" # no', 'a"b\\c\nd'), (r"A='a\"b' # no", r'a\"b'), ("A=a#b # no", "a#b"),
+    (r'export A="a\"b\\c\nd" # no', 'a"b\\c\nd'),
+    (r"A='a\"b' # no", r'a\"b'), ("A=a#b # no", "a#b"),
     ("A = a b ", "a b"), ('A="# yes', "# yes"), ("A=1\nA=2", "2"), ("export A=", ""),
     ("A=1\nA=", ""), ("ROOT=/x", ""), ("no line", "")))
 def test_env_values_are_read_as_the_services_read_them(tmp_path, line, value):
