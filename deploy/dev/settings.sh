@@ -68,28 +68,35 @@ make_secrets() {
     default TOKEN_ENCRYPTION_KEY "$(<"$RUN/secrets/TOKEN_ENCRYPTION_KEY")"
 }
 
-# By family: who brings a Google client or an OpenAI key of their own keeps the real addresses.
+# Each variable by itself: one that is unset points at the sandbox, whatever the others say.
 use_sandbox() {
     default GATEWAY_ADDRESS 127.0.0.1
     default PUBLIC_URL "http://localhost:$GATEWAY_PORT"
     GATEWAY_URL=http://127.0.0.1:$GATEWAY_PORT
     SANDBOX_URL=http://127.0.0.1:$SANDBOX_PORT
     MONITOR_URL=http://127.0.0.1:$MONITOR_PORT
-    if ! is_set GOOGLE_CLIENT_ID; then
-        default GOOGLE_CLIENT_ID sandbox-client
-        default GOOGLE_CLIENT_SECRET sandbox-secret
-        default GOOGLE_AUTH_URI "$SANDBOX_URL/o/oauth2/v2/auth"
-        default GOOGLE_TOKEN_URI "$SANDBOX_URL/token"
-        default GOOGLE_USERINFO_URI "$SANDBOX_URL/v1/userinfo"
-        default GOOGLE_REVOKE_URI "$SANDBOX_URL/revoke"
-        default GOOGLE_API_BASE "$SANDBOX_URL"
-    elif ! is_set GOOGLE_CLIENT_SECRET; then
-        die "GOOGLE_CLIENT_ID is set, but GOOGLE_CLIENT_SECRET is not"
-    fi
-    if ! is_set OPENAI_API_KEY; then
-        default OPENAI_API_KEY sandbox-key
-        default OPENAI_BASE_URL "$SANDBOX_URL/v1"
-    fi
+    warn_of_sandbox GOOGLE_CLIENT_ID GOOGLE_CLIENT_SECRET GOOGLE_AUTH_URI GOOGLE_TOKEN_URI \
+        GOOGLE_USERINFO_URI GOOGLE_REVOKE_URI GOOGLE_API_BASE
+    warn_of_sandbox OPENAI_API_KEY OPENAI_BASE_URL
+    default GOOGLE_CLIENT_ID sandbox-client
+    default GOOGLE_CLIENT_SECRET sandbox-secret
+    default GOOGLE_AUTH_URI "$SANDBOX_URL/o/oauth2/v2/auth"
+    default GOOGLE_TOKEN_URI "$SANDBOX_URL/token"
+    default GOOGLE_USERINFO_URI "$SANDBOX_URL/v1/userinfo"
+    default GOOGLE_REVOKE_URI "$SANDBOX_URL/revoke"
+    default GOOGLE_API_BASE "$SANDBOX_URL"
+    default OPENAI_API_KEY sandbox-key
+    default OPENAI_BASE_URL "$SANDBOX_URL/v1"
+}
+
+# warn_of_sandbox KEY NAME…: who has a real account hardly wants the sandbox's part of it.
+warn_of_sandbox() {
+    local key=$1 name
+    shift
+    is_set "$key" || return 0
+    for name in "$@"; do
+        is_set "$name" || warn "$key is set, but $name is not: using the sandbox"
+    done
 }
 
 set_database_url() {

@@ -224,3 +224,22 @@ def test_env_values_are_read_as_the_services_read_them(tmp_path, line, value):
          "bash", str(ROOT / "deploy/dev/common.sh")], capture_output=True, text=True, check=True,
         env={"PATH": os.environ["PATH"], "MCPBUS_ENV_FILE": str(tmp_path / "env")})
     assert done.stdout == value
+
+
+def test_each_unset_address_is_the_sandbox_s_alone(new_stack):
+    one = new_stack(start=False, env={
+        "OPENAI_API_KEY": "sk-mine", "GOOGLE_CLIENT_ID": "mine", "GOOGLE_TOKEN_URI": "http://x/t",
+        "WORKER_CONCURRENCY": "many"})
+    warnings = one.dev("up", "-d", check=False).stderr
+    assert "OPENAI_API_KEY is set, but OPENAI_BASE_URL is not: using the sandbox" in warnings
+    assert "GOOGLE_CLIENT_ID is set, but GOOGLE_API_BASE is not: using the sandbox" in warnings
+    assert "GOOGLE_TOKEN_URI is not" not in warnings
+    settings = dict(line.removeprefix("export ").split("=", 1) for line in
+                    (one.run / "secrets/stack.env").read_text().splitlines())
+    sandbox = settings["SANDBOX_URL"]
+    assert settings["OPENAI_API_KEY"] == "sk-mine"
+    assert settings["OPENAI_BASE_URL"] == f"{sandbox}/v1"
+    assert settings["GOOGLE_CLIENT_ID"] == "mine"
+    assert settings["GOOGLE_CLIENT_SECRET"] == "sandbox-secret"
+    assert settings["GOOGLE_TOKEN_URI"] == "http://x/t"
+    assert settings["GOOGLE_API_BASE"] == sandbox
