@@ -91,6 +91,7 @@ void bus_destroy(struct bus **bus_p)
     struct bus *bus = *bus_p;
     if (!bus)
         return;
+    bus->closing = true;
     loop_run_until(bus->loop, all_flushed, bus, DRAIN_MS);
     calls_cancel_all(bus);
     loop_source_remove(bus->loop, turn, bus);

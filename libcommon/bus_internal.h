@@ -53,7 +53,7 @@ struct bus {
     struct map *serving; /* by instance and seq of the asker */
     size_t serving_count;
     uint64_t next_id, next_seq;
-    bool draining, peers_pending;
+    bool draining, closing, peers_pending; /* closing: the handlers' state has gone */
     void (*peers_changed)(void *arg);
     void *peers_arg;
 };

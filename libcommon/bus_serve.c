@@ -193,6 +193,10 @@ void serve_on_request(struct bus *bus, struct bus_link *link, struct wire_messag
     if (is_doubled(bus, &message->header))
         return;
     struct bus_call *call = call_new(bus, link, &message->header);
+    if (bus->closing) {
+        bus_reply_error(&call, ERR_DRAINING, "the service is shutting down");
+        return;
+    }
     if (bus->service &&
         proto_target_parse(zmq_msg_data(&message->method), zmq_msg_size(&message->method),
                            &target) == ERR_OK &&

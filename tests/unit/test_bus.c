@@ -388,6 +388,21 @@ static void send_frames(void *socket, int count, const void *first, size_t len)
                  ZMQ_DONTWAIT | (i + 1 < count ? ZMQ_SNDMORE : 0));
 }
 
+/* Its last replies wait for the socket; what comes in meanwhile finds no service any more. */
+static void test_a_bus_that_ends_calls_no_handler(void **state)
+{
+    (void)state;
+    char session[10001];
+    memset(session, 's', sizeof session - 1);
+    session[sizeof session - 1] = '\0';
+    for (int i = 0; i < 9000; i++) /* more than queues and TCP take */
+        bus_send(world.server, "jobs.offer",
+                 json_pack("{s:s, s:s, s:i, s:i}", "session", session, "instance", "i", "received",
+                           0, "slots", 1));
+    bus_destroy(&world.server);
+    assert_int_equal(world.handled, 0);
+}
+
 static void test_garbage_from_a_stranger(void **state)
 {
     (void)state;
@@ -433,6 +448,7 @@ int main(void)
         BUS_TEST(test_cancel_forgets),
         BUS_TEST(test_broker_restart),
         BUS_TEST(test_drained_replica_gets_nothing),
+        BUS_TEST(test_a_bus_that_ends_calls_no_handler),
         BUS_TEST(test_garbage_from_a_stranger),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
