@@ -33,6 +33,7 @@ struct zygote {
     struct waiting *first, **last;
     size_t waiting;
     bool lost;
+    bool deferred, dead; /* as for lose_later */
     bool isolated;
     char why[ISOLATION_WHY_SIZE]; /* not */
 };
@@ -305,12 +306,27 @@ void zygote_destroy(struct zygote **zygote_p)
             kill(zygote->pid, SIGKILL);
         usleep(1000);
     }
-    free(zygote);
+    zygote->dead = true;
+    if (!zygote->deferred)
+        free(zygote);
 }
 
-static void lose_later(void *arg)
+static void on_lost_later(void *arg)
 {
-    lose(arg);
+    struct zygote *zygote = arg;
+    zygote->deferred = false;
+    if (zygote->dead)
+        free(zygote);
+    else
+        lose(zygote);
+}
+
+static void lose_later(struct zygote *zygote)
+{
+    if (zygote->deferred)
+        return;
+    zygote->deferred = true;
+    loop_defer(zygote->loop, on_lost_later, zygote);
 }
 
 /* False when the socket is full; closes `fd` once it is on its way, or can't be. */
@@ -334,7 +350,7 @@ static bool send_now(struct zygote *zygote, const struct zygote_message *message
     if (sendmsg(zygote->fd, &head, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
         if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ETOOMANYREFS)
             return false;
-        loop_defer(zygote->loop, lose_later, zygote);
+        lose_later(zygote);
     }
     if (fd >= 0)
         close(fd);
@@ -356,7 +372,7 @@ static void send_message(struct zygote *zygote, const struct zygote_message *mes
         return;
     if (zygote->lost || zygote->waiting == WAITING_MAX) {
         if (!zygote->lost)
-            loop_defer(zygote->loop, lose_later, zygote);
+            lose_later(zygote);
         if (fd >= 0)
             close(fd);
         return;
