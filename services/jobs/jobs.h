@@ -19,6 +19,7 @@ enum {
     JOBS_ITEMS_MAX = 1024,     /* of a request */
     JOBS_WAITING_MAX = 100000, /* ids in memory */
     JOBS_RETRY_MS = 1000,
+    JOBS_SILENCE_MS = 3000, /* a database that is silent for so long is away */
 };
 
 struct request;
@@ -51,6 +52,8 @@ struct jobs {
     int64_t reap_next, reap_began, count_next, count_began, sweep_next;
     int64_t queued, running;
     enum err count_error;
+    bool pinging;
+    int64_t ping_next, answered_at; /* when the database last answered; 0: not yet */
 
     /* runs.c */
     int64_t missing_next, missing_began;

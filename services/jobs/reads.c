@@ -133,7 +133,8 @@ void jobs_health(void *service, struct bus_call *call, json_t *args)
 {
     struct jobs *jobs = jobs_of(service);
     (void)args;
-    if (!store_ready(jobs->store))
+    if (!store_ready(jobs->store) || !jobs->answered_at ||
+        loop_now(jobs->loop) - jobs->answered_at > JOBS_SILENCE_MS)
         jobs_reply_error(&call, ERR_OVERLOADED);
     else if (jobs->count_error == ERR_INTERNAL)
         bus_reply_error(&call, ERR_INTERNAL, "the database lacks its tables: run mcpbus migrate");

@@ -40,6 +40,9 @@ void store_destroy(struct store **store_p); /* no `done` for what waits in group
 bool store_ready(const struct store *store);
 const char *store_problem(const struct store *store); /* "" when ready */
 size_t store_pending(const struct store *store);
+/* Whether the database answers: an open socket alone doesn't tell. */
+typedef void store_done_fn(void *arg, enum err error);
+void store_ping(struct store *store, store_done_fn *done, void *arg);
 
 /* SUBMIT. With a session the job is claimed for it at once when that is alive. A job or key that is
  * there already gives that job's id in `existing` (ERR_OK), or ERR_CONFLICT when it is another's
@@ -140,7 +143,6 @@ void store_reap(struct store *store, store_changes_fn *done, void *arg);
 void store_cancel(struct store *store, const char *job_id, const char *user_id,
                   store_changes_fn *done, void *arg);
 
-typedef void store_done_fn(void *arg, enum err error);
 /* ERR_STALE_TOKEN: that session has ended. */
 void store_session_open(struct store *store, const char *session, const char *instance,
                         const char *host, const char *version, int64_t capacity,

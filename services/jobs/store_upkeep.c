@@ -105,6 +105,27 @@ void store_forget(struct store *store, const char *user_id, store_changes_fn *do
     store_exec_changes(store, store->writers, &forget_statement, values, 1, done, arg);
 }
 
+struct ping_call {
+    store_done_fn *done;
+    void *arg;
+};
+
+static void on_ping(void *arg, enum err error, const struct pg_rows *rows)
+{
+    struct ping_call *call = arg;
+    (void)rows;
+    call->done(call->arg, error);
+    free(call);
+}
+
+void store_ping(struct store *store, store_done_fn *done, void *arg)
+{
+    static const struct pg_statement ping = {"ping", "SELECT 1", false};
+    struct ping_call *call = mem_alloc(sizeof *call);
+    *call = (struct ping_call){done, arg};
+    pg_exec(store->writers, &ping, -1, STORE_WRITE_MS, NULL, 0, on_ping, call);
+}
+
 struct count_call {
     store_count_fn *done;
     void *arg;

@@ -8,6 +8,7 @@ enum {
     PERIOD_MS = 250,
     REAP_MS = 1000,
     COUNT_MS = 1000,
+    PING_MS = 1000,
     SHARE = 10,
     SWEEP_FIRST_MS = 60 * 1000,
     SWEEP_MS = 10 * 60 * 1000,
@@ -53,6 +54,23 @@ static void on_counted(void *arg, enum err error, int64_t queued, int64_t runnin
     jobs->running = running;
     metric_set(metric_gauge("mcpbus_jobs_queued", NULL, "Jobs waiting."), queued);
     metric_set(metric_gauge("mcpbus_jobs_running", NULL, "Jobs running."), running);
+}
+
+static void on_pong(void *arg, enum err error)
+{
+    struct jobs *jobs = arg;
+    jobs->pinging = false;
+    if (!error)
+        jobs->answered_at = loop_now(jobs->loop);
+}
+
+static void ping(struct jobs *jobs, int64_t now)
+{
+    if (jobs->pinging || now < jobs->ping_next)
+        return;
+    jobs->pinging = true;
+    jobs->ping_next = now + PING_MS;
+    store_ping(jobs->store, on_pong, jobs);
 }
 
 static void on_swept(void *arg, enum err error, int64_t swept, int64_t others)
@@ -102,6 +120,8 @@ static void on_upkeep(void *arg)
     slots_expire(jobs->slots, now);
     metric_set(metric_gauge("mcpbus_jobs_waiting_here", NULL, "Waiting jobs in this memory."),
                (int64_t)fair_queue_count(jobs->queue));
+    if (store_ready(jobs->store))
+        ping(jobs, now);
     if (store_ready(jobs->store) && !jobs->draining)
         work(jobs, now);
     loop_timer_start(jobs->upkeep_timer, PERIOD_MS);
