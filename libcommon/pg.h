@@ -91,7 +91,8 @@ struct pg_group_options {
     int params;
     int64_t timeout_ms; /* of a batch, waiting for a connection included */
     /* Turns `count` items into the statement's parameters, by buf_* on params[i]. Called again with
-     * fewer when a parameter passes 64 MiB; one item that is alone too large is ERR_TOO_LARGE. */
+     * fewer when the parameters pass 16 MiB; one item alone may have 64 MiB for each parameter,
+     * else it is ERR_TOO_LARGE. */
     void (*encode)(void *arg, void *const *items, size_t count, struct buf *params);
     /* The batch's outcome; the items are the owner's again. */
     void (*done)(void *arg, void *const *items, size_t count, enum err error,

@@ -4,7 +4,8 @@
 #include "libcommon/mem.h"
 #include "libcommon/pg_internal.h"
 
-enum { PARAM_MAX_BYTES = 64 * 1024 * 1024 };
+/* Bounded, so that neither this process nor the server must hold hundreds of the largest items. */
+enum { PARAM_MAX_BYTES = 64 * 1024 * 1024, BATCH_MAX_BYTES = 16 * 1024 * 1024 };
 
 struct batch {
     struct pg_group *group; /* NULL: the group has gone */
@@ -67,13 +68,16 @@ static void on_batch(void *arg, enum err error, const struct pg_rows *rows)
 static bool encode(struct pg_group *group, const struct batch *batch, struct buf *params)
 {
     const struct pg_group_options *o = &group->options;
+    size_t max = batch->count > 1 ? BATCH_MAX_BYTES : PARAM_MAX_BYTES, bytes = 0;
     bool fits = true;
     for (int i = 0; i < o->params; i++)
-        buf_init(&params[i], PARAM_MAX_BYTES);
+        buf_init(&params[i], max);
     o->encode(o->arg, batch->items, batch->count, params);
-    for (int i = 0; i < o->params; i++)
+    for (int i = 0; i < o->params; i++) {
         fits = fits && !params[i].full;
-    return fits;
+        bytes += params[i].len;
+    }
+    return fits && (batch->count == 1 || bytes <= max);
 }
 
 static void params_fini(struct buf *params, int count)
