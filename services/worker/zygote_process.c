@@ -31,6 +31,7 @@ enum { SANITIZED = 0 };
 
 enum {
     RUNS_MAX = 1 << 17,
+    ENDS_MAX = 2 * RUNS_MAX, /* of all runs, and of as many orders that found no room */
     RUN_MEMORY_MAX = 512 << 20,
     RUN_FILES_MAX = 1024,
     STOP_MS = 800, /* for all to be reaped when the worker has gone */
@@ -47,6 +48,8 @@ struct zygote_process {
     int own; /* for isolation_fork; −1: runs are not isolated */
     struct child *children;
     size_t count, room;
+    struct zygote_message *ends; /* that the socket could not take yet; a ring */
+    size_t first_end, end_count;
     int64_t lease_until;
 };
 
@@ -66,6 +69,25 @@ static struct child *find_pid(struct zygote_process *zygote, pid_t pid)
     return NULL;
 }
 
+/* False when the socket is full; a loop that has gone is seen as the end of the socket. */
+static bool send_end(const struct zygote_process *zygote, const struct zygote_message *message)
+{
+    ssize_t n;
+    while ((n = send(zygote->fd, message, sizeof *message, MSG_NOSIGNAL | MSG_DONTWAIT)) < 0 &&
+           errno == EINTR)
+        ;
+    return n >= 0 || (errno != EAGAIN && errno != ENOBUFS);
+}
+
+static void flush_ends(struct zygote_process *zygote)
+{
+    while (zygote->end_count && send_end(zygote, &zygote->ends[zygote->first_end])) {
+        zygote->first_end = (zygote->first_end + 1) % ENDS_MAX;
+        zygote->end_count--;
+    }
+}
+
+/* Never waits for a loop that is busy: the lease must be looked at. */
 static void tell_end(struct zygote_process *zygote, uint64_t id, int status, bool expired)
 {
     struct zygote_message message = {
@@ -74,9 +96,13 @@ static void tell_end(struct zygote_process *zygote, uint64_t id, int status, boo
         .status = status,
         .end = expired ? ZYGOTE_RUN_EXPIRED : ZYGOTE_RUN_ENDED,
     };
-    /* Blocks while the loop is busy; a loop that has gone is seen as the end of the socket. */
-    while (send(zygote->fd, &message, sizeof message, MSG_NOSIGNAL) < 0 && errno == EINTR)
-        ;
+    flush_ends(zygote);
+    if (!zygote->end_count && send_end(zygote, &message))
+        return;
+    if (!zygote->ends)
+        zygote->ends = mem_alloc(ENDS_MAX * sizeof *zygote->ends);
+    if (zygote->end_count < ENDS_MAX)
+        zygote->ends[(zygote->first_end + zygote->end_count++) % ENDS_MAX] = message;
 }
 
 static void limit(int what, rlim_t soft, rlim_t hard)
@@ -272,11 +298,16 @@ void zygote_main(int fd, int own)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_NAME, "mcpbus-zygote");
     for (bool open = true; open;) {
-        struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
+        /* While its own word finds no room it takes no more orders than it can answer. */
+        short in = zygote.end_count < RUNS_MAX ? POLLIN : 0;
+        short out = zygote.end_count ? POLLOUT : 0;
+        struct pollfd fds[2] = {{.fd = fd, .events = (short)(in | out)},
                                 {.fd = zygote.signals, .events = POLLIN}};
         int ready = poll(fds, 2, next_wait(&zygote));
         check_lease(&zygote);
-        if (ready > 0 && fds[0].revents)
+        if (ready > 0 && fds[0].revents & POLLOUT)
+            flush_ends(&zygote);
+        if (ready > 0 && fds[0].revents & ~POLLOUT)
             open = receive(&zygote);
         if (ready > 0 && fds[1].revents) {
             struct signalfd_siginfo info;
@@ -287,4 +318,5 @@ void zygote_main(int fd, int own)
     }
     stop(&zygote);
     free(zygote.children);
+    free(zygote.ends);
 }

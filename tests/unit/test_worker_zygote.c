@@ -16,7 +16,8 @@
 
 #define SERVER MCPBUS_SOURCE_DIR "/tests/fixtures/mcp_server.py"
 
-static bool isolate; /* the mode that the group of tests is for */
+enum { OTHERS = 2000 }; /* more ends than the socket holds */
+static bool isolate;    /* the mode that the group of tests is for */
 
 /* A worker's loop in small: the real zygote and run, a scripted model. */
 struct rig {
@@ -24,7 +25,7 @@ struct rig {
     struct zygote *zygote;
     struct frame_peer *peer;
     const char *const *answers; /* JSON of the model's messages */
-    size_t asked, results;
+    size_t asked, results, others_ended;
     char result[16000]; /* of the last tool_result */
     json_t *done;
     char mark[40];                        /* in its servers' environment */
@@ -36,6 +37,7 @@ static void on_ended(void *arg, uint64_t id, enum zygote_end end, int status)
 {
     struct rig *rig = arg;
     (void)status;
+    rig->others_ended += id != 7;
     if (id != 7)
         return;
     rig->ended = true;
@@ -120,6 +122,11 @@ static void close_rig(struct rig *rig)
     zygote_destroy(&rig->zygote);
     json_decref(rig->done);
     loop_destroy(&rig->loop);
+}
+
+static bool have_all_ended(void *arg)
+{
+    return ((struct rig *)arg)->others_ended == OTHERS;
 }
 
 static bool is_ended(void *arg)
@@ -355,6 +362,29 @@ static void a_killed_worker_leaves_nothing(void **state)
     loop_destroy(&loop);
 }
 
+/* Ends that a frozen loop doesn't take must not keep the zygote from its clock. */
+static void ends_that_wait_do_not_stop_the_lease(void **state)
+{
+    (void)state;
+    struct rig rig = {0};
+    pid_t escaped = run_to_escape(&rig);
+    for (uint64_t id = 100; id < 100 + OTHERS; id++) {
+        zygote_start(rig.zygote, id, -1);
+        if (id % 100 == 0)
+            usleep(1000);
+    }
+    loop_run_until(rig.loop, is_ended, &rig, 50);
+    zygote_lease(rig.zygote, clock_ms() + 300);
+    int64_t until = clock_ms() + 3000;
+    while (!has_died(&escaped) && clock_ms() < until)
+        usleep(10000);
+    assert_true(has_died(&escaped));
+    assert_true(loop_run_until(rig.loop, have_all_ended, &rig, 5000));
+    assert_true(loop_run_until(rig.loop, is_ended, &rig, 5000));
+    assert_false(rig.lost);
+    close_rig(&rig);
+}
+
 static bool isolation_is_possible(void)
 {
     struct zygote *zygote = NULL;
@@ -392,6 +422,7 @@ int main(void)
         cmocka_unit_test(a_server_sees_what_its_mode_says),
         cmocka_unit_test(killing_a_run_takes_its_daemons_along),
         cmocka_unit_test(runs_end_with_the_lease),
+        cmocka_unit_test(ends_that_wait_do_not_stop_the_lease),
         cmocka_unit_test(without_a_lease_nothing_starts),
         cmocka_unit_test(everything_ends_with_the_worker),
         cmocka_unit_test(a_flood_of_messages_arrives),
