@@ -41,16 +41,20 @@ static struct serving_key key_of(const struct proto_header *header)
     return (struct serving_key){header->instance, header->seq};
 }
 
+static void count_answered(struct bus_link *link)
+{
+    link->answered++;
+    link_grant_credit(link);
+}
+
 static void call_free(struct bus_call *call)
 {
     struct bus *bus = call->bus;
     if (!(call->header.flags & PROTO_FLAG_ONEWAY)) {
         struct serving_key key = key_of(&call->header);
         map_take(bus->serving, &key, sizeof key);
-        if (call->link->generation == call->generation) {
-            call->link->answered++;
-            link_grant_credit(call->link);
-        }
+        if (call->link->generation == call->generation)
+            count_answered(call->link);
     }
     bus->serving_count--;
     free(call);
@@ -190,8 +194,10 @@ void serve_on_request(struct bus *bus, struct bus_link *link, struct wire_messag
 {
     struct proto_target target = {0};
     const struct bus_method *method = NULL;
-    if (is_doubled(bus, &message->header))
+    if (is_doubled(bus, &message->header)) {
+        count_answered(link); /* the broker has spent a credit on it */
         return;
+    }
     struct bus_call *call = call_new(bus, link, &message->header);
     if (bus->closing) {
         bus_reply_error(&call, ERR_DRAINING, "the service is shutting down");
