@@ -95,6 +95,8 @@ enum pg_verdict pg_judge(const char *sqlstate, enum err *ret_error)
         return PG_VERDICT_AGAIN;
     if (!strcmp(sqlstate, "26000"))
         return PG_VERDICT_UNPREPARED;
+    if (!strcmp(sqlstate, "42P05"))
+        return PG_VERDICT_PREPARED;
     if (!strcmp(sqlstate, "23505"))
         *ret_error = ERR_CONFLICT;
     else if (!strncmp(sqlstate, "22", 2) || !strncmp(sqlstate, "23", 2))

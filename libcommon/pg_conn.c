@@ -276,7 +276,7 @@ static void settle(struct pg_conn *conn)
     const char *state = task->error ? PQresultErrorField(task->result, PG_DIAG_SQLSTATE) : NULL;
     enum err error = task->error;
     enum pg_verdict verdict = task->error ? pg_judge(state, &error) : PG_VERDICT_FAILED;
-    bool again = verdict == PG_VERDICT_UNPREPARED ||
+    bool again = verdict == PG_VERDICT_UNPREPARED || verdict == PG_VERDICT_PREPARED ||
                  (verdict == PG_VERDICT_AGAIN && task->statement->idempotent);
     if (verdict == PG_VERDICT_UNPREPARED)
         unprepare(conn, task->statement);
@@ -317,7 +317,7 @@ static bool take(struct pg_conn *conn, PGresult *result)
             lost(conn, why);
             return false;
         }
-        if (task->preparing)
+        if (task->preparing && verdict != PG_VERDICT_PREPARED)
             unprepare(conn, task->statement);
         task->error = error;
         if (!task->statement)

@@ -96,6 +96,7 @@ enum pg_verdict {
     PG_VERDICT_FAILED,
     PG_VERDICT_AGAIN,
     PG_VERDICT_UNPREPARED,
+    PG_VERDICT_PREPARED, /* already, by whom a pooler gave this server connection before */
     PG_VERDICT_LOST,
     PG_VERDICT_MOVED
 };

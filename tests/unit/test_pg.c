@@ -365,6 +365,56 @@ static void groups_batch_what_gathers(void **state)
     close_env(&env);
 }
 
+/* Each alone is small enough, all together are not. */
+static void groups_bound_a_batch(void **state)
+{
+    (void)state;
+    enum { BYTES = 5 << 20, COUNT = 8 };
+    struct env env = {0};
+    open_env(&env, 1);
+    AUTOFREE char *item = mem_alloc(BYTES + 1);
+    memset(item, 'x', BYTES);
+    static const struct pg_statement count = {
+        "t_count", "SELECT sum(length(t)) FROM unnest($1::text[]) t", true};
+    struct tally tally = {.expect = COUNT};
+    struct pg_group_options options = {.pg = env.pg,
+                                       .writers = 1,
+                                       .batch_max = 50,
+                                       .waiting_max = 50,
+                                       .statement = &count,
+                                       .params = 1,
+                                       .timeout_ms = WAIT_MS,
+                                       .encode = encode_items,
+                                       .done = count_batch,
+                                       .arg = &tally};
+    struct pg_group *group = pg_group_new(&options);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(pg_group_add(group, item), ERR_OK);
+    assert_true(loop_run_until(env.loop, all_done, &tally, WAIT_MS));
+    assert_int_equal(tally.error, ERR_OK);
+    assert_true(tally.largest > 1 && tally.largest <= 3);
+    pg_group_destroy(&group);
+    close_env(&env);
+}
+
+/* As behind a pooler, whose server connections know what another client prepared. */
+static void what_is_prepared_already_is_used(void **state)
+{
+    (void)state;
+    struct env env = {0};
+    open_env(&env, 1);
+    static const struct pg_statement other = {"t_other", "PREPARE t_twice AS SELECT 'there'::text",
+                                              true};
+    static const struct pg_statement twice = {"t_twice", "SELECT 'there'::text", true};
+    assert_int_equal(run(&env, &other, NULL).error, ERR_OK);
+    for (int i = 0; i < 2; i++) {
+        struct outcome outcome = run(&env, &twice, NULL);
+        assert_int_equal(outcome.error, ERR_OK);
+        assert_string_equal(outcome.text, "there");
+    }
+    close_env(&env);
+}
+
 struct verdicts {
     int good, bad;
 };
@@ -444,6 +494,8 @@ int main(void)
         cmocka_unit_test(arrays_round_trip),
         cmocka_unit_test(lost_connections_come_back),
         cmocka_unit_test(groups_batch_what_gathers),
+        cmocka_unit_test(groups_bound_a_batch),
+        cmocka_unit_test(what_is_prepared_already_is_used),
         cmocka_unit_test(a_bad_item_fails_alone),
         cmocka_unit_test(blocking_runs_scripts),
     };
