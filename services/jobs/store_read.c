@@ -11,7 +11,8 @@
     "id, user_id, status, error_message, token_usage, " STORE_TIME("created_at") ", " STORE_TIME( \
         "updated_at") ", " STORE_TIME("completed_at")
 
-enum { LIST_TEXT_MAX = 4096, PAGE_EVENTS_MAX = 1000 };
+/* Control characters take six bytes in JSON: a full page of them must still fit into a message. */
+enum { LIST_TEXT_MAX = 4096, LIST_ERROR_MAX = 8192, LIST_JSON_MAX = 10000, PAGE_EVENTS_MAX = 1000 };
 static const char cut_marker[] = "… [cut]";
 
 static const struct pg_statement get_statement = {
@@ -168,12 +169,24 @@ static json_t *text(const struct pg_rows *rows, size_t row, int column)
     return value ? json_stringn(value, pg_rows_len(rows, row, column)) : json_null();
 }
 
-static json_t *text_capped(const struct pg_rows *rows, size_t row, int column)
+/* So many bytes of a text take LIST_JSON_MAX bytes of JSON at most. */
+static size_t fitting_bytes(const char *text, size_t len)
+{
+    size_t size = 0, i = 0;
+    for (; i < len && size <= LIST_JSON_MAX; i++) {
+        unsigned char c = (unsigned char)text[i];
+        size += strchr("\b\f\n\r\t\"\\", c) ? 2 : c < 0x20 ? 6 : 1;
+    }
+    return size > LIST_JSON_MAX ? i - 1 : len;
+}
+
+static json_t *text_capped(const struct pg_rows *rows, size_t row, int column, size_t max)
 {
     const char *value = pg_rows_text(rows, row, column);
-    return value
-               ? js_string_capped(value, pg_rows_len(rows, row, column), LIST_TEXT_MAX, cut_marker)
-               : json_null();
+    if (!value)
+        return json_null();
+    size_t len = pg_rows_len(rows, row, column), fits = fitting_bytes(value, len);
+    return js_string_capped(value, len, fits < max ? fits : max, cut_marker);
 }
 
 static json_t *parsed(const struct pg_rows *rows, size_t row, int column)
@@ -195,21 +208,22 @@ static json_t *object(const struct pg_rows *rows, size_t row, int column)
     return json_null();
 }
 
-static json_t *job(const struct pg_rows *rows, size_t row, json_t *message, json_t *result)
+static json_t *job(const struct pg_rows *rows, size_t row, json_t *message, json_t *result,
+                   json_t *error_message)
 {
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "job_id",
                      text(rows, row, 0), "user_id", text(rows, row, 1), "message", message,
-                     "status", text(rows, row, 2), "result", result, "error_message",
-                     text(rows, row, 3), "token_usage", object(rows, row, 4), "created_at",
-                     text(rows, row, 5), "updated_at", text(rows, row, 6), "completed_at",
-                     text(rows, row, 7));
+                     "status", text(rows, row, 2), "result", result, "error_message", error_message,
+                     "token_usage", object(rows, row, 4), "created_at", text(rows, row, 5),
+                     "updated_at", text(rows, row, 6), "completed_at", text(rows, row, 7));
 }
 
 static void on_get(void *arg, enum err error, const struct pg_rows *rows)
 {
     if (!error && pg_rows_count(rows) == 0)
         error = ERR_NOT_FOUND;
-    call_end(arg, error, error ? NULL : job(rows, 0, text(rows, 0, 8), text(rows, 0, 9)));
+    call_end(arg, error,
+             error ? NULL : job(rows, 0, text(rows, 0, 8), text(rows, 0, 9), text(rows, 0, 3)));
 }
 
 void store_get(struct store *store, const char *job_id, const char *user_id, int64_t timeout_ms,
@@ -229,8 +243,9 @@ static void on_list(void *arg, enum err error, const struct pg_rows *rows)
     json_t *jobs = json_array();
     for (size_t row = 0; row < pg_rows_count(rows); row++)
         if (pg_rows_text(rows, row, 0))
-            json_array_append_new(
-                jobs, job(rows, row, text_capped(rows, row, 8), text_capped(rows, row, 9)));
+            json_array_append_new(jobs, job(rows, row, text_capped(rows, row, 8, LIST_TEXT_MAX),
+                                            text_capped(rows, row, 9, LIST_TEXT_MAX),
+                                            text_capped(rows, row, 3, LIST_ERROR_MAX)));
     json_t *result = json_pack("{s:o, s:I, s:I, s:I}", "jobs", jobs, "total",
                                (json_int_t)pg_rows_int(rows, 0, 11, 0), "limit",
                                (json_int_t)call->limit, "offset", (json_int_t)call->offset);

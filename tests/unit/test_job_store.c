@@ -341,6 +341,12 @@ static void lists_pages_and_forgetting(void **state)
     assert_int_equal(json_array_size(jobs), 2);
     assert_string_equal(js_str(json_array_get(jobs, 0), "job_id", ""), "j4");
     assert_true(strlen(js_str(json_array_get(jobs, 0), "message", "")) < 4200);
+    sql("UPDATE job_data SET message = repeat(chr(1), 5000), result = repeat(chr(1), 5000),"
+        " error_message = repeat(chr(1), 5000) WHERE id = 'j4'");
+    env->waiting++;
+    store_list(env->store, "u", 1, 0, "", WAIT_MS, on_read, NULL);
+    wait_all();
+    assert_true(json_dumpb(read_result, NULL, 0, 0) < 32000);
     env->waiting++;
     store_list(env->store, "u", 20, 100, "", WAIT_MS, on_read, NULL);
     wait_all();
