@@ -1,6 +1,7 @@
 #include "libcommon/bus.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -28,6 +29,15 @@ static bool turn(void *arg)
     return busy;
 }
 
+static bool is_endpoint(const char *text)
+{
+    const char *colon = strrchr(text, ':'), *port = colon ? colon + 1 : "";
+    size_t digits = strspn(port, "0123456789");
+    long number = digits <= 5 ? strtol(port, NULL, 10) : 0;
+    return strncmp(text, "tcp://", 6) == 0 && colon > text + 6 && !port[digits] && number > 0 &&
+           number <= 65535;
+}
+
 /* Splits "tcp://a:1,tcp://b:2" into links. */
 static enum err open_links(struct bus *bus, const char *endpoints)
 {
@@ -38,7 +48,7 @@ static enum err open_links(struct bus *bus, const char *endpoints)
     while ((endpoint = strsep(&rest, ", "))) {
         if (!*endpoint)
             continue;
-        if (count == BUS_LINKS_MAX || strncmp(endpoint, "tcp://", 6) != 0)
+        if (count == BUS_LINKS_MAX || !is_endpoint(endpoint))
             return ERR_INVALID;
         found[count++] = endpoint;
     }

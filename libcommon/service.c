@@ -8,7 +8,7 @@
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 
-enum { DRAIN_DEFAULT_MS = 5000, DRAIN_TICK_MS = 5 };
+enum { DRAIN_DEFAULT_MS = 5000, DRAIN_TICK_MS = 5, NOTICES_MAX = 32 };
 
 struct runtime {
     const struct service_def *def;
@@ -51,9 +51,27 @@ static int read_arguments(const struct service_def *def, int argc, char **argv,
     return -1;
 }
 
+/* What is to be said about the settings, until they have said how and what to log. */
+static struct {
+    char name[64], note[192];
+} notices[NOTICES_MAX];
+static unsigned notice_count; /* with those that found no place */
+
 static void on_notice(const char *name, const char *what)
 {
-    log_warning("setting", LOG_S("name", name), LOG_S("note", what));
+    if (notice_count < NOTICES_MAX) {
+        snprintf(notices[notice_count].name, sizeof notices->name, "%s", name);
+        snprintf(notices[notice_count].note, sizeof notices->note, "%s", what);
+    }
+    notice_count++;
+}
+
+static void log_notices(void)
+{
+    for (unsigned i = 0; i < notice_count && i < NOTICES_MAX; i++)
+        log_warning("setting", LOG_S("name", notices[i].name), LOG_S("note", notices[i].note));
+    if (notice_count > NOTICES_MAX)
+        log_warning("settings_more", LOG_I("count", notice_count - NOTICES_MAX));
 }
 
 static const struct setting *find_setting(const struct service_def *def, const char *name)
@@ -108,10 +126,12 @@ static bool load_settings(struct runtime *rt, const char *env_file)
     log_setup(def->name, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
     if (settings_load(def->settings, def->setting_count, env_file, config, on_notice, why) !=
         ERR_OK) {
+        log_notices(); /* one may be the reason */
         fprintf(stderr, "mcpbus-%s: %s\n", def->name, why);
         return false;
     }
     set_up_log(def, config);
+    log_notices();
     return has_required(def, config);
 }
 
@@ -160,8 +180,10 @@ static enum err open_bus(struct runtime *rt)
                                   .credit = def->credit};
     enum err err = bus_new(rt->service.loop, &options, &rt->service.bus);
     if (err)
-        fprintf(stderr, "mcpbus-%s: %s takes tcp://HOST:PORT, several with commas\n", def->name,
-                def->endpoints_setting);
+        fprintf(stderr,
+                "mcpbus-%s: %s takes tcp://HOST:PORT with a port from 1 to 65535, several with "
+                "commas, not \"%.200s\"\n",
+                def->name, def->endpoints_setting, options.endpoints);
     return err;
 }
 

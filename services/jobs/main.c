@@ -17,7 +17,8 @@ static enum err start(struct service *service)
     };
     enum err error = store_new(&options, &jobs->store);
     if (error) {
-        log_error("bad_database_url", LOG_S("hint", "postgresql://user:password@host:5432/name"));
+        log_error("bad_database_url",
+                  LOG_S("hint", "DATABASE_URL takes postgresql://user:password@host:5432/name"));
         free(jobs);
         return error;
     }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "libcommon/buf.h"
+#include "libcommon/http_client.h"
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
@@ -211,11 +212,29 @@ static void log_isolation(const struct zygote *zygote)
                     LOG_S("note", "a tool server can read another's environment in /proc"));
 }
 
+/* What the table of settings can't judge, in the words that it uses. */
+static enum err check_settings(const struct settings *settings)
+{
+    if (settings->ca_bundle && access(settings->ca_bundle, R_OK) != 0) {
+        fprintf(stderr, "mcpbus-worker: CA_BUNDLE takes a file that can be read, not \"%.100s\"\n",
+                settings->ca_bundle);
+        return ERR_INVALID;
+    }
+    if (settings->https_proxy && !http_proxy_is_valid(settings->https_proxy)) {
+        fprintf(stderr,
+                "mcpbus-worker: HTTPS_PROXY takes http://host:port\n"); /* may hold a password */
+        return ERR_INVALID;
+    }
+    return ERR_OK;
+}
+
 enum err worker_start(struct service *service)
 {
     struct worker *worker = service->state;
     if (worker->zygote) {
-        enum err err = read_config(worker);
+        enum err err = check_settings(worker->settings);
+        if (!err)
+            err = read_config(worker);
         if (err)
             return err;
         worker->model = model_new(service->loop, worker->settings);

@@ -13,6 +13,7 @@ GOOD = {
     "PATH": os.environ["PATH"], "HOME": "/tmp", "GATEWAY_PORT": "0",
     "DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x", "BROKER_ENDPOINT": "tcp://127.0.0.1:1",
     "JWT_SECRET": "0123456789abcdef", "GOOGLE_CLIENT_ID": "id", "GOOGLE_CLIENT_SECRET": "secret",
+    "OPENAI_API_KEY": "key",
 }
 
 
@@ -29,6 +30,12 @@ GOOD = {
     ("auth", "HTTPS_PROXY", "http://u:hunter2@proxy:99999"),
     ("auth", "CA_BUNDLE", "/nonexistent/ca.pem"),
     ("auth", "TOKEN_ENCRYPTION_KEY", "hunter2"),
+    ("jobs", "DATABASE_URL", "hunter2"),
+    ("jobs", "BROKER_ENDPOINT", "tcp://127.0.0.1:0"),
+    ("jobs", "BROKER_ENDPOINT", "tcp://127.0.0.1:1,tcp://127.0.0.1:65536"),
+    ("worker", "HTTPS_PROXY", "ftp://u:hunter2@proxy"),
+    ("worker", "CA_BUNDLE", "/nonexistent/ca.pem"),
+    ("worker", "WORKER_CONCURRENCY", "10001"),
 ])
 def test_refused(service, name, value):
     done = subprocess.run([BIN / f"mcpbus-{service}", "--env-file", "/dev/null"],
