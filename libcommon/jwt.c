@@ -106,14 +106,25 @@ static bool audience_is_ours(const json_t *aud)
     return false;
 }
 
+/* A NumericDate may have a fraction (RFC 7519 §2), which doesn't count here; behind 2^53 a double
+ * has no seconds any more. */
+static int64_t whole_seconds(const json_t *date)
+{
+    static const double max = (double)((int64_t)1 << 53);
+    double value = json_real_value(date);
+    if (json_is_integer(date))
+        return json_integer_value(date);
+    return (int64_t)(value > max ? max : value < 0 ? -1 : value);
+}
+
 /* RFC 7519 §4.1; "iss" and "aud" are absent in tokens of the original's form. */
 static enum err check_claims(const json_t *claims, int64_t now)
 {
     const json_t *exp = json_object_get(claims, "exp"), *nbf = json_object_get(claims, "nbf");
     const json_t *iss = json_object_get(claims, "iss"), *aud = json_object_get(claims, "aud");
-    if (!json_is_integer(exp) || json_integer_value(exp) <= now)
+    if (!json_is_number(exp) || whole_seconds(exp) <= now)
         return ERR_UNAUTHENTICATED;
-    if (nbf && (!json_is_integer(nbf) || json_integer_value(nbf) > now))
+    if (nbf && (!json_is_number(nbf) || whole_seconds(nbf) > now))
         return ERR_UNAUTHENTICATED;
     if (iss && (!json_is_string(iss) || strcmp(json_string_value(iss), issuer) != 0))
         return ERR_UNAUTHENTICATED;
@@ -144,6 +155,9 @@ enum err jwt_door_verify(const char *secret, const char *token, size_t token_len
     err = check_claims(claims, now);
     if (err)
         return err;
+    const json_t *exp = json_object_get(claims, "exp");
+    if (json_is_real(exp))
+        json_object_set_new(claims, "exp", json_integer(whole_seconds(exp)));
     *ret_claims = json_incref(claims);
     return ERR_OK;
 }

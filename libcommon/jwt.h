@@ -14,9 +14,9 @@ enum { JWT_TOKEN_MAX_BYTES = 8192 };
 /* Signs the claims (an object). free() the token. */
 MUST_CHECK enum err jwt_door_sign(const char *secret, const json_t *claims, char **ret_token);
 
-/* The claims of a valid token; `now` is seconds since 1970. Requires a string "id" and an integer
- * "exp" in the future; "iss" and "aud", when present, must be "mcpbus". ERR_UNAUTHENTICATED
- * otherwise. */
+/* The claims of a valid token; `now` is seconds since 1970. Requires a string "id" and an
+ * "exp" in the future (whole seconds in ret_claims); "iss" and "aud", when present, must be
+ * "mcpbus". ERR_UNAUTHENTICATED otherwise. */
 MUST_CHECK enum err jwt_door_verify(const char *secret, const char *token, size_t token_len,
                                     int64_t now, json_t **ret_claims);
 

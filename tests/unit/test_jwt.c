@@ -132,7 +132,9 @@ static void refuses_bad_claims(void **state)
         "{\"id\":\"u1\",\"exp\":1700000000}", /* the second of its end */
         "{\"id\":\"u1\",\"exp\":1600000000}",
         "{\"id\":\"u1\",\"exp\":-1}",
-        "{\"id\":\"u1\",\"exp\":1700000100.5}",
+        "{\"id\":\"u1\",\"exp\":1700000000.9}",
+        "{\"id\":\"u1\",\"exp\":-1e300}",
+        "{\"id\":\"u1\",\"exp\":1700000100,\"nbf\":1700000001.5}",
         "{\"id\":\"u1\",\"exp\":\"1700000100\"}",
         "{\"id\":\"u1\",\"exp\":99999999999999999999}",
         "{\"id\":\"u1\"}",
@@ -165,6 +167,8 @@ static void takes_our_audience(void **state)
         "{\"id\":\"u1\",\"exp\":1700000100,\"aud\":\"mcpbus\",\"iss\":\"mcpbus\"}",
         "{\"id\":\"u1\",\"exp\":1700000100,\"aud\":[\"other\",\"mcpbus\"]}",
         "{\"id\":\"u1\",\"exp\":1700000001,\"nbf\":1700000000}",
+        "{\"id\":\"u1\",\"exp\":1700000001.5,\"nbf\":1.5}",
+        "{\"id\":\"u1\",\"exp\":1e300}",
     };
     for (size_t i = 0; i < sizeof(payloads) / sizeof(*payloads); i++)
         assert_int_equal(verify_forged(hs256, payloads[i], secret), ERR_OK);
