@@ -62,31 +62,60 @@ static void unquote(char *value)
     *out = '\0';
 }
 
-static void add_line(struct pairs *pairs, char *line)
+static bool is_name(const char *text)
+{
+    if (isdigit((unsigned char)*text))
+        return false;
+    size_t len = strlen(text);
+    return len &&
+           strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789") == len;
+}
+
+/* False: the line is neither NAME=value nor empty nor a comment. */
+static bool add_line(struct pairs *pairs, char *line)
 {
     line = trim(line);
     if (*line == '#' || !*line)
-        return;
+        return true;
     if (strncmp(line, "export ", 7) == 0)
         line = trim(line + 7);
     char *equals = strchr(line, '=');
     if (!equals)
-        return;
+        return false;
     *equals = '\0';
+    char *name = trim(line);
+    if (!is_name(name))
+        return false;
     char *value = trim(equals + 1);
     unquote(value);
     pairs->items = mem_resize(pairs->items, (pairs->count + 1) * sizeof *pairs->items);
-    pairs->items[pairs->count++] = (struct pair){mem_strdup(trim(line)), mem_strdup(value)};
+    pairs->items[pairs->count++] = (struct pair){mem_strdup(name), mem_strdup(value)};
+    return true;
 }
 
-static void read_file(const char *path, struct pairs *pairs)
+/* By its number alone: a line that went wrong may be part of a secret. */
+static void notice_line(unsigned number, settings_notice_fn *notice)
+{
+    char name[32];
+    snprintf(name, sizeof name, "line %u", number);
+    if (notice)
+        notice(name, "of the .env file is neither NAME=value nor a comment; it is ignored");
+}
+
+static void read_file(const char *path, struct pairs *pairs, settings_notice_fn *notice)
 {
     FILE *file = path ? fopen(path, "re") : NULL;
     if (!file)
         return;
     char *line = mem_alloc(LINE_MAX_BYTES);
-    while (pairs->count < 1000 && fgets(line, LINE_MAX_BYTES, file))
-        add_line(pairs, line);
+    bool begins = true; /* else it is the rest of a line too long */
+    for (unsigned number = 0; pairs->count < 1000 && fgets(line, LINE_MAX_BYTES, file);) {
+        size_t len = strlen(line);
+        bool ends = len < LINE_MAX_BYTES - 1 || line[len - 1] == '\n';
+        if (begins && ++number && !add_line(pairs, line))
+            notice_line(number, notice);
+        begins = ends;
+    }
     explicit_bzero(line, LINE_MAX_BYTES);
     free(line);
     fclose(file);
@@ -218,7 +247,7 @@ enum err settings_load(const struct setting *table, size_t count, const char *en
                        void *config, settings_notice_fn *notice, char ret_why[SETTINGS_WHY_SIZE])
 {
     struct pairs pairs = {0};
-    read_file(env_file, &pairs);
+    read_file(env_file, &pairs, notice);
     enum err err = ERR_OK;
     for (size_t i = 0; i < count && err == ERR_OK; i++)
         err = load_one(&table[i], &pairs, config, notice, ret_why);

@@ -32,7 +32,8 @@ struct setting {
 
 /* Fills `config` (zeroed by the caller; texts live as long as the process). `env_file`: path of the
  * .env file, NULL or missing is fine. On ERR_INVALID `ret_why` has the line for the user.
- * Unknown names in the file and obsolete ones are passed to `notice` (may be NULL). */
+ * Unknown names in the file and obsolete ones are passed to `notice` (may be NULL), and as "line N"
+ * what is no line of a .env file; both texts are valid during the call only. */
 enum { SETTINGS_WHY_SIZE = 512 };
 typedef void settings_notice_fn(const char *name, const char *what);
 MUST_CHECK enum err settings_load(const struct setting *table, size_t count, const char *env_file,

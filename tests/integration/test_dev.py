@@ -1,4 +1,5 @@
 """./dev: stacks side by side, supervision, scaling, and that nothing is left."""
+import json
 import os
 import pathlib
 import signal
@@ -177,11 +178,15 @@ def test_a_bad_setting_is_told_with_its_name(new_stack):
 
 def test_env_file_is_read_and_the_environment_wins(new_stack, tmp_path):
     env_file = tmp_path / "env"
-    env_file.write_text("WORKER_RUNNER=echo # no model\nGATEWAY_PORT=1\nREDIS_URL='redis://x'\n")
+    env_file.write_text("WORKER_RUNNER=echo # no model\nGATEWAY_PORT=1\nREDIS_URL='redis://x'\n"
+                        "LOG_FORMAT=json\nlost part of a secret\n")
     one = new_stack(env={"MCPBUS_ENV_FILE": str(env_file)})
     token = one.sign_in(unique())["access_token"]
     assert one.wait_job(token, one.post_run(token, "hi"))["result"] == "echo: hi"
-    assert "REDIS_URL" in one.log()
+    notices = [json.loads(line) for line in one.log("gateway").splitlines()
+               if '"setting"' in line]
+    assert {notice["name"] for notice in notices} >= {"REDIS_URL", "line 5"}
+    assert "lost part" not in one.log()
 
 
 def test_a_folder_with_other_things_is_refused_and_kept(new_stack):
