@@ -22,14 +22,16 @@ def number(value, name=""):
 def draw_ratios(axes, results):
     names = [name for name in results["what"] if name in results.get("ratios", {})][::-1]
     values = [results["ratios"][name] for name in names]
-    axes.barh(range(len(names)), values, color=OURS, height=0.6)
     axes.set_xscale("log")
-    axes.set_xlim(0.8, max(values, default=1) * 30)
+    axes.barh(range(len(names)), [max(value, 1) - min(value, 1) for value in values], height=0.6,
+              left=[min(value, 1) for value in values],
+              color=[OURS if value >= 1 else PEER for value in values])
+    axes.set_xlim(0.1, max(values, default=1) * 30)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(range(len(names)), [results["what"][name] for name in names])
     axes.set_title("times better than FastAPI + Celery + Redis", loc="left")
     for place, (name, value) in enumerate(zip(names, values)):
-        axes.text(value * 1.1, place, f"{value:.3g} ×  ({number(results['ours'][name], name)},"
+        axes.text(max(value, 1) * 1.1, place, f"{value:.3g} ×  ({number(results['ours'][name], name)},"
                   f" peer {number(results['peer'][name], name)})", va="center", fontsize=7)
 
 
@@ -43,7 +45,7 @@ def draw_curve(axes, results):
                       color=colour, marker=".", label=f"{who}, {part}")
         for n in points:
             axes.annotate(number(figures[f"curve_{n}"]), (n, figures[f"curve_{n}_p50_ms"]),
-                          textcoords="offset points", xytext=(0, -10), ha="center", fontsize=6,
+                          textcoords="offset points", xytext=(0, -9), ha="left", fontsize=6,
                           color=colour)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")

@@ -31,6 +31,13 @@ function expect(count) {
     });
 }
 
+// Handlers return before their jobs' ends are committed: a queue is done when its table says so.
+async function settle(client, query) {
+    while ((await client.query(query)).rows[0].left) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+}
+
 async function graphileWorker() {
     const { run, makeWorkerUtils, Logger } = await import("graphile-worker");
     const { default: pg } = await import("pg");
@@ -59,6 +66,8 @@ async function graphileWorker() {
                 },
             });
         },
+        settled: () =>
+            settle(pool, "SELECT EXISTS (SELECT FROM graphile_worker._private_jobs) AS left"),
         stop: () => runner.stop(),
         close: async () => {
             await utils.release();
@@ -69,6 +78,8 @@ async function graphileWorker() {
 
 async function pgBoss() {
     const { default: PgBoss } = await import("pg-boss");
+    const { default: pg } = await import("pg");
+    const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 1 });
     const boss = new PgBoss({ connectionString: process.env.DATABASE_URL, max: 20 });
     boss.on("error", (error) => console.error(error));
     await boss.start();
@@ -82,8 +93,17 @@ async function pgBoss() {
                 await boss.work("noop", options, async (jobs) => jobDone(jobs.length));
             }
         },
+        settled: () =>
+            settle(
+                pool,
+                "SELECT EXISTS (SELECT FROM pgboss.job WHERE name = 'noop' AND state IN" +
+                    " ('created', 'retry', 'active')) AS left",
+            ),
         stop: () => boss.offWork("noop"),
-        close: () => boss.stop({ graceful: false }),
+        close: async () => {
+            await boss.stop({ graceful: false });
+            await pool.end();
+        },
     };
 }
 
@@ -105,6 +125,7 @@ async function bullmq() {
             worker.on("completed", () => jobDone());
             await worker.waitUntilReady();
         },
+        settled: async () => {}, // "completed" comes behind Redis' answer
         stop: () => worker.close(),
         close: () => queue.close(),
     };
@@ -126,9 +147,8 @@ const percentile = (sorted, part) => sorted[Math.floor(part * sorted.length)] * 
 const queue = await { "graphile-worker": graphileWorker, "pg-boss": pgBoss, bullmq }[name]();
 await addAll(queue, 200);
 await queue.start();
-await expect(200).catch((error) => {
-    throw error;
-});
+await expect(200);
+await queue.settled();
 await queue.stop();
 
 let begun = process.hrtime.bigint();
@@ -139,12 +159,14 @@ begun = process.hrtime.bigint();
 let all = expect(JOBS);
 await queue.start();
 await all;
+await queue.settled();
 console.log(`drain: ${(JOBS / seconds(begun)).toFixed(1)}`);
 
 begun = process.hrtime.bigint();
 all = expect(JOBS);
 await addAll(queue, JOBS);
 await all;
+await queue.settled();
 console.log(`live: ${(JOBS / seconds(begun)).toFixed(1)}`);
 
 const latencies = [];
