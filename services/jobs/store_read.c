@@ -7,17 +7,23 @@
 #include "libcommon/mem.h"
 #include "services/jobs/store_internal.h"
 
-#define JOB_COLUMNS                                                                               \
-    "id, user_id, status, error_message, token_usage, " STORE_TIME("created_at") ", " STORE_TIME( \
-        "updated_at") ", " STORE_TIME("completed_at")
+/* clang-format off */
+#define JOB_COLUMNS                                                                                \
+    "id, user_id, status, error_message, token_usage, " STORE_TIME("created_at") ", "              \
+    STORE_TIME("updated_at") ", " STORE_TIME("completed_at")
+/* clang-format on */
 
 /* Control characters take six bytes in JSON: a full page of them must still fit into a message. */
 enum { LIST_TEXT_MAX = 4096, LIST_ERROR_MAX = 8192, LIST_JSON_MAX = 10000, PAGE_EVENTS_MAX = 1000 };
 static const char cut_marker[] = "… [cut]";
 
+/* clang-format off */
+/* `user_id || ''` so that no plan, made when the tables were small, goes by the index on user_id and
+ * walks all jobs of a user: a job is found by its id. */
 static const struct pg_statement get_statement = {
     "get",
-    "SELECT " JOB_COLUMNS ", message, result FROM job_records WHERE id = $1 AND user_id = $2",
+    "SELECT " JOB_COLUMNS ", message, result FROM job_records"
+    " WHERE id = $1 AND user_id || '' = $2",
     true};
 
 /* Always a row, for the total; the job's columns are NULL when the page is empty. */
@@ -35,112 +41,19 @@ static const struct pg_statement list_statement = {
 static const struct pg_statement events_statement = {
     "events",
     "SELECT d.status, q.job_id IS NULL, coalesce(q.events, d.events),"
-    " greatest(d.attempts, q.attempt) > 0, " STORE_TIME("d.created_at") ", " STORE_TIME(
-        "coale"
-        "sce("
-        "d."
-        "start"
-        "ed_"
-        "at, "
-        "q."
-        "first"
-        "_star"
-        "ted_"
-        "at)") ", " STORE_TIME("d.completed_at") ", d.error_message, e.seq, e.type, "
-                                                 "e.data, " STORE_TIME("e.created_"
-                                                                       "at") " FROM"
-                                                                             " job_"
-                                                                             "data "
-                                                                             "d "
-                                                                             "LEFT "
-                                                                             "JOIN "
-                                                                             "job_"
-                                                                             "queue"
-                                                                             " q "
-                                                                             "ON "
-                                                                             "q."
-                                                                             "job_"
-                                                                             "id = "
-                                                                             "d.id"
-                                                                             " LEFT"
-                                                                             " JOIN"
-                                                                             " LATE"
-                                                                             "RAL "
-                                                                             "(SELE"
-                                                                             "CT * "
-                                                                             "FROM "
-                                                                             "(SELE"
-                                                                             "CT "
-                                                                             "*, "
-                                                                             "sum("
-                                                                             "octet"
-                                                                             "_leng"
-                                                                             "th(x."
-                                                                             "data:"
-                                                                             ":text"
-                                                                             ") + "
-                                                                             "200)"
-                                                                             "   "
-                                                                             "OVER "
-                                                                             "(ORDE"
-                                                                             "R BY "
-                                                                             "x."
-                                                                             "seq) "
-                                                                             "- "
-                                                                             "octet"
-                                                                             "_leng"
-                                                                             "th(x."
-                                                                             "data:"
-                                                                             ":text"
-                                                                             ") AS "
-                                                                             "befor"
-                                                                             "e "
-                                                                             "FROM "
-                                                                             "(SELE"
-                                                                             "CT * "
-                                                                             "FROM "
-                                                                             "job_"
-                                                                             "event"
-                                                                             "s"
-                                                                             "   "
-                                                                             "WHERE"
-                                                                             " job_"
-                                                                             "id = "
-                                                                             "d.id "
-                                                                             "AND "
-                                                                             "seq "
-                                                                             "> "
-                                                                             "$3::"
-                                                                             "int "
-                                                                             "ORDER"
-                                                                             " BY "
-                                                                             "seq "
-                                                                             "LIMIT"
-                                                                             " $4::"
-                                                                             "int) "
-                                                                             "x) s"
-                                                                             "  "
-                                                                             "WHERE"
-                                                                             " befo"
-                                                                             "re < "
-                                                                             "10000"
-                                                                             "00) "
-                                                                             "e ON "
-                                                                             "true"
-                                                                             " WHER"
-                                                                             "E "
-                                                                             "d.id "
-                                                                             "= $1 "
-                                                                             "AND "
-                                                                             "d."
-                                                                             "user_"
-                                                                             "id = "
-                                                                             "$2 "
-                                                                             "ORDER"
-                                                                             " BY "
-                                                                             "e."
-                                                                             "seq",
+    " greatest(d.attempts, q.attempt) > 0, "
+    STORE_TIME("d.created_at") ", "
+    STORE_TIME("coalesce(d.started_at, q.first_started_at)") ", "
+    STORE_TIME("d.completed_at") ", d.error_message, e.seq, e.type, e.data, "
+    STORE_TIME("e.created_at")
+    " FROM job_data d LEFT JOIN job_queue q ON q.job_id = d.id"
+    " LEFT JOIN LATERAL (SELECT * FROM (SELECT *, sum(octet_length(x.data::text) + 200)"
+    "   OVER (ORDER BY x.seq) - octet_length(x.data::text) AS before FROM (SELECT * FROM job_events"
+    "   WHERE job_id = d.id AND seq > $3::int ORDER BY seq LIMIT $4::int) x) s"
+    "  WHERE before < 1000000) e ON true"
+    " WHERE d.id = $1 AND d.user_id || '' = $2 ORDER BY e.seq",
     true};
+/* clang-format on */
 
 struct json_call {
     store_json_fn *done;
