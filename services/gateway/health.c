@@ -6,7 +6,14 @@
 
 #include "libcommon/mem.h"
 
-enum { CACHE_MS = 1000, ASK_TIMEOUT_MS = 2000, WAITING_MAX = 1024, REPLICAS_MAX = 64 };
+/* Bad news is kept for a moment only, so that who waits for a start hears of it at once. */
+enum {
+    CACHE_MS = 1000,
+    CACHE_BAD_MS = 20,
+    ASK_TIMEOUT_MS = 2000,
+    WAITING_MAX = 1024,
+    REPLICAS_MAX = 64
+};
 
 struct health {
     struct gateway *gateway;
@@ -123,7 +130,8 @@ void route_health(struct call *call)
         respond(health, call, false);
         return;
     }
-    if ((health->known && age < CACHE_MS) || health->waiting_count == WAITING_MAX) {
+    if ((health->known && age < (health->database_up ? CACHE_MS : CACHE_BAD_MS)) ||
+        health->waiting_count == WAITING_MAX) {
         respond(health, call, health->database_up);
         return;
     }
