@@ -104,5 +104,7 @@ MUST_CHECK enum err http_stream_write(struct http_server *server, uint64_t id, c
 size_t http_stream_waiting(struct http_server *server, uint64_t id);
 /* Ends it after what was written has been sent. */
 void http_stream_end(struct http_server *server, uint64_t id);
+/* The same without the end that chunked coding has: the client sees a cut connection. */
+void http_stream_cut(struct http_server *server, uint64_t id);
 
 #endif

@@ -77,7 +77,7 @@ struct http_request {
     void *data;
     void (*free_data)(void *data);
 
-    bool stream, ending;
+    bool stream, ending, cut;
     struct buf out;
     size_t out_at; /* what is before it has been sent */
     http_gone_fn *on_gone;

@@ -166,7 +166,7 @@ static ssize_t stream_read(void *arg, uint64_t position, char *to, size_t max)
         return (ssize_t)len;
     }
     if (request->ending || request->server->stopping)
-        return MHD_CONTENT_READER_END_OF_STREAM;
+        return request->cut ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
     MHD_suspend_connection(request->conn->mhd);
     request->suspended = true;
     return 0;
@@ -228,4 +228,13 @@ void http_stream_end(struct http_server *server, uint64_t id)
     request->ending = true;
     request->conn->deadline = loop_now(server->loop) + STREAM_FLUSH_MS;
     http_request_resume(request);
+}
+
+void http_stream_cut(struct http_server *server, uint64_t id)
+{
+    struct http_request *request = find_stream(server, id);
+    if (!request)
+        return;
+    request->cut = true;
+    http_stream_end(server, id);
 }

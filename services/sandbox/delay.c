@@ -27,7 +27,7 @@ static void send_now(struct sandbox *sandbox, uint64_t request_id, struct reply 
         /* A refusal here ends the stream early, which is what the client then sees. */
         if (http_stream_write(sandbox->server, request_id, buf_text(&reply->body),
                               reply->body.len) != ERR_NOT_FOUND)
-            http_stream_end(sandbox->server, request_id);
+            (reply->cut ? http_stream_cut : http_stream_end)(sandbox->server, request_id);
     }
     buf_fini(&reply->body);
 }

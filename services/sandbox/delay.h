@@ -9,6 +9,7 @@ struct reply {
     const char *type; /* a literal */
     struct buf body;
     bool stream; /* sent chunked */
+    bool cut;    /* a stream whose connection ends without its end */
 };
 
 /* Answers 200 after `delay_ms`; takes the body. A client that has left is forgotten. */

@@ -133,7 +133,7 @@ static struct reply make_reply(struct call *call, const json_t *request, const s
     }
     if (fault->cut) {
         reply.body.len /= 2;
-        reply.stream = true;
+        reply.stream = reply.cut = true;
     }
     completion_fini(&completion);
     return reply;

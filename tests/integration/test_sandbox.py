@@ -233,9 +233,11 @@ def test_model_failures(base):
     quota = chat(base, "hi", {"X-Sandbox-Fail": "quota"})
     assert quota.status_code == 429
     assert quota.json()["error"]["code"] == "insufficient_quota"
-    for word in ("garbage", "cut"):
-        with pytest.raises(ValueError):
-            chat(base, f"[sandbox:{word}]").json()
+    with pytest.raises(ValueError):
+        chat(base, "[sandbox:garbage]").json()
+    for options in ({}, {"stream": True}):  # the connection ends without the end of the body
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            assert chat(base, "[sandbox:cut]", **options).text
     begin = time.monotonic()
     assert chat(base, "[sandbox:slow=1]").status_code == 200
     assert time.monotonic() - begin >= 0.9
