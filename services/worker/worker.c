@@ -73,6 +73,18 @@ static void wipe(void *arg)
     clearenv();
 }
 
+void worker_stop(struct service *service)
+{
+    struct worker *worker = service->state;
+    zygote_destroy(&worker->zygote); /* first: no run outlives the worker's word for it */
+    session_destroy(&worker->session);
+    runs_destroy(&worker->runs);
+    model_destroy(&worker->model);
+    mcp_config_destroy(&worker->config);
+    free(worker);
+    service->state = NULL;
+}
+
 enum err worker_early(struct service *service)
 {
     struct worker *worker = mem_alloc(sizeof *worker);
@@ -82,11 +94,14 @@ enum err worker_early(struct service *service)
         return ERR_OK;
     if (!worker->settings->openai_api_key) {
         fprintf(stderr, "mcpbus-worker: OPENAI_API_KEY is not set (key of the model's endpoint)\n");
+        worker_stop(service);
         return ERR_INVALID;
     }
     enum err err = zygote_fork(true, wipe, (void *)worker->settings, &worker->zygote);
-    if (err)
+    if (err) {
         log_error("zygote_not_started", LOG_S("error", strerror(errno)));
+        worker_stop(service);
+    }
     return err;
 }
 
@@ -235,8 +250,10 @@ enum err worker_start(struct service *service)
         enum err err = check_settings(worker->settings);
         if (!err)
             err = read_config(worker);
-        if (err)
+        if (err) {
+            worker_stop(service);
             return err;
+        }
         worker->model = model_new(service->loop, worker->settings);
         log_info("mcp_servers", LOG_I("count", mcp_config_count(worker->config)));
         log_isolation(worker->zygote);
@@ -287,18 +304,6 @@ bool worker_drained(struct service *service)
         return false;
     session_close(worker->session);
     return session_closed(worker->session);
-}
-
-void worker_stop(struct service *service)
-{
-    struct worker *worker = service->state;
-    zygote_destroy(&worker->zygote); /* first: no run outlives the worker's word for it */
-    session_destroy(&worker->session);
-    runs_destroy(&worker->runs);
-    model_destroy(&worker->model);
-    mcp_config_destroy(&worker->config);
-    free(worker);
-    service->state = NULL;
 }
 
 void worker_on_run(void *arg, struct bus_call *call, json_t *args)

@@ -264,8 +264,9 @@ static void a_server_sees_what_its_mode_says(void **state)
     assert_true(loop_run_until(rig.loop, is_ended, &rig, 30000));
     AUTOFREE char *self = mem_printf(" %d ", (int)getpid());
     AUTOFREE char *seen = mem_printf(" %s ", rig.result);
-    if (isolate)
-        assert_string_equal(rig.result, "1 2"); /* the run and its server */
+    int server = 0, more = 0;
+    if (isolate) /* the run and its server, whose number a sanitizer's thread may have taken */
+        assert_int_equal(sscanf(rig.result, "1 %d %d", &server, &more), 1);
     else
         assert_non_null(strstr(seen, self));
     close(ends[0]);
