@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include "libcommon/bus_internal.h"
+#include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 
@@ -164,7 +165,7 @@ static void greet(struct bus_link *link)
     hello.header = (struct proto_header){
         .type = PROTO_HELLO, .instance = bus->instance, .credit = link->limit_sent};
     json_t *metadata = hello_metadata(bus);
-    char *text = json_dumps(metadata, JSON_COMPACT);
+    char *text = js_dump(metadata);
     json_decref(metadata);
     wire_set_owned(&hello.metadata, text, strlen(text));
     if (send_now(link, &hello) == ERR_OK) {

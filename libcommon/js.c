@@ -3,9 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libcommon/js_internal.h"
 #include "libcommon/mem.h"
-
-enum { DEPTH_MAX = 64 };
 
 /* jansson's own limit is 2048 levels of recursion in the parser; this counts before it starts. */
 static bool too_deep(const char *text, size_t len)
@@ -22,7 +21,7 @@ static bool too_deep(const char *text, size_t len)
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {
-            if (++depth > DEPTH_MAX)
+            if (++depth > JS_DEPTH_MAX)
                 return true;
         } else if (c == '}' || c == ']') {
             depth--;
@@ -40,6 +39,9 @@ static enum err refuse(char *ret_why, const char *why, int position)
 
 enum err js_parse(const char *text, size_t len, json_t **ret_value, char *ret_why)
 {
+    *ret_value = js_parse_plain(text, len);
+    if (*ret_value)
+        return ERR_OK;
     if (too_deep(text, len))
         return refuse(ret_why, "nested too deeply", 0);
     json_error_t error;
@@ -48,23 +50,6 @@ enum err js_parse(const char *text, size_t len, json_t **ret_value, char *ret_wh
         return refuse(ret_why, error.text, error.position);
     *ret_value = value;
     return ERR_OK;
-}
-
-char *js_dump(const json_t *value)
-{
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-    return text ? text : mem_strdup("null");
-}
-
-static int dump_add(const char *data, size_t len, void *arg)
-{
-    buf_add(arg, data, len);
-    return 0;
-}
-
-void js_dump_buf(const json_t *value, struct buf *buf)
-{
-    json_dump_callback(value, dump_add, buf, JSON_COMPACT | JSON_ENCODE_ANY);
 }
 
 const char *js_str(const json_t *object, const char *key, const char *def)
@@ -85,8 +70,7 @@ bool js_bool(const json_t *object, const char *key, bool def)
     return json_is_boolean(value) ? json_is_true(value) : def;
 }
 
-/* Length of the valid UTF-8 sequence at `s` (RFC 3629), 0 when there is none. */
-static size_t utf8_sequence(const unsigned char *s, size_t left)
+size_t js_utf8_sequence(const unsigned char *s, size_t left)
 {
     unsigned char c = s[0];
     size_t len = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
@@ -103,7 +87,7 @@ static size_t utf8_sequence(const unsigned char *s, size_t left)
 bool js_is_utf8(const char *text, size_t len)
 {
     for (size_t i = 0; i < len;) {
-        size_t step = text[i] ? utf8_sequence((const unsigned char *)text + i, len - i) : 0;
+        size_t step = text[i] ? js_utf8_sequence((const unsigned char *)text + i, len - i) : 0;
         if (!step)
             return false;
         i += step;
@@ -117,7 +101,7 @@ json_t *js_string_capped(const char *text, size_t len, size_t max, const char *m
     buf_init(&out, max + strlen(marker) + 8);
     size_t i = 0;
     while (i < len) {
-        size_t step = text[i] ? utf8_sequence((const unsigned char *)text + i, len - i) : 0;
+        size_t step = text[i] ? js_utf8_sequence((const unsigned char *)text + i, len - i) : 0;
         size_t bytes = step ? step : 3;
         if (out.len + bytes > max)
             break;

@@ -29,6 +29,8 @@ enum { JS_WHY_SIZE = 160 };
 char *js_dump(const json_t *value);
 /* Appends the compact text. */
 void js_dump_buf(const json_t *value, struct buf *buf);
+/* Bytes of the compact text. */
+size_t js_dump_size(const json_t *value);
 
 /* Members of an object, borrowed; the default when absent or of another type. */
 const char *js_str(const json_t *object, const char *key, const char *def);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "libcommon/metrics.h"
@@ -70,7 +71,7 @@ void dispatch_run(struct jobs *jobs, const struct store_run *run, int64_t ordina
                   run->created_at, "time_ms", (json_int_t)run->time_ms);
     /* As JSON: a text of control characters grows sixfold, and a message that is too large for the
      * bus would be dropped each time that it is sent. */
-    size_t bytes = json_dumpb(item, NULL, 0, JSON_COMPACT) + 1;
+    size_t bytes = js_dump_size(item) + 1;
     if (outbox->runs && outbox->bytes + bytes > OUTBOX_MAX_BYTES)
         send_outbox(jobs, outbox);
     if (!outbox->runs)

@@ -79,7 +79,7 @@ static json_t *end_completed(const struct agent *agent, const char *text)
 
 static size_t json_size(const json_t *value)
 {
-    return json_dumpb(value, NULL, 0, JSON_COMPACT);
+    return js_dump_size(value);
 }
 
 /* Removes the oldest tool results until the conversation fits; false when that is not enough. */

@@ -288,7 +288,7 @@ void outbox_add(struct outbox *outbox, uint64_t instance, uint64_t id, json_t *i
     struct item *entry = mem_alloc(sizeof *entry);
     entry->id = id;
     entry->json = item;
-    entry->bytes = json_dumpb(item, NULL, 0, JSON_COMPACT);
+    entry->bytes = js_dump_size(item);
     push(lane_for(outbox, instance), entry);
     schedule(outbox);
 }

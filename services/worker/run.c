@@ -169,7 +169,7 @@ static json_t *schema_of(const json_t *tool)
 {
     json_t *schema = json_object_get(tool, "inputSchema");
     bool usable = json_is_object(schema) && strcmp(js_str(schema, "type", ""), "object") == 0 &&
-                  json_dumpb(schema, NULL, 0, JSON_COMPACT) <= SCHEMA_MAX;
+                  js_dump_size(schema) <= SCHEMA_MAX;
     json_t *copy = usable ? json_copy(schema) : json_pack("{s:s}", "type", "object");
     if (!json_is_object(json_object_get(copy, "properties")))
         json_object_set_new(copy, "properties", json_object());

@@ -57,7 +57,7 @@ static void on_event(struct worker_run *run, const json_t *frame)
 {
     const char *type = js_str(frame, "type", "");
     json_t *data = json_object_get(frame, "data");
-    size_t bytes = json_is_object(data) ? json_dumpb(data, NULL, 0, JSON_COMPACT) : 0;
+    size_t bytes = json_is_object(data) ? js_dump_size(data) : 0;
     if (!known_event(type) || !bytes || bytes > EVENT_MAX) {
         log_error("run_event_malformed", LOG_S("job_id", run->job_id), LOG_I("bytes", bytes));
         run_stop(run);
