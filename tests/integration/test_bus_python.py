@@ -1,82 +1,14 @@
 """A client of the bus in another language, written from proto/PROTOCOL.md alone."""
-import json
-import os
-import secrets
-import struct
 import time
 import uuid
 
 import pytest
-import zmq
 
+from bus_peer import (DISCONNECT, FINAL, HEADER, HELLO, IDEMPOTENT, INVALID, NOT_FOUND, NO_SERVICE,
+                      OK, Peer, REQUEST, WELCOME, submit)
 from stack import slow
 
 pytest_plugins = ["shared_stacks"]
-
-HEADER = struct.Struct("!3sBBBHQQIIII16s8s")
-HELLO, WELCOME, PING, PONG, CREDIT, REQUEST, PARTIAL, FINAL, CANCEL, PEERS, DRAIN, DISCONNECT = \
-    range(1, 13)
-IDEMPOTENT = 1
-OK, NO_SERVICE, EXPIRED, NOT_FOUND, INVALID = 0, 102, 104, 303, 304
-
-
-class Message:
-    def __init__(self, frames):
-        assert len(frames) == 4
-        (magic, version, self.type, self.flags, self.status, self.instance, self.seq, self.ttl,
-         self.credit, self.part, self.retry_after, _, _) = HEADER.unpack(frames[0])
-        assert (magic, version) == (b"MCB", 1)
-        self.method = frames[1].decode("ascii")
-        self.metadata = json.loads(frames[2]) if frames[2] else {}
-        self.body = json.loads(frames[3]) if frames[3] else {}
-
-
-class Peer:
-    """A peer that only calls."""
-
-    def __init__(self, endpoint):
-        self.instance = secrets.randbits(64)
-        self.seq = 0
-        self.socket = zmq.Context.instance().socket(zmq.DEALER)
-        self.socket.linger = 0
-        self.socket.connect(endpoint)
-
-    def close(self):
-        self.socket.close()
-
-    def send(self, kind, seq=0, flags=0, ttl=0, method="", metadata=None, body=None):
-        header = HEADER.pack(b"MCB", 1, kind, flags, 0, self.instance, seq, ttl, 0, 0, 0,
-                             bytes(16), bytes(8))
-        self.socket.send_multipart([
-            header, method.encode(), json.dumps(metadata).encode() if metadata is not None else b"",
-            json.dumps(body).encode() if body is not None else b""])
-
-    def receive(self, *wanted, seconds=10):
-        """The next message of one of the types; PINGs are answered on the way."""
-        end = time.monotonic() + seconds * slow()
-        while True:
-            left = end - time.monotonic()
-            assert left > 0 and self.socket.poll(left * 1000), f"none of {wanted} came"
-            message = Message(self.socket.recv_multipart())
-            if message.type == PING:
-                self.send(PONG)
-            if message.type in wanted:
-                return message
-
-    def hello(self):
-        self.send(HELLO, metadata={"service": "", "methods": [], "version": "1.0"}, body={})
-        welcome = self.receive(WELCOME)
-        assert welcome.instance not in (0, self.instance)
-        return self.receive(PEERS).body["services"]
-
-    def call(self, method, body, ttl=10000):
-        self.seq += 1
-        self.send(REQUEST, self.seq, IDEMPOTENT, ttl, method, {}, body)
-        while True:
-            final = self.receive(FINAL)
-            if final.seq == self.seq:
-                assert final.instance == self.instance
-                return final
 
 
 @pytest.fixture
@@ -89,21 +21,6 @@ def peer(endpoints):
     one = Peer(endpoints[0])
     yield one
     one.close()
-
-
-def uuid7():
-    """RFC 9562, 5.7."""
-    bits = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
-    bits = bits & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
-    return str(uuid.UUID(int=bits))
-
-
-def submit(peer, user, message, **more):
-    job_id = uuid7()
-    final = peer.call("jobs.submit", {"items": [
-        {"job_id": job_id, "user_id": user, "message": message, **more}]})
-    assert final.status == OK, final.body
-    return job_id, final.body["results"][0]
 
 
 def finished(peer, job_id, user):

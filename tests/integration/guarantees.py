@@ -1,0 +1,19 @@
+"""What the tests of the guarantees share."""
+import subprocess
+
+
+def stop_service(stack, service):
+    """Ends it in an orderly way, without a successor."""
+    paths = [str(stack.run / "sv" / name) for name in stack.pids(service)]
+    subprocess.run(["sv", "-w", "20", "force-stop", *paths], check=True, capture_output=True)
+
+
+def start_service(stack, service):
+    paths = [str(stack.run / "sv" / name) for name in stack.pids(service)]
+    subprocess.run(["sv", "start", *paths], check=True, capture_output=True)
+
+
+def end_lease(stack, worker):
+    """As if it had not been renewed in time. (A second is added to the lease.)"""
+    stack.sql("UPDATE worker_sessions SET lease_until = now() - interval '2 seconds'"
+              " WHERE session = %s", worker.session)
