@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libcommon/buf.h"
 #include "libcommon/err.h"
 #include "libcommon/loop.h"
 
@@ -55,6 +56,7 @@ struct bus_trace {
 struct bus_request {
     const char *method; /* "jobs.submit"; "jobs@INSTANCE.submit" for one replica */
     json_t *args;       /* consumed (even on failure) */
+    struct buf *text;   /* instead of args: a JSON object as text, emptied; the server checks it */
     int64_t timeout_ms;
     bool idempotent; /* may be repeated on another replica when the outcome is unknown */
     const struct bus_trace *trace; /* may be NULL */
@@ -82,12 +84,16 @@ void bus_cancel(struct bus *bus, uint64_t id);
 /* One way, best effort: to one replica by load ("jobs.note"), one by name ("worker@I.run") or every
  * replica ("gateway@*.hint"). A hint: it may be lost. `args` is consumed. */
 void bus_send(struct bus *bus, const char *method, json_t *args);
+/* The same of a JSON object as text; `args` is emptied. */
+void bus_send_text(struct bus *bus, const char *method, struct buf *args);
 /* The same by every broker that is connected, for what does no harm when it comes more than once: a
  * broker that has just died, which is noticed only after seconds, loses nothing then. */
 void bus_send_every_way(struct bus *bus, const char *method, json_t *args);
 
 /* Serving: answers and ends `*call_p` (which becomes NULL). `result` is consumed. */
 void bus_reply(struct bus_call **call_p, json_t *result);
+/* The same of a JSON object as text, unchecked; `result` is emptied. */
+void bus_reply_text(struct bus_call **call_p, struct buf *result);
 __attribute__((format(printf, 3, 4))) void bus_reply_error(struct bus_call **call_p, enum err error,
                                                            const char *detail, ...);
 /* The same with a Retry-After hint in milliseconds. */

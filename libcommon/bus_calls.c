@@ -288,10 +288,13 @@ static enum err prepare(struct call *call, struct bus_request *request)
     if (proto_target_parse(request->method, strlen(request->method), &target) != ERR_OK)
         return ERR_INVALID;
     call->described = proto_method_find(target.service, target.method);
-    if (!call->described || proto_check(call->described->args, request->args, why) != ERR_OK)
+    if (!call->described ||
+        (request->args && proto_check(call->described->args, request->args, why)))
         return ERR_INVALID;
-    call->body = js_dump(request->args);
-    call->body_len = strlen(call->body);
+    if (request->args) {
+        call->body = js_dump(request->args);
+        call->body_len = strlen(call->body);
+    }
     if (call->body_len > PROTO_BODY_MAX_BYTES)
         return ERR_TOO_LARGE;
     return map_count(call->bus->calls_by_id) >= BUS_CALLS_MAX ? ERR_OVERLOADED : ERR_OK;
@@ -308,10 +311,16 @@ uint64_t bus_call(struct bus *bus, struct bus_request request, bus_answer_fn *do
                           .idempotent = request.idempotent,
                           .done = done,
                           .arg = arg};
+    if (request.text) {
+        call->early = buf_check(request.text);
+        call->body_len = request.text->len;
+        call->body = buf_steal(request.text);
+    }
     if (request.trace)
         call->trace = *request.trace;
     call->timer = loop_timer_new(bus->loop, on_timer, call);
-    call->early = prepare(call, &request);
+    if (!call->early)
+        call->early = prepare(call, &request);
     json_decref(request.args);
     map_put(bus->calls_by_id, &call->id, sizeof call->id, call);
     if (call->early || request.timeout_ms <= 0)
@@ -347,13 +356,10 @@ static void send_one_way(struct bus_link *link, const char *method, zmq_msg_t *b
     link_send(link, &message);
 }
 
-/* Initialises and fills the frame; false when this can't be sent. */
-static bool one_way_body(const char *method, json_t *args, zmq_msg_t *ret_body)
+/* Initialises and fills the frame; false when this can't be sent. `body` is consumed. */
+static bool one_way_body(const char *method, char *body, size_t len, zmq_msg_t *ret_body)
 {
     struct proto_target target;
-    char *body = js_dump(args);
-    size_t len = strlen(body);
-    json_decref(args);
     zmq_msg_init(ret_body);
     wire_set_owned(ret_body, body, len);
     if (len <= PROTO_BODY_MAX_BYTES &&
@@ -363,20 +369,40 @@ static bool one_way_body(const char *method, json_t *args, zmq_msg_t *ret_body)
     return false;
 }
 
-void bus_send(struct bus *bus, const char *method, json_t *args)
+static char *dump_taken(json_t *args)
+{
+    char *text = js_dump(args);
+    json_decref(args);
+    return text;
+}
+
+static void send_somewhere(struct bus *bus, const char *method, char *text, size_t len)
 {
     zmq_msg_t body;
-    bool good = one_way_body(method, args, &body);
+    bool good = one_way_body(method, text, len, &body);
     struct bus_link *link = bus_pick_link(bus);
     if (good && link)
         send_one_way(link, method, &body);
     zmq_msg_close(&body);
 }
 
+void bus_send(struct bus *bus, const char *method, json_t *args)
+{
+    char *text = dump_taken(args);
+    send_somewhere(bus, method, text, strlen(text));
+}
+
+void bus_send_text(struct bus *bus, const char *method, struct buf *args)
+{
+    size_t len = args->full ? SIZE_MAX : args->len;
+    send_somewhere(bus, method, buf_steal(args), len);
+}
+
 void bus_send_every_way(struct bus *bus, const char *method, json_t *args)
 {
     zmq_msg_t body;
-    bool good = one_way_body(method, args, &body);
+    char *text = dump_taken(args);
+    bool good = one_way_body(method, text, strlen(text), &body);
     for (size_t i = 0; good && i < bus->link_count; i++)
         if (bus->links[i].state == LINK_READY)
             send_one_way(&bus->links[i], method, &body);

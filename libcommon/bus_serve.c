@@ -62,15 +62,20 @@ static void call_free(struct bus_call *call)
 
 /* The answer goes back over the link it came by; a link that was lost meanwhile takes it nowhere:
  * its broker has told the caller. */
-static void send_answer(struct bus_call *call, enum proto_type type, enum err status,
-                        uint32_t retry_after_ms, json_t *body)
+static bool is_wanted(const struct bus_call *call)
 {
-    bool wanted = !(call->header.flags & PROTO_FLAG_ONEWAY) && !call->cancelled &&
-                  call->link->generation == call->generation;
-    char *text = wanted && body ? js_dump(body) : NULL;
-    json_decref(body);
-    if (!wanted)
+    return !(call->header.flags & PROTO_FLAG_ONEWAY) && !call->cancelled &&
+           call->link->generation == call->generation;
+}
+
+/* `text` is consumed. */
+static void send_text(struct bus_call *call, enum proto_type type, enum err status,
+                      uint32_t retry_after_ms, char *text, size_t len)
+{
+    if (!is_wanted(call)) {
+        free(text);
         return;
+    }
     struct wire_message message;
     wire_init(&message);
     message.header =
@@ -80,14 +85,23 @@ static void send_answer(struct bus_call *call, enum proto_type type, enum err st
                               .seq = call->header.seq,
                               .retry_after_ms = retry_after_ms,
                               .part = type == PROTO_PARTIAL ? ++call->parts : call->parts};
-    if (text && strlen(text) > PROTO_BODY_MAX_BYTES) {
+    if (len > PROTO_BODY_MAX_BYTES) {
         free(text);
         text = NULL;
         message.header.status = ERR_TOO_LARGE;
     }
     if (text)
-        wire_set_owned(&message.body, text, strlen(text));
+        wire_set_owned(&message.body, text, len);
     link_send(call->link, &message);
+}
+
+/* `body` is consumed. */
+static void send_answer(struct bus_call *call, enum proto_type type, enum err status,
+                        uint32_t retry_after_ms, json_t *body)
+{
+    char *text = is_wanted(call) ? js_dump(body) : NULL;
+    json_decref(body);
+    send_text(call, type, status, retry_after_ms, text, text ? strlen(text) : 0);
 }
 
 void bus_reply(struct bus_call **call_p, json_t *result)
@@ -103,6 +117,15 @@ void bus_reply(struct bus_call **call_p, json_t *result)
     } else {
         send_answer(call, PROTO_FINAL, ERR_OK, 0, result);
     }
+    call_free(call);
+}
+
+void bus_reply_text(struct bus_call **call_p, struct buf *result)
+{
+    struct bus_call *call = *call_p;
+    size_t len = result->len;
+    *call_p = NULL;
+    send_text(call, PROTO_FINAL, ERR_OK, 0, buf_steal(result), len);
     call_free(call);
 }
 

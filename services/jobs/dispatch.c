@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "libcommon/js.h"
+#include "libcommon/js_write.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "libcommon/metrics.h"
@@ -25,8 +25,7 @@ enum {
 struct outbox {
     struct outbox *next;
     char session[65], instance[17];
-    json_t *runs;
-    size_t bytes;
+    struct buf runs; /* JSON objects, behind the head of their message */
 };
 
 struct claim {
@@ -39,11 +38,8 @@ static void send_outbox(struct jobs *jobs, struct outbox *outbox)
 {
     char method[64];
     snprintf(method, sizeof method, "worker@%s.run", outbox->instance);
-    bus_send(jobs->bus, method,
-             json_pack("{s:s, s:s, s:o}", "session", outbox->session, "from",
-                       bus_instance_text(jobs->bus), "runs", outbox->runs));
-    outbox->runs = NULL;
-    outbox->bytes = 0;
+    buf_add_str(&outbox->runs, "]}");
+    bus_send_text(jobs->bus, method, &outbox->runs);
 }
 
 static struct outbox *outbox_get(struct jobs *jobs, const char *session, const char *instance)
@@ -56,28 +52,49 @@ static struct outbox *outbox_get(struct jobs *jobs, const char *session, const c
     outbox = mem_alloc(sizeof *outbox);
     snprintf(outbox->session, sizeof outbox->session, "%s", session);
     snprintf(outbox->instance, sizeof outbox->instance, "%s", instance);
+    buf_init(&outbox->runs, PROTO_BODY_MAX_BYTES);
     outbox->next = jobs->outboxes;
     jobs->outboxes = outbox;
     return outbox;
 }
 
+static void begin_runs(struct jobs *jobs, struct outbox *outbox)
+{
+    struct buf *text = &outbox->runs;
+    buf_add_char(text, '{');
+    js_add_member(text, "session", outbox->session);
+    js_add_member(text, "from", bus_instance_text(jobs->bus));
+    js_add_key(text, "runs");
+    buf_add_char(text, '[');
+}
+
+static void write_run(struct buf *text, const struct store_run *run, int64_t ordinal)
+{
+    buf_add_char(text, '{');
+    js_add_member(text, "job_id", run->job_id);
+    js_add_member_int(text, "attempt", run->attempt);
+    js_add_member(text, "user_id", run->user_id);
+    js_add_member(text, "message", run->message);
+    js_add_member_int(text, "events", run->events);
+    js_add_member_int(text, "ordinal", ordinal);
+    js_add_member(text, "created_at", run->created_at);
+    js_add_member_int(text, "time_ms", run->time_ms);
+    buf_add_char(text, '}');
+}
+
 void dispatch_run(struct jobs *jobs, const struct store_run *run, int64_t ordinal)
 {
     struct outbox *outbox = outbox_get(jobs, run->session, run->instance);
-    json_t *item =
-        json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:s, s:I}", "job_id", run->job_id, "attempt",
-                  (json_int_t)run->attempt, "user_id", run->user_id, "message", run->message,
-                  "events", (json_int_t)run->events, "ordinal", (json_int_t)ordinal, "created_at",
-                  run->created_at, "time_ms", (json_int_t)run->time_ms);
+    struct buf *item = &jobs->run_text;
+    buf_reset(item);
+    write_run(item, run, ordinal);
     /* As JSON: a text of control characters grows sixfold, and a message that is too large for the
      * bus would be dropped each time that it is sent. */
-    size_t bytes = js_dump_size(item) + 1;
-    if (outbox->runs && outbox->bytes + bytes > OUTBOX_MAX_BYTES)
+    if (outbox->runs.len && outbox->runs.len + item->len + 2 > OUTBOX_MAX_BYTES)
         send_outbox(jobs, outbox);
-    if (!outbox->runs)
-        outbox->runs = json_array();
-    outbox->bytes += bytes;
-    json_array_append_new(outbox->runs, item);
+    if (!outbox->runs.len)
+        begin_runs(jobs, outbox);
+    js_add_item(&outbox->runs, buf_text(item), item->len);
 }
 
 static bool flush_outboxes(struct jobs *jobs)
@@ -86,8 +103,9 @@ static bool flush_outboxes(struct jobs *jobs)
     while (jobs->outboxes) {
         struct outbox *outbox = jobs->outboxes;
         jobs->outboxes = outbox->next;
-        if (outbox->runs)
+        if (outbox->runs.len)
             send_outbox(jobs, outbox);
+        buf_fini(&outbox->runs);
         free(outbox);
     }
     return did;
@@ -95,19 +113,22 @@ static bool flush_outboxes(struct jobs *jobs)
 
 static bool flush_hints(struct jobs *jobs)
 {
-    if (!jobs->hints)
+    if (!jobs->hint_count)
         return false;
-    bus_send(jobs->bus, "gateway@*.jobs_changed", json_pack("{s:o}", "ids", jobs->hints));
-    jobs->hints = NULL;
+    buf_add_str(&jobs->hints, "]}");
+    bus_send_text(jobs->bus, "gateway@*.jobs_changed", &jobs->hints);
+    jobs->hint_count = 0;
     return true;
 }
 
 void dispatch_hint(struct jobs *jobs, const char *job_id)
 {
-    if (!jobs->hints)
-        jobs->hints = json_array();
-    json_array_append_new(jobs->hints, json_string(job_id));
-    if (json_array_size(jobs->hints) >= HINTS_MAX)
+    if (!jobs->hint_count++)
+        buf_add_str(&jobs->hints, "{\"ids\":[");
+    else
+        buf_add_char(&jobs->hints, ',');
+    js_add_string(&jobs->hints, job_id, strlen(job_id));
+    if (jobs->hint_count >= HINTS_MAX)
         flush_hints(jobs);
 }
 
@@ -277,6 +298,8 @@ static void on_peers(void *arg)
 void dispatch_init(struct jobs *jobs)
 {
     bus_on_peers(jobs->bus, on_peers, jobs);
+    buf_init(&jobs->hints, PROTO_BODY_MAX_BYTES);
+    buf_init(&jobs->run_text, PROTO_BODY_MAX_BYTES);
     jobs->scan_backoff = SCAN_MIN_MS;
     jobs->scan_timer = loop_timer_new(jobs->loop, on_scan, jobs);
     loop_timer_start(jobs->scan_timer, SCAN_MIN_MS);
@@ -290,4 +313,6 @@ void dispatch_fini(struct jobs *jobs)
     flush_hints(jobs);
     loop_source_remove(jobs->loop, turn, jobs);
     loop_timer_destroy(&jobs->scan_timer);
+    buf_fini(&jobs->hints);
+    buf_fini(&jobs->run_text);
 }

@@ -7,6 +7,7 @@
 
 #include "libcommon/bus.h"
 #include "libcommon/service.h"
+#include "proto/tables.h"
 #include "services/jobs/fair_queue.h"
 #include "services/jobs/slots.h"
 #include "services/jobs/store.h"
@@ -44,7 +45,9 @@ struct jobs {
     bool scanning;
     int64_t scan_backoff, scan_next, scan_began;
     struct loop_timer *scan_timer;
-    json_t *hints;
+    struct buf hints; /* ids as JSON strings, behind the head of their message */
+    size_t hint_count;
+    struct buf run_text; /* of one run, kept for the next */
 
     /* upkeep.c */
     struct loop_timer *upkeep_timer;
@@ -65,13 +68,17 @@ struct request {
     struct jobs *jobs;
     struct bus_call *call; /* NULL: answered */
     json_t *args;          /* kept for the items */
-    json_t *results;
-    size_t left;
+    size_t count, left;
     struct request *next, **prev_next;
+    struct request_result {
+        char *text; /* a JSON object; NULL: {} */
+        size_t len;
+    } results[];
 };
 struct request *request_new(struct jobs *jobs, struct bus_call *call, json_t *args, size_t count);
-/* Sets an item's result (consumed). The last one frees the request. */
-void request_set(struct request *request, size_t index, json_t *result);
+/* Sets an item's result, a JSON object as text (emptied; NULL: {}). The last one frees the request.
+ */
+void request_set(struct request *request, size_t index, struct buf *result);
 void request_set_error(struct request *request, size_t index, enum err error, const char *detail);
 void requests_init(struct jobs *jobs);
 void requests_fini(struct jobs *jobs);

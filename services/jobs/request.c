@@ -1,9 +1,10 @@
 #include <string.h>
 
+#include "libcommon/js_write.h"
 #include "libcommon/mem.h"
 #include "services/jobs/jobs.h"
 
-enum { DEADLINE_PERIOD_MS = 100, DEADLINE_MARGIN_MS = 150 };
+enum { DEADLINE_PERIOD_MS = 100, DEADLINE_MARGIN_MS = 150, RESULT_MAX = 4096 };
 
 static const char *explain(enum err error)
 {
@@ -40,14 +41,11 @@ static void unlink_request(struct request *request)
 
 struct request *request_new(struct jobs *jobs, struct bus_call *call, json_t *args, size_t count)
 {
-    struct request *request = mem_alloc(sizeof *request);
+    struct request *request = mem_alloc(sizeof *request + count * sizeof request->results[0]);
     request->jobs = jobs;
     request->call = call;
     request->args = json_incref(args);
-    request->results = json_array();
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(request->results, json_null());
-    request->left = count;
+    request->count = request->left = count;
     request->next = jobs->requests;
     request->prev_next = &jobs->requests;
     if (request->next)
@@ -56,27 +54,52 @@ struct request *request_new(struct jobs *jobs, struct bus_call *call, json_t *ar
     return request;
 }
 
-void request_set(struct request *request, size_t index, json_t *result)
+static void reply(struct request *request)
 {
-    json_array_set_new(request->results, index, result);
+    struct buf text;
+    buf_init(&text, PROTO_BODY_MAX_BYTES);
+    buf_add_str(&text, "{\"results\":[");
+    for (size_t i = 0; i < request->count; i++) {
+        const struct request_result *result = &request->results[i];
+        js_add_item(&text, result->text ? result->text : "{}", result->text ? result->len : 2);
+    }
+    buf_add_str(&text, "]}");
+    if (buf_check(&text))
+        bus_reply_error(&request->call, ERR_TOO_LARGE, "the results are too large");
+    else
+        bus_reply_text(&request->call, &text);
+    buf_fini(&text);
+}
+
+void request_set(struct request *request, size_t index, struct buf *result)
+{
+    if (result) {
+        request->results[index].len = result->len;
+        request->results[index].text = buf_steal(result);
+    }
     if (--request->left)
         return;
     unlink_request(request);
     if (request->call)
-        bus_reply(&request->call, json_pack("{s:O}", "results", request->results));
-    json_decref(request->results);
+        reply(request);
+    for (size_t i = 0; i < request->count; i++)
+        free(request->results[i].text);
     json_decref(request->args);
     free(request);
 }
 
 void request_set_error(struct request *request, size_t index, enum err error, const char *detail)
 {
-    json_t *result = json_pack("{s:s, s:s}", "error", err_name(error), "detail",
-                               detail ? detail : explain(error));
+    struct buf result;
+    buf_init(&result, RESULT_MAX);
+    buf_add_char(&result, '{');
+    js_add_member(&result, "error", err_name(error));
+    js_add_member(&result, "detail", detail ? detail : explain(error));
     if (error == ERR_OVERLOADED || error == ERR_LIMITED || error == ERR_TIMEOUT ||
         error == ERR_PEER_LOST)
-        json_object_set_new(result, "retry_after_ms", json_integer(JOBS_RETRY_MS));
-    request_set(request, index, result);
+        js_add_member_int(&result, "retry_after_ms", JOBS_RETRY_MS);
+    buf_add_char(&result, '}');
+    request_set(request, index, &result);
 }
 
 /* The items stay with the store: what they did or will do stands, and a repeated call finds it. */

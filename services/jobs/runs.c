@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "libcommon/js.h"
+#include "libcommon/js_write.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "libcommon/metrics.h"
@@ -16,6 +17,7 @@ enum {
     ERROR_MAX_BYTES = 8 * 1024,
     SMALL_JSON_MAX = 16 * 1024,
     SLOTS_MAX = 65536,
+    APPENDED_MAX = 1024,
     MISSING_MIN_MS = 500,
     MISSING_SHARE = 10,
 };
@@ -220,17 +222,29 @@ static void appending_free(struct appending *appending)
     free(appending);
 }
 
+static void set_last(struct request *request, size_t index, enum err error, int64_t last)
+{
+    struct buf result;
+    buf_init(&result, APPENDED_MAX);
+    buf_add_char(&result, '{');
+    if (error) {
+        js_add_member(&result, "error", err_name(error));
+        js_add_member(&result, "detail", "`after` is not the last event");
+    }
+    js_add_member_int(&result, "last", last);
+    buf_add_char(&result, '}');
+    request_set(request, index, &result);
+}
+
 static void on_appended(struct store_append *item)
 {
     struct appending *appending = (struct appending *)item;
     struct request *request = appending->request;
     if (!item->error) {
         dispatch_hint(request->jobs, item->job_id);
-        request_set(request, appending->index, json_pack("{s:I}", "last", (json_int_t)item->last));
+        set_last(request, appending->index, ERR_OK, item->last);
     } else if (item->error == ERR_CONFLICT) {
-        request_set(request, appending->index,
-                    json_pack("{s:s, s:s, s:I}", "error", err_name(ERR_CONFLICT), "detail",
-                              "`after` is not the last event", "last", (json_int_t)item->last));
+        set_last(request, appending->index, ERR_CONFLICT, item->last);
     } else {
         request_set_error(request, appending->index, item->error, NULL);
     }
@@ -311,7 +325,7 @@ static void refuse_append(struct request *request, size_t index, const json_t *e
     if (has_tool_call(events))
         request_set_error(request, index, ERR_INVALID, "the job has too many events");
     else
-        request_set(request, index, json_pack("{s:I}", "last", (json_int_t)after));
+        set_last(request, index, ERR_OK, after);
 }
 
 static void append_one(struct request *request, size_t index, const json_t *item)
@@ -402,7 +416,7 @@ static void on_finished(struct store_finish *item)
         dispatch_hint(request->jobs, item->job_id);
         if (!strcmp(item->fate, "released"))
             dispatch_queued(request->jobs, item->job_id, item->user_id);
-        request_set(request, finishing->index, json_object());
+        request_set(request, finishing->index, NULL);
     }
     finishing_free(finishing);
 }
@@ -412,6 +426,8 @@ static char *text_capped(const json_t *item, const char *key, size_t max)
     const json_t *value = json_object_get(item, key);
     if (!json_is_string(value))
         return NULL;
+    if (json_string_length(value) <= max)
+        return mem_strdup(json_string_value(value));
     AUTOJSON json_t *capped =
         js_string_capped(json_string_value(value), json_string_length(value), max, cut_marker);
     return mem_strdup(json_string_value(capped));

@@ -3,11 +3,15 @@
 #include <string.h>
 
 #include "libcommon/js.h"
+#include "libcommon/js_write.h"
 #include "libcommon/mem.h"
 #include "libcommon/metrics.h"
 #include "services/jobs/jobs.h"
 
-enum { SUBMIT_MAX_BYTES = 128 * 1024 * 1024 }; /* messages under way */
+enum {
+    SUBMIT_MAX_BYTES = 128 * 1024 * 1024, /* messages under way */
+    ACCEPTED_MAX = 1024,
+};
 
 struct submission {
     struct store_submit item; /* first: the store gives this back */
@@ -43,6 +47,16 @@ static void send_run(struct jobs *jobs, const struct submission *submission)
     dispatch_run(jobs, &run, slots_sent(slot, loop_now(jobs->loop)));
 }
 
+static void accept(struct request *request, size_t index, const char *job_id)
+{
+    struct buf result;
+    buf_init(&result, ACCEPTED_MAX);
+    buf_add_char(&result, '{');
+    js_add_member(&result, "job_id", job_id);
+    buf_add_char(&result, '}');
+    request_set(request, index, &result);
+}
+
 static void on_submitted(struct store_submit *item)
 {
     struct submission *submission = (struct submission *)item;
@@ -66,8 +80,7 @@ static void on_submitted(struct store_submit *item)
     else if (item->error)
         request_set_error(request, submission->index, item->error, NULL);
     else
-        request_set(request, submission->index,
-                    json_pack("{s:s}", "job_id", fresh ? item->job_id : item->existing));
+        accept(request, submission->index, fresh ? item->job_id : item->existing);
     free(submission);
 }
 

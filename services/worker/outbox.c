@@ -1,8 +1,9 @@
+#include "proto/tables.h"
 #include "services/worker/outbox.h"
 
 #include <string.h>
 
-#include "libcommon/js.h"
+#include "libcommon/js_write.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 
@@ -10,7 +11,7 @@ enum { LANES = 17, PEERS_MAX = 64, CALL_TIMEOUT_MS = 5000, RETRY_MS = 200, FAULT
 
 struct item {
     uint64_t id;
-    json_t *json;
+    char *text;
     size_t bytes;
     unsigned faults; /* times that the store failed at it */
     struct item *next;
@@ -56,7 +57,7 @@ static void free_items(struct item *item)
 {
     while (item) {
         struct item *next = item->next;
-        json_decref(item->json);
+        free(item->text);
         free(item);
         item = next;
     }
@@ -183,15 +184,14 @@ static void on_answer(void *arg, const struct bus_answer *answer)
     schedule(lane->outbox);
 }
 
-static json_t *take_batch(struct lane *lane)
+static void take_batch(struct lane *lane, struct buf *text)
 {
     size_t count = 0, bytes = 0, max = lane->alone ? 1 : OUTBOX_ITEMS_MAX;
-    json_t *items = json_array();
     struct item **tail = &lane->sent;
     while (lane->first && count < max &&
            (!count || bytes + lane->first->bytes <= OUTBOX_BYTES_MAX)) {
         struct item *item = pop(lane);
-        json_array_append(items, item->json);
+        js_add_item(text, item->text, item->bytes);
         bytes += item->bytes;
         count++;
         item->next = NULL;
@@ -200,7 +200,18 @@ static json_t *take_batch(struct lane *lane)
     }
     if (!lane->first)
         lane->alone = false;
-    return items;
+}
+
+/* The envelope with the items as its last member. */
+static void write_batch(struct lane *lane, const json_t *envelope, struct buf *text)
+{
+    buf_init(text, PROTO_BODY_MAX_BYTES);
+    js_dump_buf(envelope, text);
+    text->len--;
+    js_add_key(text, "items");
+    buf_add_char(text, '[');
+    take_batch(lane, text);
+    buf_add_str(text, "]}");
 }
 
 static void send_batch(struct lane *lane)
@@ -211,14 +222,16 @@ static void send_batch(struct lane *lane)
     json_t *args = outbox->options.envelope(outbox->options.arg, lane->instance);
     if (!args)
         return;
-    json_object_set_new(args, "items", take_batch(lane));
+    struct buf text;
+    write_batch(lane, args, &text);
+    json_decref(args);
     char instance[17];
     bus_instance_format(lane->instance, instance);
     AUTOFREE char *method = lane->instance
                                 ? mem_printf("jobs@%s.%s", instance, outbox->options.method)
                                 : mem_printf("jobs.%s", outbox->options.method);
     struct bus_request request = {
-        .method = method, .args = args, .timeout_ms = CALL_TIMEOUT_MS, .idempotent = true};
+        .method = method, .text = &text, .timeout_ms = CALL_TIMEOUT_MS, .idempotent = true};
     lane->call = bus_call(outbox->options.bus, request, on_answer, lane);
 }
 
@@ -287,8 +300,9 @@ void outbox_add(struct outbox *outbox, uint64_t instance, uint64_t id, json_t *i
 {
     struct item *entry = mem_alloc(sizeof *entry);
     entry->id = id;
-    entry->json = item;
-    entry->bytes = js_dump_size(item);
+    entry->text = js_dump(item);
+    entry->bytes = strlen(entry->text);
+    json_decref(item);
     push(lane_for(outbox, instance), entry);
     schedule(outbox);
 }
