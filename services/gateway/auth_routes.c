@@ -235,9 +235,9 @@ void route_login(struct call *call)
     } claims[] = {{"email", 512}, {"name", NAME_MAX_BYTES}, {"picture", 4096}};
     json_t *args =
         json_pack("{s:s, s:I, s:I}", "user_id", call->user_id, "generation",
-                  (json_int_t)call->generation, "issued_at", (json_int_t)call->issued_at);
+                  (json_int_t)call->identity->generation, "issued_at", (json_int_t)call->issued_at);
     for (size_t i = 0; i < sizeof(claims) / sizeof(*claims); i++) {
-        const char *value = js_str(call->claims, claims[i].name, NULL);
+        const char *value = js_str(call->identity->claims, claims[i].name, NULL);
         if (value && strlen(value) <= claims[i].max)
             json_object_set_new(args, claims[i].name, json_string(value));
     }
@@ -258,13 +258,23 @@ void route_logout(struct call *call)
              on_logout);
 }
 
-void route_me(struct call *call)
+static void make_me(struct identity *identity)
 {
     static const char *const names[] = {"id", "email", "name", "picture", "exp"};
     json_t *user = json_object();
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        json_t *value = json_object_get(call->claims, names[i]);
+        json_t *value = json_object_get(identity->claims, names[i]);
         json_object_set(user, names[i], value ? value : json_null());
     }
-    call_json(call, 200, json_pack("{s:o, s:s}", "user", user, "message", "You are signed in"));
+    AUTOJSON json_t *body = json_pack("{s:o, s:s}", "user", user, "message", "You are signed in");
+    identity->me = js_dump(body);
+    identity->me_len = strlen(identity->me);
+}
+
+void route_me(struct call *call)
+{
+    struct identity *identity = call->identity;
+    if (!identity->me)
+        make_me(identity);
+    call_text(call, 200, identity->me, identity->me_len);
 }

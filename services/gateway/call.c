@@ -22,7 +22,7 @@ void call_free(void *arg)
         bus_cancel(call->gateway->bus, call->bus_call);
     if (call->free_extra)
         call->free_extra(call->extra);
-    json_decref(call->claims);
+    identity_release(call->identity);
     free(call);
 }
 
@@ -80,6 +80,13 @@ void call_bus(struct call *call, const char *method, json_t *args, int64_t timeo
                              .idempotent = strcmp(method, "auth.callback") != 0,
                              .trace = request && read_trace(request, &trace) ? &trace : NULL},
         answered, call);
+}
+
+void call_text(struct call *call, int status, const char *text, size_t len)
+{
+    struct http_request *request = call_request(call);
+    if (request)
+        http_respond(request, status, "application/json", text, len, NULL);
 }
 
 static void respond(struct call *call, int status, json_t *body, const struct http_header *headers)

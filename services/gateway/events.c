@@ -234,7 +234,7 @@ static void on_timer(void *arg)
 {
     struct stream *stream = arg;
     int64_t now = loop_now(stream->events->gateway->loop);
-    if (stream->call->expires_at <= time(NULL)) {
+    if (stream->call->identity->expires_at <= time(NULL)) {
         end(stream);
         return;
     }
@@ -269,10 +269,6 @@ void route_events(struct call *call)
     int64_t after = 0;
     if (!read_last_id(call, &after)) {
         call_detail(call, 400, "Last-Event-ID must be a non-negative integer");
-        return;
-    }
-    if (gateway->draining) {
-        call_error(call, ERR_DRAINING, err_text(ERR_DRAINING), 1000);
         return;
     }
     struct stream *stream = mem_alloc(sizeof(*stream));

@@ -156,6 +156,7 @@ enum err gateway_start(struct service *service)
     gateway->settings = service->settings;
     gateway->cors = cors_new(gateway->settings->cors_origins);
     gateway->rate_limit = rate_limit_new(gateway->settings->rate_limit, RATED_USERS_MAX);
+    gateway->identities = identities_new(gateway->settings->jwt_secret);
     gateway->metrics = http_metrics_new();
     gateway->watches = watches_new();
     gateway->submit = submit_new(gateway);
@@ -180,7 +181,7 @@ void gateway_drain(struct service *service)
 bool gateway_drained(struct service *service)
 {
     struct gateway *gateway = service->state;
-    return http_server_active(gateway->http) == 0;
+    return http_server_is_quiet(gateway->http);
 }
 
 void gateway_stop(struct service *service)
@@ -194,6 +195,7 @@ void gateway_stop(struct service *service)
     submit_destroy(&gateway->submit);
     watches_destroy(&gateway->watches);
     http_metrics_destroy(&gateway->metrics);
+    identities_destroy(&gateway->identities);
     rate_limit_destroy(&gateway->rate_limit);
     cors_destroy(&gateway->cors);
     free(gateway);

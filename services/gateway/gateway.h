@@ -10,6 +10,7 @@
 #include "libcommon/loop.h"
 #include "libcommon/service.h"
 #include "services/gateway/cors.h"
+#include "services/gateway/identity.h"
 #include "services/gateway/rate_limit.h"
 #include "services/gateway/revocations.h"
 #include "services/gateway/routes.h"
@@ -39,6 +40,7 @@ struct gateway {
     struct http_server *http;
     struct cors *cors;
     struct rate_limit *rate_limit;
+    struct identities *identities;
     struct revocations *revocations;
     struct submit *submit;
     struct watches *watches;
@@ -57,10 +59,9 @@ struct call {
     double started_ms;
     char param[ROUTE_PARAM_MAX + 1];
 
-    json_t *claims; /* of a route that needs a token */
-    const char *user_id;
-    int64_t generation; /* −1: none */
-    int64_t issued_at, expires_at;
+    struct identity *identity; /* of a route that needs a token */
+    const char *user_id;       /* the identity's */
+    int64_t issued_at;
 
     uint64_t bus_call; /* under way, or 0 */
     call_answer_fn *on_answer;
@@ -83,7 +84,8 @@ struct http_request *call_request(const struct call *call); /* NULL: gone or ans
 /* Asks the bus (an idempotent method); `args` is consumed. One at a time for each call. */
 void call_bus(struct call *call, const char *method, json_t *args, int64_t timeout_ms,
               call_answer_fn *on_answer);
-void call_json(struct call *call, int status, json_t *body); /* consumes `body` */
+void call_json(struct call *call, int status, json_t *body);                 /* consumes `body` */
+void call_text(struct call *call, int status, const char *text, size_t len); /* ready JSON */
 void call_detail(struct call *call, int status, const char *detail);
 void call_unauthenticated(struct call *call, const char *detail);
 /* Too many requests or no service: with Retry-After. */

@@ -24,27 +24,27 @@ static bool is_only_expired(const char *secret, const char *token)
     return true;
 }
 
-static bool take_claims(struct call *call, json_t *claims)
+static bool take_identity(struct call *call, struct identity *identity, int64_t now_s)
 {
-    call->claims = claims;
-    call->user_id = js_str(claims, "id", "");
-    call->generation = js_int(claims, "gen", -1);
-    call->expires_at = js_int(claims, "exp", 0);
-    call->issued_at = revocation_issued_at(claims, time(NULL));
+    call->identity = identity;
+    call->user_id = identity->user_id;
+    call->issued_at = revocation_issued_at(identity->claims, now_s);
     return *call->user_id && strlen(call->user_id) <= ID_MAX;
 }
 
 bool tokens_authenticate(struct call *call)
 {
-    const char *secret = call->gateway->settings->jwt_secret;
+    struct gateway *gateway = call->gateway;
+    const char *secret = gateway->settings->jwt_secret;
     const char *token = bearer(http_request_header(call_request(call), "Authorization"));
-    json_t *claims = NULL;
+    struct identity *identity = NULL;
+    int64_t now_s = time(NULL);
     if (!token)
         call_unauthenticated(call, "Not authenticated");
-    else if (jwt_door_verify(secret, token, strlen(token), time(NULL), &claims) != ERR_OK)
+    else if (identities_find(gateway->identities, token, now_s, &identity) != ERR_OK)
         call_unauthenticated(call, is_only_expired(secret, token) ? "Token has expired"
                                                                   : "Invalid token");
-    else if (!take_claims(call, claims))
+    else if (!take_identity(call, identity, now_s))
         call_unauthenticated(call, "Invalid token");
     else
         return true;
@@ -54,7 +54,7 @@ bool tokens_authenticate(struct call *call)
 bool tokens_is_dead(const struct call *call)
 {
     return revocation_list_is_dead(revocations_list(call->gateway->revocations), call->user_id,
-                                   call->generation, call->issued_at);
+                                   call->identity->generation, call->issued_at);
 }
 
 static void on_checked(struct call *call, const struct bus_answer *answer)
@@ -79,6 +79,6 @@ void tokens_check_revoked(struct call *call)
     }
     json_t *args =
         json_pack("{s:s, s:I, s:I}", "user_id", call->user_id, "generation",
-                  (json_int_t)call->generation, "issued_at", (json_int_t)call->issued_at);
+                  (json_int_t)call->identity->generation, "issued_at", (json_int_t)call->issued_at);
     call_bus(call, "auth.check", args, CHECK_TIMEOUT_MS, on_checked);
 }
