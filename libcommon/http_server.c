@@ -58,7 +58,8 @@ static void on_completed(void *arg, struct MHD_Connection *mhd, void **request_p
     *request_p = NULL;
     if (!request)
         return;
-    request->conn->deadline = loop_now(server->loop) + IDLE_TIMEOUT_MS;
+    request->conn->idle_since = loop_now(server->loop);
+    request->conn->deadline = request->conn->idle_since + IDLE_TIMEOUT_MS;
     http_request_destroy(&request);
 }
 
@@ -201,6 +202,7 @@ static struct http_server *make(struct loop *loop, const struct http_server_opti
              (unsigned long long)boot);
     make_slots(server);
     server->accept_again = http_accept_timer(server);
+    server->quiet_timer = http_quiet_timer(server);
     server->sweep = loop_timer_new(loop, http_sweep, server);
     loop_source_add(loop, turn, server);
     return server;
@@ -233,18 +235,6 @@ int http_server_port(const struct http_server *server)
 size_t http_server_active(const struct http_server *server)
 {
     return server->request_count;
-}
-
-void http_server_quiesce(struct http_server *server)
-{
-    if (server->listen_fd < 0)
-        return;
-    /* What waits in the backlog would be reset by the close. */
-    http_accept(server, 0);
-    loop_timer_stop(server->accept_again);
-    loop_fd_remove(server->loop, server->listen_fd);
-    close(server->listen_fd);
-    server->listen_fd = -1;
 }
 
 static void end_request(struct http_request *request)
@@ -280,7 +270,7 @@ void http_server_destroy(struct http_server **server_p)
     if (!server)
         return;
     *server_p = NULL;
-    http_server_quiesce(server);
+    http_close_listener(server);
     if (server->daemons[HTTP_DAEMONS - 1])
         end_connections(server);
     for (int i = 0; i < HTTP_DAEMONS; i++) {
@@ -292,6 +282,7 @@ void http_server_destroy(struct http_server **server_p)
     loop_source_remove(server->loop, turn, server);
     loop_timer_destroy(&server->sweep);
     loop_timer_destroy(&server->accept_again);
+    loop_timer_destroy(&server->quiet_timer);
     free(server->slots);
     free(server->free_slots);
     free(server->address);

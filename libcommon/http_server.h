@@ -56,8 +56,11 @@ struct http_server_options {
 MUST_CHECK enum err http_server_new(struct loop *loop, const struct http_server_options *options,
                                     struct http_server **ret_server);
 int http_server_port(const struct http_server *server);
-/* Stops accepting; requests under way may still be answered. */
+/* Begins to stop: connections that had begun are still accepted for a moment, new ones meet other
+ * replicas; each connection is closed by its next answer, or when it stays idle. */
 void http_server_quiesce(struct http_server *server);
+/* No connection is left since. */
+bool http_server_is_quiet(const struct http_server *server);
 /* How many requests and streams are open. */
 size_t http_server_active(const struct http_server *server);
 /* Answers what is left with 503, ends streams, closes. */

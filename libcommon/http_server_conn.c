@@ -21,7 +21,8 @@ static struct http_conn *conn_new(struct http_server *server, int fd)
     conn->server = server;
     conn->fd = fd;
     conn->fresh = true;
-    conn->deadline = loop_now(server->loop) + server->options.receive_timeout_ms;
+    conn->idle_since = loop_now(server->loop);
+    conn->deadline = conn->idle_since + server->options.receive_timeout_ms;
     conn->prev = NULL;
     conn->next = server->conns;
     if (conn->next)
@@ -76,6 +77,7 @@ static void hand_over(struct http_conn *conn, int daemon)
     socklen_t len = sizeof(address);
     getpeername(conn->fd, (struct sockaddr *)&address, &len);
     conn->daemon = daemon;
+    conn->idle_since = loop_now(server->loop);
     conn->fresh = false; /* libmicrohttpd closes the socket, on failure too */
     server->adding = conn;
     enum MHD_Result added =
@@ -250,7 +252,9 @@ void http_sweep(void *arg)
         else if (conn->left_at && request && request->suspended &&
                  (request->stream || now >= conn->left_at + LEFT_GRACE_MS))
             http_request_abort(request);
-        else if (is_left_idle(conn, now))
+        else if (conn->fresh && http_conn_is_unwanted(conn, now))
+            http_conn_free(conn);
+        else if (is_left_idle(conn, now) || http_conn_is_unwanted(conn, now))
             shutdown(conn->fd, SHUT_RDWR);
     }
     loop_timer_start(server->sweep, SWEEP_MS);

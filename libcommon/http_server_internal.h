@@ -26,6 +26,7 @@ enum {
     SEND_TIMEOUT_MS = 120 * 1000,
     STREAM_FLUSH_MS = 10 * 1000,
     HTTP_PEEK_MAX = 24 * 1024, /* bytes of a header block */
+    QUIET_IDLE_MS = 500,       /* for the next request, when the server stops */
     LEFT_GRACE_MS = 1000,      /* a client that only shut its sending side may still read */
 };
 
@@ -36,6 +37,7 @@ struct http_conn {
     int fd, daemon;
     int64_t deadline; /* 0: none */
     int64_t left_at;  /* 0, or when the client shut its sending side */
+    int64_t idle_since;
     bool fresh;       /* accepted, its first header block is not there yet */
     bool begun;       /* some of it is */
     struct http_conn *prev, *next;
@@ -99,8 +101,8 @@ struct http_server {
     struct MHD_Daemon *daemons[HTTP_DAEMONS];
     int epoll_fds[HTTP_DAEMONS];
     unsigned char run[HTTP_DAEMONS]; /* passes of MHD_run that are due */
-    bool stopping;
-    struct loop_timer *sweep, *accept_again;
+    bool quiet, stopping;
+    struct loop_timer *sweep, *accept_again, *quiet_timer;
     struct http_conn *conns; /* ring-less doubly linked list, any order */
     unsigned conn_count, stream_count;
     size_t request_count, body_bytes;
@@ -148,6 +150,12 @@ void http_sweep(void *arg);
 void http_conn_free(struct http_conn *conn);
 void http_conn_refuse(const struct http_server *server, int fd, const char *status,
                       const char *detail);
+
+/* http_server_quiet.c */
+struct loop_timer *http_quiet_timer(struct http_server *server);
+/* Accepts what waits, then closes. */
+void http_close_listener(struct http_server *server);
+bool http_conn_is_unwanted(const struct http_conn *conn, int64_t now);
 
 /* http_server_access.c */
 enum MHD_Result http_access(void *arg, struct MHD_Connection *mhd, const char *url,

@@ -77,7 +77,7 @@ enum MHD_Result http_response_queue(struct http_request *request)
 {
     struct http_server *server = request->server;
     struct MHD_Response *mhd = request->response;
-    if (request->close || server->stopping)
+    if (request->close || server->quiet || server->stopping)
         MHD_add_response_header(mhd, "Connection", "close");
     request->phase = PHASE_SENDING;
     request->response = NULL;

@@ -100,6 +100,10 @@ static void fetch(struct stream *stream);
 static void look_again(struct stream *stream)
 {
     int64_t now = loop_now(stream->events->gateway->loop);
+    if (stream->events->gateway->draining) { /* the client resumes at another replica */
+        end(stream);
+        return;
+    }
     if (stream->more || stream->changed) {
         fetch(stream);
         return;
