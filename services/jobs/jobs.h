@@ -52,7 +52,8 @@ struct jobs {
     /* upkeep.c */
     struct loop_timer *upkeep_timer;
     bool was_ready, said_problem, reaping, counting, sweeping;
-    int64_t reap_next, reap_began, count_next, count_began, sweep_next;
+    int64_t reap_next, reap_began, count_next, count_began;
+    int64_t sweep_next, sweep_began, sweep_pause, swept;
     int64_t queued, running;
     enum err count_error;
     bool pinging;

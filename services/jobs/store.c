@@ -19,6 +19,13 @@ static const char writer_setup[] = "SELECT set_config('enable_seqscan', 'off', f
                                    "set_config('enable_hashjoin', 'off', false),"
                                    " set_config('enable_mergejoin', 'off', false)";
 
+/* Reads, and what deletes: in the order of an index, from a place in it on, whatever the planner
+ * thinks of the tables' sizes. */
+static const char index_setup[] = "SELECT set_config('enable_seqscan', 'off', false), "
+                                  "set_config('enable_bitmapscan', 'off', false),"
+                                  " set_config('enable_hashjoin', 'off', false), "
+                                  "set_config('enable_mergejoin', 'off', false)";
+
 static enum err open_pg(const struct store_options *options, const char *application,
                         unsigned connections, const char *setup, struct pg **ret_pg)
 {
@@ -42,7 +49,9 @@ enum err store_new(const struct store_options *options, struct store **ret_store
     snprintf(store->max_attempts, sizeof store->max_attempts, "%" PRId64, options->max_attempts);
     enum err error = open_pg(options, "mcpbus-jobs", STORE_WRITERS, writer_setup, &store->writers);
     if (!error)
-        error = open_pg(options, "mcpbus-jobs-read", 1, NULL, &store->reader);
+        error = open_pg(options, "mcpbus-jobs-read", 1, index_setup, &store->reader);
+    if (!error)
+        error = open_pg(options, "mcpbus-jobs-keep", 1, index_setup, &store->keeper);
     if (error) {
         store_destroy(&store);
         return error;
@@ -69,6 +78,8 @@ void store_destroy(struct store **store_p)
     pg_group_destroy(&store->renewals);
     pg_destroy(&store->writers);
     pg_destroy(&store->reader);
+    pg_destroy(&store->keeper);
+    free(store->counting);
     free(store);
 }
 

@@ -164,7 +164,16 @@ void store_forget(struct store *store, const char *user_id, store_changes_fn *do
 
 typedef void store_count_fn(void *arg, enum err error, int64_t a, int64_t b);
 void store_counts(struct store *store, store_count_fn *done, void *arg); /* queued, running */
-/* Deletes old rows in a small batch; `a`: jobs, `b`: everything else. `days` 0: keeps the jobs. */
-void store_sweep(struct store *store, int64_t days, store_count_fn *done, void *arg);
+
+/* Deletes old rows in a small batch, when that is due and no other replica is at it: jobs that
+ * ended `days` ago (0: keeps all), keys of yesterday, dead sessions. The next one is due after
+ * `pause_ms` while there is more, else minutes later; `wait_ms` says when. */
+enum { STORE_SWEEP_JOBS = 500, STORE_SWEEP_USERS = 200 };
+struct store_swept {
+    int64_t jobs, others, wait_ms;
+};
+typedef void store_swept_fn(void *arg, enum err error, const struct store_swept *swept);
+void store_sweep(struct store *store, int64_t days, int64_t pause_ms, store_swept_fn *done,
+                 void *arg);
 
 #endif

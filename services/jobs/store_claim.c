@@ -105,5 +105,5 @@ void store_scan(struct store *store, int64_t per_user, int64_t max, store_change
     snprintf(values[0], sizeof values[0], "%" PRId64, per_user);
     snprintf(values[1], sizeof values[1], "%" PRId64, max);
     const char *texts[] = {values[0], values[1]};
-    store_exec_changes(store, store->reader, &scan_statement, texts, 2, done_fn, arg);
+    store_exec_changes(store, store->keeper, &scan_statement, texts, 2, done_fn, arg);
 }

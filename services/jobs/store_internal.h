@@ -9,14 +9,27 @@ enum { STORE_WRITERS = 2, STORE_WRITE_MS = 25000, STORE_READ_MS = 10000 };
 
 struct store {
     struct loop *loop;
-    struct pg *writers, *reader;
+    /* keeper: what may take a while or wait for locks: scans, counts, deletions. */
+    struct pg *writers, *reader, *keeper;
     struct pg_group *submits, *claims, *appends, *finishes, *renewals;
     char job_timeout[24], max_attempts[24];
     int64_t job_timeout_ms;
+    char *counting; /* the user whose jobs are being counted; NULL: nobody's */
+    int64_t count_next;
 };
 
 /* A time on the wire. */
 #define STORE_TIME(t) "to_char(" t " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+/* Of job_records, as a job is read. */
+#define STORE_JOB_COLUMNS                                                                         \
+    "id, user_id, status, error_message, token_usage, " STORE_TIME("created_at") ", " STORE_TIME( \
+        "updated_at") ", " STORE_TIME("completed_at")
+
+/* Parameters: user, limit, offset. Columns: a job's, message, result, total, behind, ahead. */
+const struct pg_statement *store_list_statement(const char *status);
+/* Counts on in the background when a list had to count many jobs itself. */
+void store_list_counted(struct store *store, const char *user_id, int64_t behind, bool ahead);
 
 /* Makes the groups of each file. */
 void store_submit_init(struct store *store);

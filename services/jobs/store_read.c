@@ -7,12 +7,6 @@
 #include "libcommon/mem.h"
 #include "services/jobs/store_internal.h"
 
-/* clang-format off */
-#define JOB_COLUMNS                                                                                \
-    "id, user_id, status, error_message, token_usage, " STORE_TIME("created_at") ", "              \
-    STORE_TIME("updated_at") ", " STORE_TIME("completed_at")
-/* clang-format on */
-
 /* Control characters take six bytes in JSON: a full page of them must still fit into a message. */
 enum { LIST_TEXT_MAX = 4096, LIST_ERROR_MAX = 8192, LIST_JSON_MAX = 10000, PAGE_EVENTS_MAX = 1000 };
 static const char cut_marker[] = "… [cut]";
@@ -22,19 +16,8 @@ static const char cut_marker[] = "… [cut]";
  * walks all jobs of a user: a job is found by its id. */
 static const struct pg_statement get_statement = {
     "get",
-    "SELECT " JOB_COLUMNS ", message, result FROM job_records"
+    "SELECT " STORE_JOB_COLUMNS ", message, result FROM job_records"
     " WHERE id = $1 AND user_id || '' = $2",
-    true};
-
-/* Always a row, for the total; the job's columns are NULL when the page is empty. */
-static const struct pg_statement list_statement = {
-    "list",
-    "WITH page AS (SELECT " JOB_COLUMNS ", left(message, 4097) AS m, left(result, 4097) AS r,"
-    " created_at AS at FROM job_records"
-    " WHERE user_id = $1 AND ($4 = '' OR status = $4) ORDER BY job_records.created_at DESC, id DESC"
-    " LIMIT $2::bigint OFFSET $3::bigint)"
-    " SELECT p.*, t.n FROM (SELECT count(*) AS n FROM job_data WHERE user_id = $1) t"
-    " LEFT JOIN page p ON true ORDER BY p.at DESC, p.id DESC",
     true};
 
 /* The job's row beside each stored event of the page; a page ends behind a megabyte. */
@@ -59,6 +42,8 @@ struct json_call {
     store_json_fn *done;
     void *arg;
     int64_t limit, offset, after;
+    struct store *store;
+    char *user_id;
 };
 
 static struct json_call *call_new(store_json_fn *done, void *arg)
@@ -73,6 +58,7 @@ static void call_end(struct json_call *call, enum err error, json_t *result)
 {
     call->done(call->arg, error, result);
     json_decref(result);
+    free(call->user_id);
     free(call);
 }
 
@@ -160,8 +146,10 @@ static void on_list(void *arg, enum err error, const struct pg_rows *rows)
                                             text_capped(rows, row, 9, LIST_TEXT_MAX),
                                             text_capped(rows, row, 3, LIST_ERROR_MAX)));
     json_t *result = json_pack("{s:o, s:I, s:I, s:I}", "jobs", jobs, "total",
-                               (json_int_t)pg_rows_int(rows, 0, 11, 0), "limit",
+                               (json_int_t)pg_rows_int(rows, 0, 10, 0), "limit",
                                (json_int_t)call->limit, "offset", (json_int_t)call->offset);
+    store_list_counted(call->store, call->user_id, pg_rows_int(rows, 0, 11, 0),
+                       pg_rows_bool(rows, 0, 12));
     call_end(call, ERR_OK, result);
 }
 
@@ -169,13 +157,15 @@ void store_list(struct store *store, const char *user_id, int64_t limit, int64_t
                 const char *status, int64_t timeout_ms, store_json_fn *done, void *arg)
 {
     struct json_call *call = call_new(done, arg);
+    call->store = store;
+    call->user_id = mem_strdup(user_id);
     call->limit = limit;
     call->offset = offset;
     char numbers[2][24];
     snprintf(numbers[0], sizeof numbers[0], "%" PRId64, limit);
     snprintf(numbers[1], sizeof numbers[1], "%" PRId64, offset);
-    const char *values[] = {user_id, numbers[0], numbers[1], status};
-    pg_exec(store->reader, &list_statement, -1, timeout_ms, values, 4, on_list, call);
+    const char *values[] = {user_id, numbers[0], numbers[1]};
+    pg_exec(store->reader, store_list_statement(status), -1, timeout_ms, values, 3, on_list, call);
 }
 
 enum events_column {

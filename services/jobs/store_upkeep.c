@@ -1,4 +1,4 @@
-/* What changes without its worker: CANCEL, REAP and BURY, FORGET, and the sweeping of old rows. */
+/* What changes without its worker: CANCEL, REAP and BURY; and how much there is. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -44,44 +44,9 @@ static const struct pg_statement reap_statement = {
     " FROM locked l LEFT JOIN worker_sessions w ON w.session = l.session",
     true};
 
-static const struct pg_statement forget_statement = {
-    "forget",
-    "WITH ids AS MATERIALIZED ("
-    " SELECT id FROM job_data WHERE user_id = $1 ORDER BY id LIMIT 2000"
-    "), gone AS ("
-    " DELETE FROM job_queue WHERE job_id IN (SELECT id FROM ids) RETURNING job_id, session, attempt"
-    "), events AS ("
-    " DELETE FROM job_events WHERE job_id IN (SELECT id FROM ids)"
-    "), keys AS ("
-    " DELETE FROM job_idempotency WHERE user_id = $1"
-    "), jobs AS ("
-    " DELETE FROM job_data WHERE id IN (SELECT id FROM ids)"
-    ") SELECT i.id, $1, g.attempt, false, true, w.instance"
-    " FROM ids i LEFT JOIN gone g ON g.job_id = i.id"
-    " LEFT JOIN worker_sessions w ON w.session = g.session",
-    true};
-
 static const struct pg_statement counts_statement = {
     "counts",
     "SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1) FROM job_queue",
-    true};
-
-static const struct pg_statement sweep_statement = {
-    "sweep",
-    "WITH old AS MATERIALIZED ("
-    " SELECT id FROM job_data WHERE $1::int > 0"
-    "  AND completed_at < now() - $1::int * interval '1 day' LIMIT 1000"
-    "), events AS ("
-    " DELETE FROM job_events WHERE job_id IN (SELECT id FROM old)"
-    "), jobs AS ("
-    " DELETE FROM job_data WHERE id IN (SELECT id FROM old) RETURNING 1"
-    "), keys AS ("
-    " DELETE FROM job_idempotency WHERE (user_id, key) IN (SELECT user_id, key FROM job_idempotency"
-    "  WHERE created_at < now() - interval '1 day' LIMIT 1000) RETURNING 1"
-    "), sessions AS ("
-    " DELETE FROM worker_sessions w WHERE lease_until < now() - interval '1 day' RETURNING 1"
-    ") SELECT (SELECT count(*) FROM jobs),"
-    " (SELECT count(*) FROM keys) + (SELECT count(*) FROM sessions)",
     true};
 
 void store_cancel(struct store *store, const char *job_id, const char *user_id,
@@ -97,12 +62,6 @@ void store_reap(struct store *store, store_changes_fn *done, void *arg)
     snprintf(losses, sizeof losses, "%d", STORE_LOSSES_MAX);
     const char *values[] = {losses};
     store_exec_changes(store, store->writers, &reap_statement, values, 1, done, arg);
-}
-
-void store_forget(struct store *store, const char *user_id, store_changes_fn *done, void *arg)
-{
-    const char *values[] = {user_id};
-    store_exec_changes(store, store->writers, &forget_statement, values, 1, done, arg);
 }
 
 struct ping_call {
@@ -139,23 +98,9 @@ static void on_count(void *arg, enum err error, const struct pg_rows *rows)
     free(call);
 }
 
-static void exec_count(struct pg *pg, const struct pg_statement *statement,
-                       const char *const *values, int count, store_count_fn *done, void *arg)
+void store_counts(struct store *store, store_count_fn *done, void *arg)
 {
     struct count_call *call = mem_alloc(sizeof *call);
     *call = (struct count_call){done, arg};
-    pg_exec(pg, statement, -1, STORE_WRITE_MS, values, count, on_count, call);
-}
-
-void store_counts(struct store *store, store_count_fn *done, void *arg)
-{
-    exec_count(store->reader, &counts_statement, NULL, 0, done, arg);
-}
-
-void store_sweep(struct store *store, int64_t days, store_count_fn *done, void *arg)
-{
-    char number[24];
-    snprintf(number, sizeof number, "%" PRId64, days);
-    const char *values[] = {number};
-    exec_count(store->writers, &sweep_statement, values, 1, done, arg);
+    pg_exec(store->keeper, &counts_statement, -1, STORE_WRITE_MS, NULL, 0, on_count, call);
 }

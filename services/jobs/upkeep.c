@@ -10,10 +10,9 @@ enum {
     COUNT_MS = 1000,
     PING_MS = 1000,
     SHARE = 10,
-    SWEEP_FIRST_MS = 60 * 1000,
-    SWEEP_MS = 10 * 60 * 1000,
-    SWEEP_AGAIN_MS = 250,
-    SWEEP_BATCH = 1000,
+    SWEEP_FIRST_MS = 5 * 1000,
+    SWEEP_PAUSE_MS = 50,
+    SWEEP_LOOK_MS = 30 * 1000,
     REAP_BATCH = 1000,
 };
 
@@ -73,14 +72,34 @@ static void ping(struct jobs *jobs, int64_t now)
     store_ping(jobs->store, on_pong, jobs);
 }
 
-static void on_swept(void *arg, enum err error, int64_t swept, int64_t others)
+static void on_swept(void *arg, enum err error, const struct store_swept *swept)
 {
     struct jobs *jobs = arg;
-    bool more = !error && (swept >= SWEEP_BATCH || others >= SWEEP_BATCH);
+    int64_t now = loop_now(jobs->loop), wait = error ? SWEEP_LOOK_MS : swept->wait_ms;
+    if (wait > SWEEP_LOOK_MS)
+        wait = SWEEP_LOOK_MS;
     jobs->sweeping = false;
-    jobs->sweep_next = loop_now(jobs->loop) + (more ? SWEEP_AGAIN_MS : SWEEP_MS);
-    if (swept)
-        log_info("old_jobs_deleted", LOG_I("count", swept));
+    jobs->sweep_next = now + wait;
+    if (swept->jobs + swept->others > 0)
+        jobs->sweep_pause = SHARE * (now - jobs->sweep_began);
+    jobs->swept += swept->jobs;
+    metric_add(metric_counter("mcpbus_jobs_swept_total", NULL,
+                              "Jobs deleted for their age, by this replica."),
+               swept->jobs);
+    if (jobs->swept && wait == SWEEP_LOOK_MS) {
+        log_info("old_jobs_deleted", LOG_I("count", jobs->swept));
+        jobs->swept = 0;
+    }
+}
+
+static void sweep(struct jobs *jobs, int64_t now)
+{
+    if (jobs->sweeping || now < jobs->sweep_next)
+        return;
+    jobs->sweeping = true;
+    jobs->sweep_began = now;
+    int64_t pause = jobs->sweep_pause > SWEEP_PAUSE_MS ? jobs->sweep_pause : SWEEP_PAUSE_MS;
+    store_sweep(jobs->store, jobs->settings->job_retention_days, pause, on_swept, jobs);
 }
 
 static void say_state(struct jobs *jobs)
@@ -106,10 +125,7 @@ static void work(struct jobs *jobs, int64_t now)
         jobs->count_began = now;
         store_counts(jobs->store, on_counted, jobs);
     }
-    if (!jobs->sweeping && now >= jobs->sweep_next) {
-        jobs->sweeping = true;
-        store_sweep(jobs->store, jobs->settings->job_retention_days, on_swept, jobs);
-    }
+    sweep(jobs, now);
 }
 
 static void on_upkeep(void *arg)

@@ -378,30 +378,150 @@ static void on_count(void *arg, enum err error, int64_t a, int64_t b)
     count_down();
 }
 
+static int64_t listed(const char *user, const char *status)
+{
+    env->waiting++;
+    store_list(env->store, user, 20, 0, status, WAIT_MS, on_read, NULL);
+    wait_all();
+    assert_int_equal(read_error, ERR_OK);
+    return js_int(read_result, "total", -1);
+}
+
+static const char *first_listed(void)
+{
+    return js_str(json_array_get(json_object_get(read_result, "jobs"), 0), "job_id", "");
+}
+
+static void totals_are_exact(void **state)
+{
+    need_database(state);
+    sql("INSERT INTO job_data (id, user_id, message, created_at) SELECT n, 'u', 'm', now() - n *"
+        " interval '100 ms' FROM generate_series(1, 3000) n");
+    sql("INSERT INTO job_data (id, user_id, message, created_at) VALUES"
+        " ('a', 'u', 'm', '-infinity'), ('z', 'u', 'm', 'infinity'), ('v', 'v', 'm', now())");
+    assert_int_equal(listed("u", ""), 3002);
+    sql("SELECT job_totals_advance('u')");
+    /* The last ten seconds are still counted each time. */
+    expect_sql("SELECT (n BETWEEN 2890 AND 2980)::text FROM job_totals", "true");
+    assert_int_equal(listed("u", ""), 3002);
+    sql("DELETE FROM job_data WHERE id IN ('a', 'z', '3000', '1', 'v')");
+    assert_int_equal(listed("u", ""), 2998);
+    sql("DELETE FROM job_data WHERE user_id = 'u' AND created_at < now() - interval '1 minute'");
+    expect_sql("SELECT (SELECT n FROM job_totals) = (SELECT count(*) FROM job_data d, job_totals t"
+               " WHERE created_at < up_to)",
+               "t");
+    /* A clock that was put back. */
+    sql("UPDATE job_totals SET up_to = now() + interval '1 hour', n = 7");
+    sql("SELECT job_totals_advance('u')");
+    expect_sql("SELECT (SELECT n FROM job_totals) = (SELECT count(*) FROM job_data d, job_totals t"
+               " WHERE created_at < up_to)",
+               "t");
+    sql("DELETE FROM job_data");
+    expect_sql("SELECT count(*)::text FROM job_totals", "0");
+    assert_int_equal(listed("u", ""), 0);
+}
+
+static void lists_by_status(void **state)
+{
+    need_database(state);
+    open_session("s1");
+    for (int i = 0; i < 5; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "j%d", i);
+        submit(id, "u", NULL, NULL, i ? "s1" : NULL);
+    }
+    finish("j2", 1, "completed");
+    finish("j3", 1, "failed");
+    env->waiting++;
+    store_cancel(env->store, "j4", "u", on_changes, NULL);
+    wait_all();
+    static const char *const statuses[] = {"pending", "running", "completed", "failed",
+                                           "cancelled"};
+    for (int i = 0; i < 5; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "j%d", i);
+        assert_int_equal(listed("u", statuses[i]), 5);
+        assert_int_equal(json_array_size(json_object_get(read_result, "jobs")), 1);
+        assert_string_equal(first_listed(), id);
+        listed("v", statuses[i]);
+        assert_int_equal(json_array_size(json_object_get(read_result, "jobs")), 0);
+    }
+    listed("u", "unknown");
+    assert_int_equal(json_array_size(json_object_get(read_result, "jobs")), 0);
+    sql("DELETE FROM job_data WHERE id = 'j3'");
+    expect_sql("SELECT string_agg(id, ',') FROM job_mishaps", "j4");
+}
+
+static struct store_swept went;
+static void on_swept(void *arg, enum err error, const struct store_swept *swept_rows)
+{
+    (void)arg;
+    assert_int_equal(error, ERR_OK);
+    went = *swept_rows;
+    count_down();
+}
+
+static void sweep(int64_t days)
+{
+    sql("UPDATE job_upkeep SET next_at = now()");
+    env->waiting++;
+    store_sweep(env->store, days, 30000, on_swept, NULL);
+    wait_all();
+}
+
 static void old_rows_are_swept(void **state)
 {
     need_database(state);
     open_session("s1");
     submit("j1", "u", "k", "h", "s1");
     submit("j2", "u", NULL, NULL, "s1");
+    append("j1", 1, 2, 3);
     finish("j1", 1, "completed");
     env->waiting++;
     store_counts(env->store, on_count, NULL);
     wait_all();
     assert_int_equal(swept[0], 0);
     assert_int_equal(swept[1], 1);
-    sql("UPDATE job_data SET completed_at = now() - interval '3 days' WHERE id = 'j1'");
+    /* Both are old, and one of the original's may say that it has ended while it waits. */
+    sql("UPDATE job_data SET created_at = now() - interval '3 days',"
+        " completed_at = now() - interval '3 days'");
     sql("UPDATE job_idempotency SET created_at = now() - interval '2 days'");
-    env->waiting++;
-    store_sweep(env->store, 0, on_count, NULL);
-    wait_all();
-    assert_int_equal(swept[0], 0);
-    assert_int_equal(swept[1], 1);
-    env->waiting++;
-    store_sweep(env->store, 2, on_count, NULL);
-    wait_all();
-    assert_int_equal(swept[0], 1);
+    sweep(0);
+    assert_int_equal(went.jobs, 0);
+    assert_int_equal(went.others, 1);
+    assert_true(went.wait_ms > 60000);
+    sweep(4);
+    assert_int_equal(went.jobs, 0);
+    sweep(2);
+    assert_int_equal(went.jobs, 1);
     expect_sql("SELECT string_agg(id, ',') FROM job_records", "j2");
+    expect_sql("SELECT count(*)::text FROM job_events", "0");
+    assert_int_equal(finish("j2", 1, "completed").error, ERR_OK);
+}
+
+static void a_sweep_goes_on_where_it_was(void **state)
+{
+    need_database(state);
+    sql("INSERT INTO job_data (id, user_id, message, status, created_at, completed_at)"
+        " SELECT n, 'u' || n % 250, 'm', 'completed', now() - interval '2 days', now() -"
+        " interval '2 days' FROM generate_series(1, 1300) n");
+    sql("INSERT INTO job_data (id, user_id, message, status, created_at, completed_at)"
+        " VALUES ('new', 'u7', 'm', 'completed', now() - interval '2 days', now())");
+    int batches = 0;
+    for (; batches < 10; batches++) {
+        sweep(1);
+        if (went.wait_ms > 60000)
+            break;
+        assert_true(went.jobs > 0 && went.jobs <= STORE_SWEEP_JOBS);
+        /* Not before the pause is over. */
+        env->waiting++;
+        store_sweep(env->store, 1, 30000, on_swept, NULL);
+        wait_all();
+        assert_int_equal(went.jobs, 0);
+    }
+    assert_in_range(batches, 2, 6);
+    expect_sql("SELECT string_agg(id, ',') FROM job_data", "new");
+    expect_sql("SELECT place_user || place_at FROM job_upkeep", "-infinity");
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -423,6 +543,9 @@ int main(void)
         TEST(cancelling_ends_at_once),
         TEST(lists_pages_and_forgetting),
         TEST(old_rows_are_swept),
+        TEST(a_sweep_goes_on_where_it_was),
+        TEST(totals_are_exact),
+        TEST(lists_by_status),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     json_decref(read_result);
