@@ -123,13 +123,20 @@ static uint64_t uuid_clock(void)
 
 void crypto_uuid7(char ret_uuid[CRYPTO_UUID_SIZE])
 {
+    uint8_t random[CRYPTO_UUID7_RANDOM];
+    crypto_random(random, sizeof(random));
+    crypto_uuid7_from(random, ret_uuid);
+}
+
+void crypto_uuid7_from(const uint8_t random[CRYPTO_UUID7_RANDOM], char ret_uuid[CRYPTO_UUID_SIZE])
+{
     uint8_t bytes[16];
     uint64_t tick = uuid_clock();
     for (int i = 0; i < 6; i++)
         bytes[i] = (uint8_t)(tick >> (52 - 8 * i));
     bytes[6] = (uint8_t)(tick >> 8 & 0x0f);
     bytes[7] = (uint8_t)tick;
-    crypto_random(bytes + 8, 8);
+    memcpy(bytes + 8, random, CRYPTO_UUID7_RANDOM);
     uuid_format(bytes, 7, ret_uuid);
 }
 

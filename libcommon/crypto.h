@@ -9,7 +9,12 @@
 
 #include "libcommon/err.h"
 
-enum { CRYPTO_KEY_BYTES = 32, CRYPTO_SHA256_BYTES = 32, CRYPTO_UUID_SIZE = 37 };
+enum {
+    CRYPTO_KEY_BYTES = 32,
+    CRYPTO_SHA256_BYTES = 32,
+    CRYPTO_UUID_SIZE = 37,
+    CRYPTO_UUID7_RANDOM = 8
+};
 
 void crypto_random(void *ret_bytes, size_t len);
 uint64_t crypto_random_u64(void);
@@ -26,6 +31,8 @@ void crypto_derive_key(const char *secret, const char *purpose, uint8_t ret_key[
  * within a process. */
 void crypto_uuid4(char ret_uuid[CRYPTO_UUID_SIZE]);
 void crypto_uuid7(char ret_uuid[CRYPTO_UUID_SIZE]);
+/* The same with random bytes that were fetched for many at once; never use them again. */
+void crypto_uuid7_from(const uint8_t random[CRYPTO_UUID7_RANDOM], char ret_uuid[CRYPTO_UUID_SIZE]);
 
 /* base64url without padding (RFC 4648 §5). encode: free() the text. decode: ERR_INVALID on any
  * other character; free() *ret_data, which has a NUL behind it. */

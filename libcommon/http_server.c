@@ -283,6 +283,7 @@ void http_server_destroy(struct http_server **server_p)
     loop_timer_destroy(&server->sweep);
     loop_timer_destroy(&server->accept_again);
     loop_timer_destroy(&server->quiet_timer);
+    http_request_free_spare(server);
     free(server->slots);
     free(server->free_slots);
     free(server->address);

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libcommon/buf.h"
 #include "libcommon/err.h"
 #include "libcommon/loop.h"
 
@@ -89,6 +90,9 @@ struct http_header {
  * NULL. A second answer to the same request is a programmer's error. */
 void http_respond(struct http_request *request, int status, const char *content_type,
                   const void *body, size_t len, const struct http_header *headers);
+/* The same with a body that the response takes over: `body` is emptied. */
+void http_respond_buf(struct http_request *request, int status, const char *content_type,
+                      struct buf *body, const struct http_header *headers);
 /* The same, but `body` must stay valid for the process's life (embedded assets). */
 void http_respond_static(struct http_request *request, int status, const char *content_type,
                          const void *body, size_t len, const struct http_header *headers);

@@ -19,8 +19,8 @@ static enum MHD_Result begin(struct http_request *request, const char *method, c
     struct http_server *server = request->server;
     request->head = strcmp(method, "HEAD") == 0;
     strncpy(request->method, method, sizeof(request->method) - 1);
-    http_request_trace_set(request);
     const char *why = http_request_check(request, version);
+    http_request_trace_set(request);
     if (why) {
         request->close = true;
         http_respond_detail(request, 400, why, 0);

@@ -16,6 +16,13 @@ enum {
 enum {
     TRACE_MAX = 128,
     QUERY_MAX = 32,
+    HEADERS_KEPT = 16,  /* at hand; the rest are looked up in libmicrohttpd */
+    TARGET_SMALL = 256, /* a request target of so many bytes needs no memory of its own */
+#ifdef __SANITIZE_ADDRESS__
+    REQUESTS_SPARE = 0, /* the sanitizer knows freed memory alone */
+#else
+    REQUESTS_SPARE = 256, /* kept for the next */
+#endif
     STREAM_WAITING_MAX = 1 << 20,
     STREAM_WRITE_MAX = 8 << 20,
     DISCARD_MAX = 16 << 20, /* of a refused body, so that the client can read the answer */
@@ -38,8 +45,8 @@ struct http_conn {
     int64_t deadline; /* 0: none */
     int64_t left_at;  /* 0, or when the client shut its sending side */
     int64_t idle_since;
-    bool fresh;       /* accepted, its first header block is not there yet */
-    bool begun;       /* some of it is */
+    bool fresh; /* accepted, its first header block is not there yet */
+    bool begun; /* some of it is */
     struct http_conn *prev, *next;
 };
 
@@ -57,18 +64,22 @@ struct http_query {
     const char *name, *value;
 };
 
+struct http_known_header {
+    const char *name, *value; /* in libmicrohttpd's memory, as long as the request */
+    size_t name_len;
+};
+
 struct http_request {
     struct http_server *server;
     struct http_conn *conn;
     uint64_t id;
     enum http_phase phase;
-    bool suspended, head, close;
-    char *uri;  /* raw */
-    char *path; /* decoded; NULL when it was malformed */
-    char *query_text;
-    struct http_query query[QUERY_MAX];
-    size_t query_count;
-    size_t line_len; /* of the raw URI, to find a NUL behind it */
+    bool suspended, head, close, is_checked;
+    char *target;     /* a copy of the raw one, decoded in place; small_target or malloc'ed */
+    const char *path; /* in it; NULL when it was malformed */
+    size_t query_count, header_count;
+    bool has_more_headers; /* than headers[] holds */
+    size_t line_len;       /* of the raw URI, to find a NUL behind it */
     const char *line;
     char method[24];
     char trace[TRACE_MAX + 1];
@@ -85,7 +96,12 @@ struct http_request {
     http_gone_fn *on_gone;
     void *gone_arg;
     bool resume_queued;
-    struct http_request *resume_next;
+    struct http_request *resume_next; /* also: the next spare one */
+
+    /* From here on a new request is not zeroed. */
+    char small_target[TARGET_SMALL];
+    struct http_query query[QUERY_MAX];
+    struct http_known_header headers[HEADERS_KEPT];
 };
 
 struct http_slot {
@@ -110,6 +126,8 @@ struct http_server {
     uint32_t *free_slots, free_count;
     struct http_conn *adding; /* being handed to libmicrohttpd */
     struct http_request *resume_first, **resume_last;
+    struct http_request *spare;
+    unsigned spare_count;
     char trace_prefix[17];
     uint64_t trace_next;
 };
@@ -118,6 +136,7 @@ struct http_server {
 struct http_request *http_request_new(struct http_server *server, struct http_conn *conn,
                                       const char *uri);
 void http_request_destroy(struct http_request **request_p);
+void http_request_free_spare(struct http_server *server);
 /* NULL, or why the header block must be refused (RFC 9112 §2 to §6). */
 const char *http_request_check(struct http_request *request, const char *version);
 /* Content-Length, or −1. Only after http_request_check. */

@@ -38,21 +38,23 @@ static bool percent_decode(char *text, bool plus)
 }
 
 /* RFC 9112 §3.2: a path, "*", or the absolute form, which every server must take. */
-static const char *path_start(const char *uri)
+static char *path_start(char *uri)
 {
     if (uri[0] == '/' || strcmp(uri, "*") == 0)
         return uri;
     if (strncasecmp(uri, "http://", 7) != 0 && strncasecmp(uri, "https://", 8) != 0)
         return NULL;
-    const char *host = strstr(uri, "://") + 3;
-    const char *slash = strchr(host, '/');
-    return slash ? slash : "/";
+    char *host = strstr(uri, "://") + 3;
+    char *slash = strchr(host, '/');
+    if (slash)
+        return slash;
+    host[-1] = '\0';
+    return host - 2; /* the second slash of "//" */
 }
 
-static bool parse_query(struct http_request *request, const char *text)
+static bool parse_query(struct http_request *request, char *text)
 {
-    char *rest = request->query_text = mem_strdup(text);
-    for (char *pair; (pair = strsep(&rest, "&"));) {
+    for (char *pair; (pair = strsep(&text, "&"));) {
         if (!*pair)
             continue;
         if (request->query_count == QUERY_MAX)
@@ -68,26 +70,61 @@ static bool parse_query(struct http_request *request, const char *text)
     return true;
 }
 
-static void parse_uri(struct http_request *request)
+static void parse_target(struct http_request *request, const char *uri, size_t len)
 {
-    const char *start = path_start(request->uri);
-    if (!start)
+    request->target =
+        len < TARGET_SMALL ? memcpy(request->small_target, uri, len + 1) : mem_strndup(uri, len);
+    char *path = path_start(request->target);
+    if (!path)
         return;
-    size_t len = strcspn(start, "?");
-    AUTOFREE char *path = mem_strndup(start, len);
-    if (!percent_decode(path, false))
-        return;
-    if (start[len] == '?' && !parse_query(request, start + len + 1))
-        return;
-    request->path = path;
-    path = NULL;
+    char *query = strchr(path, '?');
+    if (query)
+        *query++ = '\0';
+    if (percent_decode(path, false) && (!query || parse_query(request, query)))
+        request->path = path;
 }
 
+/* The server's prefix and twelve hexadecimal digits. */
 static void trace_new(struct http_request *request)
 {
     struct http_server *server = request->server;
-    snprintf(request->trace, sizeof(request->trace), "%s%012llx", server->trace_prefix,
-             (unsigned long long)server->trace_next++);
+    uint64_t number = server->trace_next++;
+    size_t prefix = sizeof(server->trace_prefix) - 1;
+    memcpy(request->trace, server->trace_prefix, prefix);
+    for (size_t i = prefix + 12; i-- > prefix; number >>= 4)
+        request->trace[i] = "0123456789abcdef"[number & 15];
+    request->trace[prefix + 12] = '\0';
+}
+
+static struct http_request *request_alloc(struct http_server *server)
+{
+    struct http_request *request = server->spare;
+    if (!request)
+        return mem_alloc(sizeof(*request));
+    server->spare = request->resume_next;
+    server->spare_count--;
+    memset(request, 0, offsetof(struct http_request, small_target));
+    return request;
+}
+
+static void request_free(struct http_request *request)
+{
+    struct http_server *server = request->server;
+    if (server->spare_count == REQUESTS_SPARE) {
+        free(request);
+        return;
+    }
+    request->resume_next = server->spare;
+    server->spare = request;
+    server->spare_count++;
+}
+
+void http_request_free_spare(struct http_server *server)
+{
+    for (struct http_request *next; server->spare; server->spare = next) {
+        next = server->spare->resume_next;
+        free(server->spare);
+    }
 }
 
 struct http_request *http_request_new(struct http_server *server, struct http_conn *conn,
@@ -95,7 +132,7 @@ struct http_request *http_request_new(struct http_server *server, struct http_co
 {
     if (server->free_count == 0)
         return NULL;
-    struct http_request *request = mem_alloc(sizeof(*request));
+    struct http_request *request = request_alloc(server);
     uint32_t slot = server->free_slots[--server->free_count];
     request->server = server;
     request->conn = conn;
@@ -104,11 +141,10 @@ struct http_request *http_request_new(struct http_server *server, struct http_co
     server->request_count++;
     request->line = uri;
     request->line_len = strlen(uri);
-    request->uri = mem_strdup(uri);
     buf_init(&request->body, server->options.body_max);
     buf_init(&request->out, (size_t)2 * (STREAM_WAITING_MAX + STREAM_WRITE_MAX));
     trace_new(request);
-    parse_uri(request);
+    parse_target(request, uri, request->line_len);
     return request;
 }
 
@@ -151,24 +187,30 @@ void http_request_destroy(struct http_request **request_p)
         MHD_destroy_response(request->response);
     buf_fini(&request->body);
     buf_fini(&request->out);
-    free(request->uri);
-    free(request->path);
-    free(request->query_text);
-    free(request);
+    if (request->target != request->small_target)
+        free(request->target);
+    request_free(request);
 }
 
 /* Header checks: what a proxy in front could read otherwise than libmicrohttpd does. */
 struct header_check {
+    struct http_request *request;
     uintptr_t at; /* where the next header must begin */
     unsigned lengths, encodings, hosts;
     const char *length, *encoding, *why;
 };
 
+/* RFC 9110 §5.6.2. */
 static bool is_token(const char *text, size_t len)
 {
+    static const unsigned char other[256] = {
+        ['"'] = 1, ['('] = 1,  [')'] = 1, [','] = 1, ['/'] = 1, [':'] = 1,
+        [';'] = 1, ['<'] = 1,  ['='] = 1, ['>'] = 1, ['?'] = 1, ['@'] = 1,
+        ['['] = 1, ['\\'] = 1, [']'] = 1, ['{'] = 1, ['}'] = 1,
+    };
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)text[i];
-        if (c <= 0x20 || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c))
+        if (c <= 0x20 || c >= 0x7f || other[c])
             return false;
     }
     return len > 0;
@@ -198,6 +240,16 @@ static bool is_in_place(struct header_check *check, const char *name, size_t nam
     return blank == value && memcmp(value + value_len, "\0", 2) == 0;
 }
 
+static void keep_header(struct http_request *request, const char *name, size_t name_len,
+                        const char *value)
+{
+    if (request->header_count == HEADERS_KEPT)
+        request->has_more_headers = true;
+    else
+        request->headers[request->header_count++] =
+            (struct http_known_header){.name = name, .value = value, .name_len = name_len};
+}
+
 static enum MHD_Result check_header(void *arg, enum MHD_ValueKind kind, const char *name,
                                     size_t name_len, const char *value, size_t value_len)
 {
@@ -209,12 +261,13 @@ static enum MHD_Result check_header(void *arg, enum MHD_ValueKind kind, const ch
         check->why = "malformed header line";
     else if (has_control(value, value_len))
         check->why = "control character in a header";
-    else if (strcasecmp(name, "Content-Length") == 0 && ++check->lengths)
+    else if (name_len == 14 && strcasecmp(name, "Content-Length") == 0 && ++check->lengths)
         check->length = value;
-    else if (strcasecmp(name, "Transfer-Encoding") == 0 && ++check->encodings)
+    else if (name_len == 17 && strcasecmp(name, "Transfer-Encoding") == 0 && ++check->encodings)
         check->encoding = value;
-    else if (strcasecmp(name, "Host") == 0)
+    else if (name_len == 4 && strcasecmp(name, "Host") == 0)
         check->hosts++;
+    keep_header(check->request, name, name_len, value);
     return check->why ? MHD_NO : MHD_YES;
 }
 
@@ -252,11 +305,14 @@ const char *http_request_check(struct http_request *request, const char *version
         return "malformed request target";
     if (distance < 65536 && distance != request->line_len + 1)
         return "malformed request line";
-    struct header_check check = {.at = (uintptr_t)version + strlen(version) + 2};
+    struct header_check check = {.request = request,
+                                 .at = (uintptr_t)version + strlen(version) + 2};
     MHD_get_connection_values_n(request->conn->mhd, MHD_HEADER_KIND, check_header, &check);
     if (!check.why && memcmp((const char *)check.at, "\0", 2) != 0) /* the empty line */
         check.why = "malformed header line";
-    return check_framing(&check, version);
+    const char *why = check_framing(&check, version);
+    request->is_checked = !why;
+    return why;
 }
 
 int64_t http_request_content_length(const struct http_request *request)
@@ -311,6 +367,13 @@ const char *http_request_query(const struct http_request *request, const char *n
 
 const char *http_request_header(const struct http_request *request, const char *name)
 {
+    size_t len = strlen(name);
+    for (size_t i = 0; i < request->header_count; i++)
+        if (request->headers[i].name_len == len &&
+            strncasecmp(request->headers[i].name, name, len) == 0)
+            return request->headers[i].value;
+    if (request->is_checked && !request->has_more_headers)
+        return NULL;
     return MHD_lookup_connection_value(request->conn->mhd, MHD_HEADER_KIND, name);
 }
 

@@ -56,6 +56,14 @@ void http_respond(struct http_request *request, int status, const char *content_
            from_bytes(len ? body : "", len, MHD_RESPMEM_MUST_COPY));
 }
 
+void http_respond_buf(struct http_request *request, int status, const char *content_type,
+                      struct buf *body, const struct http_header *headers)
+{
+    size_t len = body->len;
+    answer(request, status, content_type, headers,
+           from_bytes(buf_steal(body), len, MHD_RESPMEM_MUST_FREE));
+}
+
 void http_respond_static(struct http_request *request, int status, const char *content_type,
                          const void *body, size_t len, const struct http_header *headers)
 {

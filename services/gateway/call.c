@@ -89,14 +89,28 @@ void call_text(struct call *call, int status, const char *text, size_t len)
         http_respond(request, status, "application/json", text, len, NULL);
 }
 
-static void respond(struct call *call, int status, json_t *body, const struct http_header *headers)
+static void respond_buf(struct call *call, int status, struct buf *json,
+                        const struct http_header *headers)
 {
     struct http_request *request = call_request(call);
-    if (request) {
-        AUTOFREE char *text = js_dump(body);
-        http_respond(request, status, "application/json", text, strlen(text), headers);
-    }
+    if (request)
+        http_respond_buf(request, status, "application/json", json, headers);
+    else
+        buf_fini(json);
+}
+
+void call_buf(struct call *call, int status, struct buf *json)
+{
+    respond_buf(call, status, json, NULL);
+}
+
+static void respond(struct call *call, int status, json_t *body, const struct http_header *headers)
+{
+    struct buf text;
+    buf_init(&text, SIZE_MAX / 4);
+    js_dump_buf(body, &text);
     json_decref(body);
+    respond_buf(call, status, &text, headers);
 }
 
 void call_json(struct call *call, int status, json_t *body)

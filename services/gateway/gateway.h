@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "libcommon/buf.h"
 #include "libcommon/bus.h"
 #include "libcommon/http_server.h"
 #include "libcommon/js.h"
@@ -86,6 +87,7 @@ void call_bus(struct call *call, const char *method, json_t *args, int64_t timeo
               call_answer_fn *on_answer);
 void call_json(struct call *call, int status, json_t *body);                 /* consumes `body` */
 void call_text(struct call *call, int status, const char *text, size_t len); /* ready JSON */
+void call_buf(struct call *call, int status, struct buf *json);              /* the same, emptied */
 void call_detail(struct call *call, int status, const char *detail);
 void call_unauthenticated(struct call *call, const char *detail);
 /* Too many requests or no service: with Retry-After. */

@@ -45,6 +45,9 @@ enum route_match routes_match(const struct route *table, size_t count, const cha
 {
     char param[ROUTE_PARAM_MAX + 1], allow[ROUTE_ALLOW_SIZE] = "";
     for (size_t i = 0; i < count; i++) {
+        bool literal = table[i].pattern[1] != '{' && table[i].pattern[1] != '*';
+        if (literal && table[i].pattern[0] == path[0] && table[i].pattern[1] != path[1])
+            continue; /* most of the table at a glance */
         if (!matches(table[i].pattern, path, param))
             continue;
         if (strcmp(table[i].method, "*") == 0 || strcmp(table[i].method, method) == 0) {

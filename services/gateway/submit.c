@@ -5,12 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libcommon/buf.h"
 #include "libcommon/crypto.h"
+#include "libcommon/js_write.h"
 #include "libcommon/mem.h"
 
 enum {
     PACK_ITEMS = 64,
     PACK_BYTES = 1 << 20,
+    ITEM_BYTES = 6 * MESSAGE_MAX + 8192, /* each byte of a message may take six */
+    UUIDS_A_FETCH = 64,
     PACKS_A_REPLICA = 2, /* one is committed while the next is on its way */
     REPLICAS_MAX = 64,
     WAITING_ITEMS = 4096,
@@ -21,9 +25,8 @@ enum {
 
 struct item {
     struct call *call; /* NULL: the client has gone */
-    json_t *json;
+    struct buf json;
     char job_id[CRYPTO_UUID_SIZE];
-    size_t bytes;
     int64_t deadline;
     struct item *next;
 };
@@ -44,6 +47,8 @@ struct submit {
     unsigned in_flight;
     struct loop_timer *sweep;
     bool flush_due;
+    uint8_t random[UUIDS_A_FETCH][CRYPTO_UUID7_RANDOM];
+    size_t random_left;
 };
 
 static void flush(struct submit *submit);
@@ -57,16 +62,24 @@ static void item_free(struct item *item)
 {
     if (item->call)
         item->call->free_extra = NULL;
-    json_decref(item->json);
+    buf_fini(&item->json);
     free(item);
 }
 
 static void item_accepted(struct item *item, const json_t *result)
 {
-    if (item->call)
-        call_json(item->call, 200,
-                  json_pack("{s:s, s:s, s:s}", "job_id", js_str(result, "job_id", item->job_id),
-                            "status", "queued", "message", "Task has been queued for processing"));
+    static const char head[] = "{\"job_id\":";
+    static const char tail[] =
+        ",\"status\":\"queued\",\"message\":\"Task has been queued for processing\"}";
+    const char *job_id = js_str(result, "job_id", item->job_id);
+    struct buf text;
+    if (item->call) {
+        buf_init(&text, BODY_MAX);
+        buf_add(&text, head, sizeof(head) - 1);
+        js_add_string(&text, job_id, strlen(job_id));
+        buf_add(&text, tail, sizeof(tail) - 1);
+        call_buf(item->call, 200, &text);
+    }
     item_free(item);
 }
 
@@ -138,17 +151,16 @@ static struct item *take_first(struct submit *submit)
     if (!submit->first)
         submit->last = &submit->first;
     submit->waiting--;
-    submit->waiting_bytes -= item->bytes;
+    submit->waiting_bytes -= item->json.len;
     return item;
 }
 
 /* Fills a pack; the time that its oldest item has left, or 0 when nothing waits. */
-static int64_t fill(struct submit *submit, struct pack *pack, json_t *items)
+static int64_t fill(struct submit *submit, struct pack *pack, struct buf *text)
 {
     int64_t left = 0, now = loop_now(submit->gateway->loop);
-    size_t bytes = 0;
     while (submit->first && pack->count < PACK_ITEMS) {
-        if (pack->count > 0 && bytes + submit->first->bytes > PACK_BYTES)
+        if (pack->count > 0 && text->len + submit->first->json.len + 3 > PACK_BYTES)
             break;
         struct item *item = take_first(submit);
         if (!item->call) {
@@ -157,8 +169,8 @@ static int64_t fill(struct submit *submit, struct pack *pack, json_t *items)
         }
         if (pack->count == 0)
             left = item->deadline > now ? item->deadline - now : 1;
-        bytes += item->bytes;
-        json_array_append(items, item->json);
+        js_add_item(text, buf_text(&item->json), item->json.len);
+        buf_fini(&item->json);
         pack->items[pack->count++] = item;
     }
     return left;
@@ -166,12 +178,16 @@ static int64_t fill(struct submit *submit, struct pack *pack, json_t *items)
 
 static void send_pack(struct submit *submit)
 {
+    static const char head[] = "{\"items\":[", tail[] = "]}";
     struct pack *pack = mem_alloc(sizeof(*pack));
-    json_t *items = json_array();
+    struct buf text;
+    buf_init(&text, ITEM_BYTES + PACK_BYTES);
+    buf_add(&text, head, sizeof(head) - 1);
     pack->submit = submit;
-    int64_t left = fill(submit, pack, items);
+    int64_t left = fill(submit, pack, &text);
+    buf_add(&text, tail, sizeof(tail) - 1);
     if (pack->count == 0) {
-        json_decref(items);
+        buf_fini(&text);
         free(pack);
         return;
     }
@@ -180,12 +196,11 @@ static void send_pack(struct submit *submit)
         pack->next->prev = pack;
     submit->packs = pack;
     submit->in_flight++;
-    pack->call = bus_call(submit->gateway->bus,
-                          (struct bus_request){.method = "jobs.submit",
-                                               .args = json_pack("{s:o}", "items", items),
-                                               .timeout_ms = left,
-                                               .idempotent = true},
-                          pack_answered, pack);
+    pack->call = bus_call(
+        submit->gateway->bus,
+        (struct bus_request){
+            .method = "jobs.submit", .text = &text, .timeout_ms = left, .idempotent = true},
+        pack_answered, pack);
 }
 
 static void flush(struct submit *submit)
@@ -214,15 +229,6 @@ static void sweep(void *arg)
     loop_timer_start(submit->sweep, SWEEP_MS);
 }
 
-/* Bytes of the text inside a JSON string. */
-static size_t escaped_len(const char *text)
-{
-    size_t len = 0;
-    for (; *text; text++)
-        len += (unsigned char)*text < 0x20 ? 6 : *text == '"' || *text == '\\' ? 2 : 1;
-    return len;
-}
-
 static void enqueue(struct submit *submit, struct call *call, struct item *item)
 {
     item->call = call;
@@ -232,7 +238,7 @@ static void enqueue(struct submit *submit, struct call *call, struct item *item)
     *submit->last = item;
     submit->last = &item->next;
     submit->waiting++;
-    submit->waiting_bytes += item->bytes;
+    submit->waiting_bytes += item->json.len;
     if (submit->flush_due)
         return;
     submit->flush_due = true;
@@ -256,19 +262,32 @@ static bool key_is_valid(const char *key)
     return len >= 1 && len <= KEY_MAX;
 }
 
+static void new_job_id(struct submit *submit, char ret_id[CRYPTO_UUID_SIZE])
+{
+    if (submit->random_left == 0) {
+        crypto_random(submit->random, sizeof(submit->random));
+        submit->random_left = UUIDS_A_FETCH;
+    }
+    crypto_uuid7_from(submit->random[--submit->random_left], ret_id);
+}
+
 static struct item *item_new(const struct call *call, const char *message, const char *key)
 {
     struct item *item = mem_alloc(sizeof(*item));
-    crypto_uuid7(item->job_id);
-    item->json = json_pack("{s:s, s:s, s:s}", "job_id", item->job_id, "user_id", call->user_id,
-                           "message", message);
-    item->bytes = escaped_len(message) + 1024;
+    struct buf *json = &item->json;
+    new_job_id(call->gateway->submit, item->job_id);
+    buf_init(json, ITEM_BYTES);
+    buf_add_char(json, '{');
+    js_add_member(json, "job_id", item->job_id);
+    js_add_member(json, "user_id", call->user_id);
+    js_add_member(json, "message", message);
     if (key) {
         char hash[2 * CRYPTO_SHA256_BYTES + 1];
         hash_message(message, hash);
-        json_object_set_new(item->json, "key", json_string(key));
-        json_object_set_new(item->json, "hash", json_string(hash));
+        js_add_member(json, "key", key);
+        js_add_member(json, "hash", hash);
     }
+    buf_add_char(json, '}');
     return item;
 }
 
