@@ -60,6 +60,11 @@ void pg_task_end(struct pg_task *task, enum err error, const PGresult *result)
     pg_task_free(task);
 }
 
+static bool prefers_ready(const struct pg *pg, int connection)
+{
+    return connection >= 0 && pg->conns[connection].state == PG_CONN_READY;
+}
+
 void pg_task_requeue(struct pg *pg, struct pg_list *tasks)
 {
     struct pg_list any, pinned[PG_CONNECTIONS_MAX];
@@ -71,7 +76,7 @@ void pg_task_requeue(struct pg *pg, struct pg_list *tasks)
         task->result = NULL;
         task->error = ERR_OK;
         task->preparing = task->doubtful = false;
-        pg_list_push(task->connection < 0 ? &any : &pinned[task->connection], task);
+        pg_list_push(prefers_ready(pg, task->connection) ? &pinned[task->connection] : &any, task);
         pg->waiting_count++;
     }
     pg_list_prepend(&pg->waiting, &any);
@@ -103,7 +108,7 @@ enum pg_verdict pg_judge(const char *sqlstate, enum err *ret_error)
         *ret_error = ERR_INVALID;
     else if (!strncmp(sqlstate, "53", 2))
         *ret_error = ERR_OVERLOADED;
-    else if (!strcmp(sqlstate, "57014"))
+    else if (!strcmp(sqlstate, "57014") || !strcmp(sqlstate, "55P03"))
         *ret_error = ERR_TIMEOUT;
     return PG_VERDICT_FAILED;
 }
@@ -314,8 +319,9 @@ void pg_exec(struct pg *pg, const struct pg_statement *statement, int connection
         return;
     }
     task->values = values_copy(values, count);
-    struct pg_conn *conn = connection < 0 ? least_busy(pg) : &pg->conns[connection];
-    pg_list_push(connection < 0 ? &pg->waiting : &conn->waiting, task);
+    bool preferred = prefers_ready(pg, connection);
+    struct pg_conn *conn = preferred ? &pg->conns[connection] : least_busy(pg);
+    pg_list_push(preferred ? &conn->waiting : &pg->waiting, task);
     if (pg->waiting_count++ == 0)
         loop_timer_start(pg->deadlines, DEADLINE_PERIOD_MS);
     if (conn)

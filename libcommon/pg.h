@@ -51,14 +51,14 @@ struct pg_statement {
 
 /* `error`: ERR_OK; ERR_CONFLICT (unique violation); ERR_INVALID (other 22xxx, 23xxx);
  * ERR_INTERNAL (anything else, logged with SQLSTATE); ERR_PEER_LOST (outcome unknown);
- * ERR_TIMEOUT (not sent by its deadline, or ended by the server's statement_timeout: nothing
- * happened); ERR_OVERLOADED (too many wait, or the server's disk is full). `rows` is borrowed,
- * NULL unless ERR_OK. */
+ * ERR_TIMEOUT (not sent by its deadline, or ended by the server's statement_timeout or
+ * lock_timeout: nothing happened); ERR_OVERLOADED (too many wait, or the server's disk is full).
+ * `rows` is borrowed, NULL unless ERR_OK. */
 typedef void pg_done_fn(void *arg, enum err error, const struct pg_rows *rows);
 
 /* Sends a statement; `done` is called once, later, from the loop. `values` are copied; a NULL value
- * is SQL's NULL. `connection`: −1 for the one with the least to do, else an index below the number
- * of connections (statements on one connection keep their order). */
+ * is SQL's NULL. `connection`: −1 for the one with the least to do, else the one to prefer, while
+ * it is ready (statements on one connection keep their order until it is lost). */
 void pg_exec(struct pg *pg, const struct pg_statement *statement, int connection,
              int64_t timeout_ms, const char *const *values, int count, pg_done_fn *done, void *arg);
 
@@ -78,8 +78,8 @@ void pg_array_end(struct buf *buf);
 /* Group commit: items gather while the batch before them is in flight, and go out together as soon
  * as a writer is free; no timer, so a lone item waits for nothing and a flood is committed in
  * hundreds. A batch whose connection was lost is sent again when its statement is idempotent. One
- * that ends with ERR_INVALID or ERR_CONFLICT is repeated an item at a time, so that only the item
- * that is to blame fails. */
+ * that ends with ERR_INVALID or ERR_CONFLICT, or with ERR_TIMEOUT before its deadline, is repeated
+ * an item at a time, so that only the item that is to blame fails. */
 struct pg_group;
 
 struct pg_group_options {
@@ -88,6 +88,9 @@ struct pg_group_options {
     unsigned batch_max;                 /* items in a batch */
     size_t waiting_max;                 /* items that may wait; more is refused */
     const struct pg_statement *statement;
+    /* With the same parameters and columns: a batch that ended with ERR_CONFLICT is repeated with
+     * this at once, whole. NULL: none. */
+    const struct pg_statement *careful;
     int params;
     int64_t timeout_ms; /* of a batch, waiting for a connection included */
     /* Turns `count` items into the statement's parameters, by buf_* on params[i]. Called again with

@@ -21,9 +21,27 @@ enum {
  * rows. Sent as a query since poolers refuse the startup packet's `options`. */
 static const char check_sql[] =
     "SELECT current_setting('fsync'), current_setting('synchronous_commit'),"
-    " set_config('statement_timeout', '30000', false),"
+    " set_config('statement_timeout', '30000', false), set_config('lock_timeout', '5000', false),"
     " set_config('idle_in_transaction_session_timeout', '30000', false),"
     " set_config('jit', 'off', false)";
+
+/* Poolers and relatives of PostgreSQL may not have it: then there is no such protection. */
+static const char timeline_sql[] =
+    "SELECT system_identifier::text,"
+    " ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint"
+    " FROM pg_control_system()";
+
+/* No timeout of PostgreSQL's ends a commit's wait for a standby, nor does the client's going: while
+ * the standby is away, each reconnection would leave a backend behind, until none is free. */
+static const char abandoned_sql[] =
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    " AND application_name = current_setting('application_name')"
+    " AND application_name LIKE 'mcpbus-%' AND usename = current_user"
+    " AND datname = current_database() AND query_start < now() - interval '40 seconds'";
+
+static const char replaced_text[] =
+    "this server is of an older timeline than one that was used before: a primary that was "
+    "replaced; if it is the right one again, restart mcpbus";
 
 static void on_fd(void *arg, uint32_t events);
 static void lost(struct pg_conn *conn, const char *why);
@@ -66,9 +84,11 @@ static void retry_later(struct pg_conn *conn)
         conn->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : conn->backoff_ms * 2;
 }
 
-/* What had been sent may have happened: only what may be repeated is sent again. */
+/* To whichever connection is ready first: this one may be long in coming back. What had been sent
+ * may have happened: only what may be repeated is sent again. */
 static void give_back(struct pg_conn *conn, struct pg_list *failed)
 {
+    pg_list_prepend(&conn->pg->waiting, &conn->waiting);
     struct pg_list again;
     pg_list_init(&again);
     for (struct pg_task *task; (task = pg_list_pop(&conn->in_flight));) {
@@ -89,6 +109,7 @@ static void lost(struct pg_conn *conn, const char *why)
     PQfinish(conn->conn);
     conn->conn = NULL;
     conn->prepared_count = 0;
+    conn->timeline = 0;
     conn->host++;
     retry_later(conn);
     struct pg_list failed;
@@ -185,11 +206,11 @@ static bool flush(struct pg_conn *conn)
     return true;
 }
 
-static bool send_check(struct pg_conn *conn, const char *sql, bool durability)
+static bool send_check(struct pg_conn *conn, enum pg_check check, const char *sql)
 {
     struct pg_task *task = mem_alloc(sizeof *task);
     task->sent_at = loop_now(conn->pg->loop);
-    task->durability = durability;
+    task->check = check;
     pg_list_push(&conn->in_flight, task);
     return PQsendQueryParams(conn->conn, sql, 0, NULL, NULL, NULL, NULL, 0) == 1 &&
            PQpipelineSync(conn->conn) == 1;
@@ -200,9 +221,11 @@ static void check(struct pg_conn *conn)
     conn->state = PG_CONN_CHECKING;
     PQsetNoticeReceiver(conn->conn, on_notice, conn);
     bool ok = PQsetnonblocking(conn->conn, 1) == 0 && PQenterPipelineMode(conn->conn) == 1;
-    ok = ok && send_check(conn, check_sql, true);
+    ok = ok && send_check(conn, PG_CHECK_DURABILITY, check_sql) &&
+         send_check(conn, PG_CHECK_TIMELINE, timeline_sql) &&
+         send_check(conn, PG_CHECK_ABANDONED, abandoned_sql);
     if (ok && conn->pg->setup)
-        ok = send_check(conn, conn->pg->setup, false);
+        ok = send_check(conn, PG_CHECK_SETUP, conn->pg->setup);
     if (!ok)
         lost(conn, PQerrorMessage(conn->conn));
     else
@@ -229,23 +252,66 @@ static void poll_connect(struct pg_conn *conn)
     }
 }
 
-/* The answers to what begins a connection; the last of them makes it ready. */
-static void checked(struct pg_conn *conn, struct pg_task *task)
+static bool is_optional(enum pg_check check)
+{
+    return check == PG_CHECK_TIMELINE || check == PG_CHECK_ABANDONED;
+}
+
+/* A primary that was replaced knows nothing of it, and takes what it is given: who has been at its
+ * successor must not go back. */
+static bool is_replaced(struct pg_conn *conn, const PGresult *result)
+{
+    struct pg *pg = conn->pg;
+    const char *system = PQgetvalue(result, 0, 0);
+    conn->timeline = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
+    if (strcmp(pg->system, system) != 0)
+        snprintf(pg->system, sizeof pg->system, "%s", system);
+    else if (conn->timeline < pg->timeline)
+        return true;
+    pg->timeline = conn->timeline;
+    return false;
+}
+
+/* Those that were at the old primary when this one met the new one. */
+static void leave_replaced(struct pg *pg)
+{
+    for (unsigned i = 0; i < pg->conn_count; i++) {
+        struct pg_conn *conn = &pg->conns[i];
+        if (conn->state == PG_CONN_READY && conn->timeline && conn->timeline < pg->timeline)
+            lost(conn, replaced_text);
+    }
+}
+
+/* Why the answer to a check is the end of the connection; NULL: it is not. */
+static const char *refusal(struct pg_conn *conn, const struct pg_task *task)
 {
     const PGresult *result = task->result;
     bool ok = !task->error && result && PQntuples(result) == 1;
-    bool safe = ok && (!task->durability || (!strcmp(PQgetvalue(result, 0, 0), "on") &&
-                                             strcmp(PQgetvalue(result, 0, 1), "off") != 0));
+    if (!ok && is_optional(task->check))
+        return NULL;
+    if (!ok)
+        return conn->pg->problem[0] ? conn->pg->problem : "the connection's setup failed";
+    if (task->check == PG_CHECK_DURABILITY && !conn->pg->allow_unsafe &&
+        (strcmp(PQgetvalue(result, 0, 0), "on") != 0 || !strcmp(PQgetvalue(result, 0, 1), "off")))
+        return "fsync or synchronous_commit is off: accepted jobs could be lost";
+    if (task->check == PG_CHECK_TIMELINE && is_replaced(conn, result))
+        return replaced_text;
+    return NULL;
+}
+
+/* The answers to what begins a connection; the last of them makes it ready. */
+static void checked(struct pg_conn *conn, struct pg_task *task)
+{
+    const char *why = refusal(conn, task);
     pg_task_free(task);
-    if (!ok) {
-        lost(conn, conn->pg->problem[0] ? conn->pg->problem : "the connection's setup failed");
-    } else if (!safe && !conn->pg->allow_unsafe) {
-        lost(conn, "fsync or synchronous_commit is off: accepted jobs could be lost");
+    if (why) {
+        lost(conn, why);
     } else if (!conn->in_flight.head) {
         conn->state = PG_CONN_READY;
         conn->backoff_ms = BACKOFF_MIN_MS;
         conn->pg->problem[0] = '\0';
         loop_timer_stop(conn->timer);
+        leave_replaced(conn->pg);
         pg_conn_pump(conn);
     }
 }
@@ -320,7 +386,7 @@ static bool take(struct pg_conn *conn, PGresult *result)
         if (task->preparing && verdict != PG_VERDICT_PREPARED)
             unprepare(conn, task->statement);
         task->error = error;
-        if (!task->statement)
+        if (!task->statement && !is_optional(task->check))
             problem(conn, PQresultErrorMessage(result));
     }
     task->preparing = false;

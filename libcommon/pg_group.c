@@ -10,6 +10,7 @@ enum { PARAM_MAX_BYTES = 64 * 1024 * 1024, BATCH_MAX_BYTES = 16 * 1024 * 1024 };
 struct batch {
     struct pg_group *group; /* NULL: the group has gone */
     unsigned writer;
+    int64_t deadline;
     size_t count;
     void *items[];
 };
@@ -38,8 +39,8 @@ static void grow(struct pg_group *group, size_t needed)
     group->head = 0;
 }
 
-/* One item's data can fail a whole batch, which has then changed nothing: each gets a batch of its
- * own, so that nobody's input fails another's. */
+/* One item's data, or a lock that another holds on its row, can fail a whole batch, which has then
+ * changed nothing: each gets a batch of its own, so that nobody's input fails another's. */
 static void put_back(struct pg_group *group, const struct batch *batch)
 {
     grow(group, group->count + batch->count);
@@ -50,6 +51,13 @@ static void put_back(struct pg_group *group, const struct batch *batch)
     group->alone += batch->count;
 }
 
+static bool is_one_items_fault(const struct batch *batch, enum err error)
+{
+    if (error == ERR_TIMEOUT) /* of a lock; past the deadline it is that of the batch */
+        return loop_now(batch->group->options.pg->loop) < batch->deadline;
+    return error == ERR_INVALID || error == ERR_CONFLICT;
+}
+
 static void on_batch(void *arg, enum err error, const struct pg_rows *rows)
 {
     struct batch *batch = arg;
@@ -57,7 +65,7 @@ static void on_batch(void *arg, enum err error, const struct pg_rows *rows)
     if (group) {
         group->batches[batch->writer] = NULL;
         group->in_flight -= batch->count;
-        if ((error == ERR_INVALID || error == ERR_CONFLICT) && batch->count > 1)
+        if (batch->count > 1 && is_one_items_fault(batch, error))
             put_back(group, batch);
         else
             group->options.done(group->options.arg, batch->items, batch->count, error, rows);
@@ -94,6 +102,7 @@ static void exec_batch(struct pg_group *group, struct batch *batch, const struct
         values[i] = params[i].data; /* one that was never written is NULL */
     group->batches[batch->writer] = batch;
     group->in_flight += batch->count;
+    batch->deadline = loop_now(o->pg->loop) + o->timeout_ms;
     pg_exec(o->pg, o->statement, (int)(o->first_connection + batch->writer), o->timeout_ms, values,
             o->params, on_batch, batch);
     free(values);

@@ -13,7 +13,12 @@ enum {
     PG_HOSTS_MAX = 16,
     PG_RETRIES_MAX = 10,
     PG_PROBLEM_SIZE = 256,
+    PG_SYSTEM_SIZE = 32,
 };
+
+/* What begins a connection: does a commit last; is this a primary that was replaced; whose commits
+ * wait for a standby though we gave them up; the owner's setup. */
+enum pg_check { PG_CHECK_DURABILITY, PG_CHECK_TIMELINE, PG_CHECK_ABANDONED, PG_CHECK_SETUP };
 
 /* A statement on its way: waiting (in pg's or a connection's list), then in flight. */
 struct pg_task {
@@ -21,12 +26,12 @@ struct pg_task {
     const struct pg_statement *statement; /* NULL: the check that begins a connection */
     char **values;                        /* one block of memory */
     int count;
-    int connection; /* −1: any */
+    int connection; /* to prefer; −1: any */
     int64_t timeout_ms, deadline, sent_at;
-    bool sent;       /* at least once: its outcome may be unknown */
-    bool preparing;  /* the next result is that of its PREPARE */
-    bool durability; /* of the checks, the one that tells whether a commit lasts */
-    bool doubtful;   /* committed, but no standby confirmed it */
+    bool sent;      /* at least once: its outcome may be unknown */
+    bool preparing; /* the next result is that of its PREPARE */
+    enum pg_check check;
+    bool doubtful; /* committed, but no standby confirmed it */
     unsigned retries;
     PGresult *result; /* kept until the pipeline's sync */
     enum err error;
@@ -50,6 +55,7 @@ struct pg_conn {
     uint32_t events;
     int64_t backoff_ms;
     unsigned host;            /* that the next attempt tries */
+    int64_t timeline;         /* 0: unknown */
     struct loop_timer *timer; /* reconnection, then the limit of an attempt */
     struct pg_list waiting, in_flight;
     const struct pg_statement *prepared[PG_PREPARED_MAX];
@@ -70,6 +76,9 @@ struct pg {
     struct pg_list waiting, failed;
     struct loop_timer *deadlines, *failures;
     char problem[PG_PROBLEM_SIZE];
+    /* The cluster that was used, and its latest timeline: a promotion begins a new one. */
+    char system[PG_SYSTEM_SIZE];
+    int64_t timeline;
 };
 
 void pg_list_init(struct pg_list *list);

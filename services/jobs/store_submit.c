@@ -36,9 +36,13 @@ static const struct pg_statement submit_statement = {
     ") SELECT job_id, session, " STORE_TIME("now()") " FROM queued",
     true};
 
+/* What is there may be on this server alone: its commit's wait for the standby was cancelled, or a
+ * crash ended it. A commit of our own that waits as well, behind it, tells that the standby has it. */
 static const struct pg_statement lookup_statement = {
     "submit_lookup",
-    "SELECT i.id, k.hash, k.job_id, d.user_id = i.user_id, k.hash = i.hash"
+    "SELECT i.id, k.hash, k.job_id, d.user_id = i.user_id, k.hash = i.hash,"
+    " (SELECT CASE WHEN current_setting('synchronous_standby_names') <> ''"
+    "  THEN pg_logical_emit_message(true, 'mcpbus', '') END)"
     " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS i (id, user_id, key, hash)"
     " LEFT JOIN job_idempotency k ON k.user_id = i.user_id AND k.key = i.key"
     " LEFT JOIN job_data d ON d.id = coalesce(k.job_id, i.id)",
@@ -123,7 +127,7 @@ static void look_up(struct store *store, struct lookup *lookup)
     store_end(params, 4);
     for (int i = 0; i < 4; i++)
         values[i] = buf_text(&params[i]);
-    pg_exec(store->reader, &lookup_statement, -1, STORE_READ_MS, values, 4, on_lookup, lookup);
+    pg_exec(store->writers, &lookup_statement, -1, STORE_READ_MS, values, 4, on_lookup, lookup);
     for (int i = 0; i < 4; i++)
         buf_fini(&params[i]);
 }
