@@ -51,7 +51,9 @@ struct jobs {
 
     /* upkeep.c */
     struct loop_timer *upkeep_timer;
-    bool was_ready, said_problem, reaping, counting, sweeping;
+    bool was_ready, reaping, counting, sweeping;
+    char said[256]; /* why the database is away */
+    int64_t said_at;
     int64_t reap_next, reap_began, count_next, count_began;
     int64_t sweep_next, sweep_began, sweep_pause, swept;
     int64_t queued, running;

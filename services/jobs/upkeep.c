@@ -1,5 +1,8 @@
 /* Once a second: jobs of dead workers, counts, and now and then old rows. Each scan of the store
  * waits ten times what the last one took, so that a long queue slows none of the jobs. */
+#include <stdio.h>
+#include <string.h>
+
 #include "libcommon/log.h"
 #include "libcommon/metrics.h"
 #include "services/jobs/jobs.h"
@@ -10,6 +13,7 @@ enum {
     COUNT_MS = 1000,
     PING_MS = 1000,
     SHARE = 10,
+    SAY_AGAIN_MS = 5000,
     SWEEP_FIRST_MS = 5 * 1000,
     SWEEP_PAUSE_MS = 50,
     SWEEP_LOOK_MS = 30 * 1000,
@@ -102,14 +106,26 @@ static void sweep(struct jobs *jobs, int64_t now)
     store_sweep(jobs->store, jobs->settings->job_retention_days, pause, on_swept, jobs);
 }
 
+/* A reason that changes is told as well, but not each time that the turn is another host's. */
+static void say_away(struct jobs *jobs)
+{
+    const char *why = store_problem(jobs->store);
+    int64_t now = loop_now(jobs->loop);
+    bool same = !strncmp(jobs->said, why, sizeof jobs->said - 1);
+    if (!jobs->was_ready && (same || now < jobs->said_at + SAY_AGAIN_MS))
+        return;
+    log_error("database_away", LOG_S("why", why));
+    snprintf(jobs->said, sizeof jobs->said, "%s", why);
+    jobs->said_at = now;
+}
+
 static void say_state(struct jobs *jobs)
 {
     bool ready = store_ready(jobs->store);
-    if (ready && !jobs->was_ready)
+    if (!ready)
+        say_away(jobs);
+    else if (!jobs->was_ready)
         log_info("database_connected");
-    else if (!ready && (jobs->was_ready || !jobs->said_problem))
-        log_error("database_away", LOG_S("why", store_problem(jobs->store)));
-    jobs->said_problem = !ready;
     jobs->was_ready = ready;
 }
 
