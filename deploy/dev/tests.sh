@@ -25,7 +25,7 @@ cmd_test() {
     build release
     run_ctest build "${names[@]}"
     ((${#names[@]})) || run_fuzz
-    run_pytest "$ROOT/build/bin" "${names[@]}"
+    MCPBUS_TEST_LONG=$all run_pytest "$ROOT/build/bin" "${names[@]}"
     ((!all)) || run_all "${names[@]}"
     test_verdict
 }

@@ -70,6 +70,18 @@ def logs_of_a_failure(request):
             print("\n".join(text.splitlines()[-60:]))
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: only with ./dev test --all")
+
+
+def pytest_collection_modifyitems(items):
+    if os.environ.get("MCPBUS_TEST_LONG") == "1":
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="long: ./dev test --all runs it"))
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
