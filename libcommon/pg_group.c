@@ -11,6 +11,7 @@ struct batch {
     struct pg_group *group; /* NULL: the group has gone */
     unsigned writer;
     int64_t deadline;
+    bool careful;
     size_t count;
     void *items[];
 };
@@ -58,10 +59,14 @@ static bool is_one_items_fault(const struct batch *batch, enum err error)
     return error == ERR_INVALID || error == ERR_CONFLICT;
 }
 
+static bool repeat_carefully(struct pg_group *group, struct batch *batch);
+
 static void on_batch(void *arg, enum err error, const struct pg_rows *rows)
 {
     struct batch *batch = arg;
     struct pg_group *group = batch->group;
+    if (group && error == ERR_CONFLICT && !batch->careful && repeat_carefully(group, batch))
+        return;
     if (group) {
         group->batches[batch->writer] = NULL;
         group->in_flight -= batch->count;
@@ -100,12 +105,28 @@ static void exec_batch(struct pg_group *group, struct batch *batch, const struct
     const char **values = mem_alloc((size_t)o->params * sizeof *values);
     for (int i = 0; i < o->params; i++)
         values[i] = params[i].data; /* one that was never written is NULL */
-    group->batches[batch->writer] = batch;
-    group->in_flight += batch->count;
-    batch->deadline = loop_now(o->pg->loop) + o->timeout_ms;
-    pg_exec(o->pg, o->statement, (int)(o->first_connection + batch->writer), o->timeout_ms, values,
-            o->params, on_batch, batch);
+    int64_t now = loop_now(o->pg->loop);
+    if (!batch->careful)
+        batch->deadline = now + o->timeout_ms;
+    pg_exec(o->pg, batch->careful ? o->careful : o->statement,
+            (int)(o->first_connection + batch->writer), batch->deadline - now, values, o->params,
+            on_batch, batch);
     free(values);
+}
+
+static bool repeat_carefully(struct pg_group *group, struct batch *batch)
+{
+    const struct pg_group_options *o = &group->options;
+    if (!o->careful)
+        return false;
+    struct buf *params = mem_alloc((size_t)o->params * sizeof *params);
+    bool fits = encode(group, batch, params);
+    batch->careful = true;
+    if (fits)
+        exec_batch(group, batch, params);
+    params_fini(params, o->params);
+    free(params);
+    return fits;
 }
 
 /* A batch of large items is halved until it fits. */
@@ -129,6 +150,8 @@ static void send_batch(struct pg_group *group, unsigned writer)
     group->count -= batch->count;
     group->alone -= group->alone > 0;
     if (fits) {
+        group->batches[writer] = batch;
+        group->in_flight += batch->count;
         exec_batch(group, batch, params);
     } else {
         o->done(o->arg, batch->items, batch->count, ERR_TOO_LARGE, NULL);

@@ -17,7 +17,8 @@ static const char writer_setup[] = "SELECT set_config('enable_seqscan', 'off', f
                                    "set_config('enable_indexscan', 'off', false),"
                                    " set_config('enable_indexonlyscan', 'off', false), "
                                    "set_config('enable_hashjoin', 'off', false),"
-                                   " set_config('enable_mergejoin', 'off', false)";
+                                   " set_config('enable_mergejoin', 'off', false),"
+                                   " set_config('plan_cache_mode', 'force_generic_plan', false)";
 
 /* Reads, and what deletes: in the order of an index, from a place in it on, whatever the planner
  * thinks of the tables' sizes. */
@@ -101,7 +102,8 @@ size_t store_pending(const struct store *store)
            pg_group_pending(store->renewals) + pg_pending(store->reader);
 }
 
-struct pg_group *store_group(struct store *store, const struct pg_statement *statement, int params,
+struct pg_group *store_group(struct store *store, const struct pg_statement *statement,
+                             const struct pg_statement *careful, int params,
                              void (*encode)(void *, void *const *, size_t, struct buf *),
                              void (*done)(void *, void *const *, size_t, enum err,
                                           const struct pg_rows *))
@@ -112,6 +114,7 @@ struct pg_group *store_group(struct store *store, const struct pg_statement *sta
         .batch_max = BATCH_MAX,
         .waiting_max = WAITING_MAX,
         .statement = statement,
+        .careful = careful,
         .params = params,
         .timeout_ms = STORE_WRITE_MS,
         .encode = encode,
@@ -156,10 +159,13 @@ static int compare(const void *a, const void *b, void *arg)
     return strcmp(sorting->id_of(*(void *const *)a), sorting->id_of(*(void *const *)b));
 }
 
-void store_sort(void **items, size_t count, store_id_fn *id_of)
+void **store_sorted(void *const *items, size_t count, store_id_fn *id_of)
 {
     struct sorting sorting = {id_of};
-    qsort_r(items, count, sizeof *items, compare, &sorting);
+    void **sorted = mem_alloc(count * sizeof *sorted);
+    memcpy(sorted, items, count * sizeof *sorted);
+    qsort_r(sorted, count, sizeof *sorted, compare, &sorting);
+    return sorted;
 }
 
 ptrdiff_t store_find(void *const *items, size_t count, store_id_fn *id_of, const char *id)

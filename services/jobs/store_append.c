@@ -14,7 +14,7 @@ static const struct pg_statement append_statement = {
     "), locked AS MATERIALIZED ("
     " SELECT i.item, q.job_id, q.events, i.after, i.n FROM input i JOIN job_queue q"
     " ON q.job_id = i.id WHERE q.state = 1 AND q.attempt = i.attempt"
-    " ORDER BY q.job_id FOR UPDATE OF q"
+    " ORDER BY q.job_id COLLATE \"C\" FOR UPDATE OF q"
     "), moved AS ("
     " UPDATE job_queue q SET events = l.events + l.n FROM locked l"
     " WHERE q.job_id = l.job_id AND l.events = l.after"
@@ -88,7 +88,7 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
 
 void store_append_init(struct store *store)
 {
-    store->appends = store_group(store, &append_statement, 10, encode, done);
+    store->appends = store_group(store, &append_statement, NULL, 10, encode, done);
 }
 
 enum err store_append(struct store *store, struct store_append *item)

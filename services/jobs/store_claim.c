@@ -11,14 +11,11 @@ static const struct pg_statement claim_statement = {
     "WITH input AS MATERIALIZED ("
     " SELECT i.id, w.session FROM unnest($1::text[], $2::text[]) AS i (id, session)"
     " JOIN worker_sessions w ON w.session = i.session AND w.lease_until > now()"
-    "), locked AS MATERIALIZED ("
-    " SELECT q.job_id, i.session FROM input i JOIN job_queue q ON q.job_id = i.id"
-    " WHERE q.state = 0 AND q.run_at <= now() ORDER BY q.job_id FOR UPDATE OF q SKIP LOCKED"
     "), claimed AS ("
-    " UPDATE job_queue q SET state = 1, session = l.session, attempt = q.attempt + 1,"
+    " UPDATE job_queue q SET state = 1, session = i.session, attempt = q.attempt + 1,"
     "  claimed_at = now(), deadline = now() + $3::bigint * interval '1 millisecond',"
     "  first_started_at = coalesce(q.first_started_at, now()), events = greatest(q.events, 2)"
-    " FROM locked l WHERE q.job_id = l.job_id"
+    " FROM input i WHERE q.job_id = i.id AND q.state = 0 AND q.run_at <= now()"
     " RETURNING q.job_id, q.attempt, q.events, q.session"
     ") SELECT c.job_id, c.attempt, c.events, d.user_id, d.message, " STORE_TIME(
         "d.created_at") ", c.session FROM claimed c JOIN job_data d ON d.id = c.job_id",
@@ -40,9 +37,10 @@ static const char *id_of(const void *item)
 static void encode(void *arg, void *const *items, size_t count, struct buf *params)
 {
     const struct store *store = arg;
+    AUTOFREE void **sorted = store_sorted(items, count, id_of);
     store_begin(params, 2);
     for (size_t i = 0; i < count; i++) {
-        const struct store_claim *item = items[i];
+        const struct store_claim *item = sorted[i];
         store_add(&params[0], item->job_id);
         store_add(&params[1], item->session);
     }
@@ -64,9 +62,7 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
                  const struct pg_rows *rows)
 {
     (void)arg;
-    void **items = mem_alloc(count * sizeof *items);
-    memcpy(items, batch, count * sizeof *items);
-    store_sort(items, count, id_of);
+    void **items = store_sorted(batch, count, id_of);
     for (size_t i = 0; i < count; i++)
         ((struct store_claim *)items[i])->error = error ? error : ERR_NOT_FOUND;
     for (size_t row = 0; row < pg_rows_count(rows); row++) {
@@ -90,7 +86,7 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
 
 void store_claim_init(struct store *store)
 {
-    store->claims = store_group(store, &claim_statement, 3, encode, done);
+    store->claims = store_group(store, &claim_statement, NULL, 3, encode, done);
 }
 
 enum err store_claim(struct store *store, struct store_claim *item)

@@ -10,28 +10,28 @@ static const struct pg_statement finish_statement = {
     "WITH input AS MATERIALIZED ("
     " SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[],"
     "  $7::text[]) AS i (id, attempt, outcome, result, error, usage, env)"
-    "), locked AS MATERIALIZED ("
-    " SELECT i.*, q.user_id, q.failures, q.events, q.first_started_at,"
-    "  CASE WHEN i.outcome = 'retry' AND q.failures + 1 >= $8::int THEN 'failed'"
-    "   ELSE i.outcome END AS fate"
-    " FROM input i JOIN job_queue q ON q.job_id = i.id"
-    " WHERE q.state = 1 AND q.attempt = i.attempt ORDER BY q.job_id FOR UPDATE OF q"
     "), gone AS ("
-    " DELETE FROM job_queue q USING locked l"
-    " WHERE q.job_id = l.id AND l.fate IN ('completed', 'failed')"
+    " DELETE FROM job_queue q USING input i"
+    " WHERE q.job_id = i.id AND q.state = 1 AND q.attempt = i.attempt"
+    "  AND (i.outcome IN ('completed', 'failed')"
+    "   OR (i.outcome = 'retry' AND q.failures + 1 >= $8::int))"
+    " RETURNING i.*, q.user_id, q.events, q.first_started_at,"
+    "  CASE i.outcome WHEN 'completed' THEN 'completed' ELSE 'failed' END AS fate"
     "), back AS ("
     " UPDATE job_queue q SET state = 0, session = NULL, deadline = NULL,"
-    "  failures = CASE l.fate WHEN 'retry' THEN l.failures + 1 ELSE l.failures END,"
-    "  run_at = CASE l.fate WHEN 'retry' THEN now() + interval '1 second' *"
-    "   (least(60, power(2, least(l.failures, 10))) * (0.75 + random() * 0.25)) ELSE now() END"
-    " FROM locked l WHERE q.job_id = l.id AND l.fate IN ('retry', 'released')"
+    "  failures = CASE i.outcome WHEN 'retry' THEN q.failures + 1 ELSE q.failures END,"
+    "  run_at = CASE i.outcome WHEN 'retry' THEN now() + interval '1 second' *"
+    "   (least(60, power(2, least(q.failures, 10))) * (0.75 + random() * 0.25)) ELSE now() END"
+    " FROM input i WHERE q.job_id = i.id AND q.state = 1 AND q.attempt = i.attempt"
+    "  AND (i.outcome = 'released' OR (i.outcome = 'retry' AND q.failures + 1 < $8::int))"
+    " RETURNING q.job_id, i.outcome, q.user_id"
     "), ended AS ("
-    " UPDATE job_data d SET status = l.fate, result = l.result, error_message = l.error,"
-    "  token_usage = l.usage::json, env_vars = l.env::json, attempts = l.attempt,"
-    "  events = l.events + 1, started_at = l.first_started_at, completed_at = now(),"
+    " UPDATE job_data d SET status = g.fate, result = g.result, error_message = g.error,"
+    "  token_usage = g.usage::json, env_vars = g.env::json, attempts = g.attempt,"
+    "  events = g.events + 1, started_at = g.first_started_at, completed_at = now(),"
     "  updated_at = now()"
-    " FROM locked l WHERE d.id = l.id AND l.fate IN ('completed', 'failed')"
-    ") SELECT id, fate, user_id FROM locked",
+    " FROM gone g WHERE d.id = g.id"
+    ") SELECT id, fate, user_id FROM gone UNION ALL SELECT job_id, outcome, user_id FROM back",
     true};
 
 static const char *id_of(const void *item)
@@ -42,9 +42,10 @@ static const char *id_of(const void *item)
 static void encode(void *arg, void *const *items, size_t count, struct buf *params)
 {
     const struct store *store = arg;
+    AUTOFREE void **sorted = store_sorted(items, count, id_of);
     store_begin(params, 7);
     for (size_t i = 0; i < count; i++) {
-        const struct store_finish *item = items[i];
+        const struct store_finish *item = sorted[i];
         store_add(&params[0], item->job_id);
         pg_array_add_int(&params[1], item->attempt);
         store_add(&params[2], item->outcome);
@@ -61,9 +62,7 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
                  const struct pg_rows *rows)
 {
     (void)arg;
-    void **items = mem_alloc(count * sizeof *items);
-    memcpy(items, batch, count * sizeof *items);
-    store_sort(items, count, id_of);
+    void **items = store_sorted(batch, count, id_of);
     for (size_t i = 0; i < count; i++)
         ((struct store_finish *)items[i])->error = error ? error : ERR_STALE_TOKEN;
     for (size_t row = 0; row < pg_rows_count(rows); row++) {
@@ -84,7 +83,7 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
 
 void store_finish_init(struct store *store)
 {
-    store->finishes = store_group(store, &finish_statement, 8, encode, done);
+    store->finishes = store_group(store, &finish_statement, NULL, 8, encode, done);
 }
 
 enum err store_finish(struct store *store, struct store_finish *item)

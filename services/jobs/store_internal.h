@@ -38,7 +38,8 @@ void store_append_init(struct store *store);
 void store_finish_init(struct store *store);
 void store_renew_init(struct store *store);
 
-struct pg_group *store_group(struct store *store, const struct pg_statement *statement, int params,
+struct pg_group *store_group(struct store *store, const struct pg_statement *statement,
+                             const struct pg_statement *careful, int params,
                              void (*encode)(void *, void *const *, size_t, struct buf *),
                              void (*done)(void *, void *const *, size_t, enum err,
                                           const struct pg_rows *));
@@ -48,10 +49,11 @@ void store_begin(struct buf *params, int count);
 void store_end(struct buf *params, int count);
 void store_copy(char *to, size_t size, const char *text); /* NULL: "" */
 
-/* Items sorted by id, to find the item of a row: store_find gives the first index with this id, and
- * -1 when there is none. Every item of a store begins with its id's place told by `id_of`. */
+/* Items sorted by id: rows are locked in this order, and the item of a row is found. store_find
+ * gives the first index with this id, and -1 when there is none. Every item of a store begins with
+ * its id's place told by `id_of`. */
 typedef const char *store_id_fn(const void *item);
-void store_sort(void **items, size_t count, store_id_fn *id_of);
+void **store_sorted(void *const *items, size_t count, store_id_fn *id_of); /* free() it */
 ptrdiff_t store_find(void *const *items, size_t count, store_id_fn *id_of, const char *id);
 
 /* For statements whose rows are changes: job_id, user_id, attempt, queued, ended, instance. */

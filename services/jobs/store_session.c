@@ -42,7 +42,7 @@ static const struct pg_statement close_statement = {
     "WITH closed AS ("
     " UPDATE worker_sessions SET lease_until = least(lease_until, now()) WHERE session = $1"
     "), locked AS MATERIALIZED ("
-    " SELECT job_id FROM job_queue WHERE state = 1 AND session = $1 ORDER BY job_id FOR UPDATE"
+    " SELECT job_id FROM job_queue WHERE state = 1 AND session = $1 ORDER BY job_id COLLATE \"C\" FOR UPDATE"
     ") UPDATE job_queue q SET state = 0, session = NULL, deadline = NULL, run_at = now()"
     " FROM locked l WHERE q.job_id = l.job_id"
     " RETURNING q.job_id, q.user_id, q.attempt, true, false, NULL",
@@ -88,9 +88,7 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
                  const struct pg_rows *rows)
 {
     (void)arg;
-    void **items = mem_alloc(count * sizeof *items);
-    memcpy(items, batch, count * sizeof *items);
-    store_sort(items, count, id_of);
+    void **items = store_sorted(batch, count, id_of);
     for (size_t i = 0; i < count; i++) {
         struct store_renew *item = items[i];
         item->error = error ? error : ERR_STALE_TOKEN;
@@ -119,7 +117,7 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
 
 void store_renew_init(struct store *store)
 {
-    store->renewals = store_group(store, &renew_statement, 4, encode, done);
+    store->renewals = store_group(store, &renew_statement, NULL, 4, encode, done);
 }
 
 enum err store_renew(struct store *store, struct store_renew *item)

@@ -37,6 +37,30 @@ static void a_submit_claims_for_a_live_session(void **state)
     expect_sql("SELECT count(*)::text FROM job_queue", "2");
 }
 
+/* One id that is there already fails the usual statement; the batch is then repeated whole, in one
+ * transaction more. */
+static void a_known_id_fails_no_other_of_its_batch(void **state)
+{
+    need_database(state);
+    enum { JOBS = 100 };
+    struct store_submit items[JOBS];
+    char ids[JOBS][16];
+    assert_int_equal(submit("j50", "u", NULL, NULL, NULL).error, ERR_OK);
+    assert_int_equal(submit("j60", "other", NULL, NULL, NULL).error, ERR_OK);
+    for (int i = 0; i < JOBS; i++) {
+        snprintf(ids[i], sizeof ids[i], "j%d", i);
+        items[i] = (struct store_submit){.job_id = ids[i], .user_id = "u", .message = "m"};
+        add(&items[i]);
+    }
+    wait_all();
+    for (int i = 0; i < JOBS; i++) {
+        assert_int_equal(items[i].error, i == 60 ? ERR_CONFLICT : ERR_OK);
+        assert_string_equal(items[i].existing, i == 50 ? "j50" : "");
+    }
+    expect_sql("SELECT count(*)::text FROM job_queue", "100");
+    expect_sql("SELECT count(DISTINCT xmin::text)::text FROM job_queue", "3");
+}
+
 /* A submit that came again while the first waits: whichever of the two counts, the run goes to the
  * session that holds it and to no other. */
 static void a_doubled_submit_runs_in_one_session(void **state)
@@ -531,6 +555,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_job_is_claimed_once),
         TEST(a_submit_claims_for_a_live_session),
+        TEST(a_known_id_fails_no_other_of_its_batch),
         TEST(a_doubled_submit_runs_in_one_session),
         TEST(keys_give_one_job),
         TEST(a_stale_attempt_changes_nothing),
