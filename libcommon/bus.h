@@ -60,14 +60,18 @@ struct bus_request {
     int64_t timeout_ms;
     bool idempotent; /* may be repeated on another replica when the outcome is unknown */
     const struct bus_trace *trace; /* may be NULL */
+    bool raw; /* a good answer's body is wanted as text, unparsed and unchecked */
 };
 
-/* The reply to a call. `error` ERR_OK: `result` is the body, borrowed. Otherwise `detail` says why
+/* The reply to a call. `error` ERR_OK: `result` is the body, borrowed (`text` when the request was
+ * raw). Otherwise `detail` says why
  * for a person (never NULL), `retry_after_ms` is 0 or a hint, and `result` may be NULL or carry
  * the error's body. `last` is false for the parts of a stream, true exactly once. */
 struct bus_answer {
     enum err error;
     json_t *result;
+    const char *text; /* not terminated */
+    size_t text_len;
     const char *detail;
     int64_t retry_after_ms;
     bool last;

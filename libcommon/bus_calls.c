@@ -19,7 +19,7 @@ struct call {
     const struct proto_method *described;
     int64_t deadline;
     int retries;
-    bool idempotent, waiting_for_link;
+    bool idempotent, raw, waiting_for_link;
     struct bus_trace trace;
     struct loop_timer *timer; /* the next retry, or the deadline */
     bus_answer_fn *done;
@@ -171,6 +171,14 @@ static bool retry(struct call *call)
     return true;
 }
 
+static void give_raw(struct call *call, struct wire_message *message)
+{
+    finish(call, &(struct bus_answer){.text = zmq_msg_data(&message->body),
+                                      .text_len = zmq_msg_size(&message->body),
+                                      .detail = "",
+                                      .last = true});
+}
+
 static void give(struct call *call, struct wire_message *message)
 {
     AUTOJSON json_t *body = NULL;
@@ -204,7 +212,10 @@ void calls_on_answer(struct bus *bus, struct wire_message *message)
     if (header->type == PROTO_FINAL && header->status != ERR_OK && header->part == 0 &&
         worth_retrying(call, header->status, header->retry_after_ms) && retry(call))
         return;
-    give(call, message);
+    if (call->raw && header->type == PROTO_FINAL && header->status == ERR_OK)
+        give_raw(call, message);
+    else
+        give(call, message);
 }
 
 /* Taking calls out of the map while walking it is fine; what a callback adds may be missed here and
@@ -309,6 +320,7 @@ uint64_t bus_call(struct bus *bus, struct bus_request request, bus_answer_fn *do
                           .method = mem_strdup(request.method),
                           .deadline = loop_now(bus->loop) + request.timeout_ms,
                           .idempotent = request.idempotent,
+                          .raw = request.raw,
                           .done = done,
                           .arg = arg};
     if (request.text) {

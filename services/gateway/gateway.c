@@ -164,6 +164,7 @@ enum err gateway_start(struct service *service)
     gateway->health = health_new(gateway);
     gateway->revocations = revocations_new(gateway->loop, gateway->bus, on_revocations, gateway);
     enum err err = listen_http(gateway);
+    gateway->lookups = lookups_new(gateway->loop, gateway->bus);
     if (err)
         gateway_stop(service);
     return err;
@@ -193,6 +194,7 @@ void gateway_stop(struct service *service)
     health_destroy(&gateway->health);
     events_destroy(&gateway->events);
     submit_destroy(&gateway->submit);
+    lookups_destroy(&gateway->lookups);
     watches_destroy(&gateway->watches);
     http_metrics_destroy(&gateway->metrics);
     identities_destroy(&gateway->identities);

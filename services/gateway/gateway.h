@@ -12,6 +12,7 @@
 #include "libcommon/service.h"
 #include "services/gateway/cors.h"
 #include "services/gateway/identity.h"
+#include "services/gateway/lookup.h"
 #include "services/gateway/rate_limit.h"
 #include "services/gateway/revocations.h"
 #include "services/gateway/routes.h"
@@ -44,6 +45,7 @@ struct gateway {
     struct identities *identities;
     struct revocations *revocations;
     struct submit *submit;
+    struct lookups *lookups;
     struct watches *watches;
     struct events *events;
     struct health *health;

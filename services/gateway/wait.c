@@ -4,16 +4,19 @@
 #include <string.h>
 
 #include "libcommon/mem.h"
+#include "proto/proto.h"
 
-enum { POLL_FIRST_MS = 1000, POLL_MOST_MS = 4000, GET_TIMEOUT_MS = 5000 };
+enum { POLL_FIRST_MS = 1000, POLL_MOST_MS = 4000 };
 
 struct waiter {
     struct call *call;
     struct watch *watch;
+    struct lookup *lookup; /* under way, or NULL */
     struct loop_timer *timer;
-    json_t *last; /* the job as last seen */
+    struct buf last; /* the job as last seen, JSON; empty: not yet */
     int64_t deadline, poll_ms;
-    bool changed; /* while a call is under way */
+    bool ended;   /* the last one has */
+    bool changed; /* while a lookup is under way */
 };
 
 json_t *job_body(const json_t *job)
@@ -30,8 +33,11 @@ json_t *job_body(const json_t *job)
     return body;
 }
 
-static bool has_ended(const json_t *job)
+static bool has_ended(const struct buf *text)
 {
+    AUTOJSON json_t *job = NULL;
+    if (js_parse(buf_text(text), text->len, &job, NULL) != ERR_OK)
+        return false;
     const char *status = js_str(job, "status", "");
     return strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0 ||
            strcmp(status, "cancelled") == 0;
@@ -41,8 +47,9 @@ static void waiter_free(void *arg)
 {
     struct waiter *waiter = arg;
     watch_free(&waiter->watch);
+    lookup_cancel(&waiter->lookup);
     loop_timer_destroy(&waiter->timer);
-    json_decref(waiter->last);
+    buf_fini(&waiter->last);
     free(waiter);
 }
 
@@ -60,7 +67,7 @@ static void answer_job(struct waiter *waiter)
     if (tokens_is_dead(call))
         call_unauthenticated(call, "Token has been revoked");
     else
-        call_json(call, 200, job_body(waiter->last));
+        call_buf(call, 200, &waiter->last);
 }
 
 static void fetch(struct waiter *waiter);
@@ -68,7 +75,7 @@ static void fetch(struct waiter *waiter);
 static void wait_on(struct waiter *waiter)
 {
     int64_t left = time_left(waiter);
-    if (waiter->last && (has_ended(waiter->last) || left == 0 || waiter->call->gateway->draining)) {
+    if (waiter->last.len && (waiter->ended || left == 0 || waiter->call->gateway->draining)) {
         answer_job(waiter);
         return;
     }
@@ -81,19 +88,24 @@ static void wait_on(struct waiter *waiter)
         waiter->poll_ms * 3 / 2 < POLL_MOST_MS ? waiter->poll_ms * 3 / 2 : POLL_MOST_MS;
 }
 
-static void on_job(struct call *call, const struct bus_answer *answer)
+static void on_job(void *arg, const struct lookup_answer *answer)
 {
-    struct waiter *waiter = call->extra;
+    struct waiter *waiter = arg;
+    struct call *call = waiter->call;
+    waiter->lookup = NULL;
     loop_timer_stop(waiter->timer);
+    if (!call_request(call))
+        return;
     if (answer->error == ERR_NOT_FOUND) {
         call_detail(call, 404, "Job not found");
         return;
     }
     if (answer->error == ERR_OK) {
-        json_decref(waiter->last);
-        waiter->last = json_incref(answer->result);
-    } else if (!waiter->last) {
-        call_failed(call, answer);
+        buf_reset(&waiter->last);
+        buf_add(&waiter->last, answer->text, answer->len);
+        waiter->ended = time_left(waiter) > 0 && has_ended(&waiter->last);
+    } else if (!waiter->last.len) {
+        call_error(call, answer->error, answer->detail, answer->retry_after_ms);
         return;
     }
     wait_on(waiter);
@@ -103,11 +115,9 @@ static void fetch(struct waiter *waiter)
 {
     struct call *call = waiter->call;
     waiter->changed = false;
-    if (waiter->last)
+    if (waiter->last.len)
         loop_timer_start(waiter->timer, time_left(waiter));
-    call_bus(call, "jobs.get",
-             json_pack("{s:s, s:s}", "job_id", call->param, "user_id", call->user_id),
-             GET_TIMEOUT_MS, on_job);
+    waiter->lookup = lookup_new(call->gateway->lookups, call->param, call->user_id, on_job, waiter);
 }
 
 static void on_changed(void *arg)
@@ -115,7 +125,7 @@ static void on_changed(void *arg)
     struct waiter *waiter = arg;
     waiter->poll_ms = POLL_FIRST_MS;
     waiter->changed = true;
-    if (!waiter->call->bus_call && waiter->last)
+    if (!waiter->lookup && waiter->last.len)
         fetch(waiter);
 }
 
@@ -125,7 +135,7 @@ static void on_timer(void *arg)
     struct waiter *waiter = arg;
     if (time_left(waiter) == 0 || waiter->call->gateway->draining)
         answer_job(waiter);
-    else if (!waiter->call->bus_call)
+    else if (!waiter->lookup)
         fetch(waiter);
 }
 
@@ -134,6 +144,7 @@ void wait_for_end(struct call *call, int64_t wait_ms)
     struct gateway *gateway = call->gateway;
     struct waiter *waiter = mem_alloc(sizeof(*waiter));
     waiter->call = call;
+    buf_init(&waiter->last, PROTO_BODY_MAX_BYTES);
     waiter->deadline = loop_now(gateway->loop) + wait_ms;
     waiter->poll_ms = POLL_FIRST_MS;
     waiter->timer = loop_timer_new(gateway->loop, on_timer, waiter);

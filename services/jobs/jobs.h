@@ -110,8 +110,9 @@ static inline struct jobs *jobs_of(void *service)
 {
     return ((struct service *)service)->state;
 }
-bus_handler_fn jobs_submit, jobs_get, jobs_list, jobs_events, jobs_cancel, jobs_forget, jobs_health,
-    jobs_session_open, jobs_session_renew, jobs_session_close, jobs_offer, jobs_append, jobs_finish;
+bus_handler_fn jobs_submit, jobs_get, jobs_get_many, jobs_list, jobs_events, jobs_cancel,
+    jobs_forget, jobs_health, jobs_session_open, jobs_session_renew, jobs_session_close, jobs_offer,
+    jobs_append, jobs_finish;
 
 /* Is it an id: 1 to STORE_ID_MAX characters of [A-Za-z0-9._-]? */
 bool jobs_is_id(const char *text);

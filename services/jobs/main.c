@@ -62,6 +62,7 @@ static void stop(struct service *service)
 static const struct bus_method methods[] = {
     {"submit", jobs_submit},
     {"get", jobs_get},
+    {"get_many", jobs_get_many},
     {"list", jobs_list},
     {"events", jobs_events},
     {"cancel", jobs_cancel},
