@@ -137,10 +137,6 @@ bool bus_connected(const struct bus *bus)
 void bus_drain(struct bus *bus)
 {
     bus->draining = true;
-    for (size_t i = 0; i < bus->link_count; i++) {
-        struct wire_message message;
-        wire_init(&message);
-        message.header = (struct proto_header){.type = PROTO_DRAIN, .instance = bus->instance};
-        link_send(&bus->links[i], &message);
-    }
+    for (size_t i = 0; i < bus->link_count; i++)
+        away_tell(&bus->links[i]);
 }

@@ -118,6 +118,11 @@ void bus_on_peers(struct bus *bus, void (*changed)(void *arg), void *arg);
 
 /* Tells the brokers to send no more requests; those here may still be answered. */
 void bus_drain(struct bus *bus);
+/* This replica can do no work for now, or can again: its database is out of its reach, say. Away,
+ * it gets no requests as long as the brokers know another replica of its service, and what is here
+ * unanswered goes back to its callers with PEER_LOST. Without another, requests wait here as well
+ * as anywhere. To be called again and again, a few times a second: it looks for others then. */
+void bus_set_away(struct bus *bus, bool away);
 /* Requests here unanswered. */
 size_t bus_active(const struct bus *bus);
 

@@ -54,6 +54,8 @@ struct bus {
     size_t serving_count;
     uint64_t next_id, next_seq;
     bool draining, closing, peers_pending; /* closing: the handlers' state has gone */
+    bool away;
+    int64_t away_after; /* not again before */
     void (*peers_changed)(void *arg);
     void *peers_arg;
 };
@@ -81,7 +83,13 @@ void calls_cancel_all(struct bus *bus);
 void serve_on_request(struct bus *bus, struct bus_link *link, struct wire_message *message);
 void serve_on_cancel(struct bus *bus, const struct proto_header *header);
 void serve_release_all(struct bus *bus);
+/* Answers all that is here with PEER_LOST; the handlers' own answers go nowhere. */
+void serve_give_back(struct bus *bus);
 unsigned serve_allowance(const struct bus *bus); /* credit of one link */
+
+/* bus_away.c */
+bool away_wants_none(const struct bus *bus); /* no requests: draining or away */
+void away_tell(struct bus_link *link);       /* the broker, how it is */
 
 /* bus_peers.c */
 void peers_on_list(struct bus *bus, struct bus_link *link, struct wire_message *message);

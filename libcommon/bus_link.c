@@ -8,7 +8,7 @@
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 
-enum { TICK_MS = 250, CONNECT_TICK_MS = 10, HIGH_WATER_MARK = 4096 };
+enum { TICK_MS = 250, CONNECT_TICK_MS = 10, CONNECT_TIMEOUT_MS = 2000, HIGH_WATER_MARK = 4096 };
 
 static void on_readable(void *arg, uint32_t events)
 {
@@ -23,9 +23,13 @@ static void open_socket(struct bus_link *link)
     assert(link->socket);
     wire_socket_setup(link->socket, HIGH_WATER_MARK);
     int immediate = 1, interval = 20 + (int)(link->bus->instance % 30), interval_max = 500;
+    int connect_timeout = CONNECT_TIMEOUT_MS;
     zmq_setsockopt(link->socket, ZMQ_IMMEDIATE, &immediate, sizeof immediate);
     zmq_setsockopt(link->socket, ZMQ_RECONNECT_IVL, &interval, sizeof interval);
     zmq_setsockopt(link->socket, ZMQ_RECONNECT_IVL_MAX, &interval_max, sizeof interval_max);
+    /* The kernel alone would wait ever longer between two tries of one connect: after a minute
+     * without a network for another minute. */
+    zmq_setsockopt(link->socket, ZMQ_CONNECT_TIMEOUT, &connect_timeout, sizeof connect_timeout);
     if (zmq_connect(link->socket, link->endpoint) < 0)
         log_debug("bus_connect_failed", LOG_S("endpoint", link->endpoint));
     size_t len = sizeof link->fd;
@@ -248,10 +252,8 @@ static void on_welcome(struct bus_link *link)
     if (link->state != LINK_GREETED)
         return;
     link->state = LINK_READY;
-    if (link->bus->draining) {
-        enum err err = send_plain(link, PROTO_DRAIN, 0);
-        (void)err; /* a socket that can't take it is lost and greets again */
-    }
+    if (away_wants_none(link->bus))
+        away_tell(link);
     log_debug("bus_connected", LOG_S("endpoint", link->endpoint));
     calls_on_link_ready(link->bus);
 }

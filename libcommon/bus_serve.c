@@ -226,6 +226,10 @@ void serve_on_request(struct bus *bus, struct bus_link *link, struct wire_messag
         bus_reply_error(&call, ERR_DRAINING, "the service is shutting down");
         return;
     }
+    if (bus->away && !(message->header.flags & PROTO_FLAG_ONEWAY)) {
+        bus_reply_error(&call, ERR_DRAINING, "this replica is out of service for now");
+        return;
+    }
     if (bus->service &&
         proto_target_parse(zmq_msg_data(&message->method), zmq_msg_size(&message->method),
                            &target) == ERR_OK &&
@@ -253,6 +257,16 @@ void serve_on_cancel(struct bus *bus, const struct proto_header *header)
     struct bus_call *call = map_get(bus->serving, &key, sizeof key);
     if (call)
         call->cancelled = true;
+}
+
+void serve_give_back(struct bus *bus)
+{
+    size_t at = 0;
+    struct bus_call *call = NULL;
+    while ((call = map_next(bus->serving, &at))) {
+        send_answer(call, PROTO_FINAL, ERR_PEER_LOST, 0, detail_body(err_text(ERR_PEER_LOST)));
+        call->cancelled = true;
+    }
 }
 
 /* At the end of the process: handlers that never answered. */

@@ -22,6 +22,7 @@ struct auth {
     uint8_t state_key[CRYPTO_KEY_BYTES];
     char *redirect_uri;
     struct refresh *refreshes; /* under way, one for each user at the most */
+    struct bus_reach *reach;
     struct loop_timer *sweep;
     int64_t seal_at_ms; /* loop_now */
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libcommon/bus_reach.h"
 #include "libcommon/http_client.h"
 #include "libcommon/mem.h"
 #include "services/auth/auth.h"
@@ -38,6 +39,7 @@ static void stop(struct service *service)
     service->state = NULL;
     google_destroy(&auth->google);
     store_destroy(&auth->store);
+    bus_reach_destroy(&auth->reach);
     loop_timer_destroy(&auth->sweep);
     free(auth->redirect_uri);
     free(auth);
@@ -57,6 +59,18 @@ static bool settings_are_good(const struct settings *settings)
         return false;
     }
     return true;
+}
+
+static void on_probed(void *arg, enum err err, int64_t value)
+{
+    (void)value;
+    bus_reach_answered(arg, err);
+}
+
+static void ask_database(void *arg, struct bus_reach *reach)
+{
+    struct auth *auth = arg;
+    store_probe(auth->store, on_probed, reach);
 }
 
 static enum err start(struct service *service)
@@ -82,6 +96,8 @@ static enum err start(struct service *service)
     }
     auth->google = google_new(service->loop, settings);
     sweep_start(auth);
+    auth->reach = bus_reach_new(&(struct bus_reach_options){
+        .loop = auth->loop, .bus = auth->bus, .ask = ask_database, .arg = auth});
     return ERR_OK;
 }
 

@@ -22,6 +22,12 @@ enum {
     "s.user_id, s.token_data::text, s.selected_scopes::text, s.granted_scopes::text, " \
     "s.user_data::text, COALESCE(s.authenticated, false)"
 
+static const struct pg_statement sql_probe = {
+    .name = "probe",
+    .idempotent = true,
+    .sql = "SELECT 1",
+};
+
 static const struct pg_statement sql_session_get = {
     .name = "session_get",
     .idempotent = true,
@@ -324,6 +330,11 @@ void store_token_check(struct store *store, const char *user_id, int64_t generat
     const char *const values[] = {user_id, texts[0], texts[1]};
     exec(store, &sql_token_check, values, 3, on_value,
          &(struct pending){.value = done, .arg = arg});
+}
+
+void store_probe(struct store *store, store_value_fn *done, void *arg)
+{
+    exec(store, &sql_probe, NULL, 0, on_value, &(struct pending){.value = done, .arg = arg});
 }
 
 void store_nonces_clean(struct store *store, store_value_fn *done, void *arg)

@@ -78,6 +78,9 @@ void store_revocations(struct store *store, int64_t after, store_revocations_fn 
 void store_token_check(struct store *store, const char *user_id, int64_t generation,
                        int64_t issued_at, store_value_fn *done, void *arg);
 
+/* Does the database answer? */
+void store_probe(struct store *store, store_value_fn *done, void *arg);
+
 /* Deletes a batch of what has run out; `value` is how many. */
 void store_nonces_clean(struct store *store, store_value_fn *done, void *arg);
 void store_revocations_clean(struct store *store, store_value_fn *done, void *arg);

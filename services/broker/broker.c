@@ -142,7 +142,7 @@ static void on_peer_message(struct broker *broker, struct wire_message *message,
         peer_send_plain(broker, from, PROTO_PONG);
         break;
     case PROTO_DRAIN:
-        from->draining = true;
+        from->draining = message->header.credit == 0;
         broker->peers_changed = true;
         break;
     case PROTO_DISCONNECT:

@@ -31,6 +31,7 @@ struct jobs {
     struct bus *bus;
     const struct settings *settings;
     struct store *store;
+    struct bus_reach *reach;
     struct fair_queue *queue;
     struct slots *slots;
     bool draining;

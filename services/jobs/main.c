@@ -1,7 +1,19 @@
 /* mcpbus-jobs: accepts jobs, gives them to workers, keeps what became of them. */
+#include "libcommon/bus_reach.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "services/jobs/jobs.h"
+
+static void on_probed(void *arg, enum err error)
+{
+    bus_reach_answered(arg, error);
+}
+
+static void ask_database(void *arg, struct bus_reach *reach)
+{
+    struct jobs *jobs = arg;
+    store_probe(jobs->store, on_probed, reach);
+}
 
 static enum err start(struct service *service)
 {
@@ -27,6 +39,8 @@ static enum err start(struct service *service)
     requests_init(jobs);
     dispatch_init(jobs);
     upkeep_init(jobs);
+    jobs->reach = bus_reach_new(&(struct bus_reach_options){
+        .loop = jobs->loop, .bus = jobs->bus, .ask = ask_database, .arg = jobs});
     service->state = jobs;
     return ERR_OK;
 }
@@ -51,6 +65,7 @@ static void stop(struct service *service)
     service->state = NULL;
     /* First: what is under way ends with an error, and its callbacks still find everything. */
     store_destroy(&jobs->store);
+    bus_reach_destroy(&jobs->reach);
     upkeep_fini(jobs);
     dispatch_fini(jobs);
     requests_fini(jobs);

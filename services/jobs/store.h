@@ -43,6 +43,8 @@ size_t store_pending(const struct store *store);
 /* Whether the database answers: an open socket alone doesn't tell. */
 typedef void store_done_fn(void *arg, enum err error);
 void store_ping(struct store *store, store_done_fn *done, void *arg);
+/* The same by the connection of reads, which waits for no disk. */
+void store_probe(struct store *store, store_done_fn *done, void *arg);
 
 /* SUBMIT. With a session the job is claimed for it at once when that is alive. A job or key that is
  * there already gives that job's id in `existing` (ERR_OK), or ERR_CONFLICT when it is another's
