@@ -19,6 +19,8 @@ enum {
     SCAN_MAX = 10000,
     /* The store gives at most a tenth of its time to our scans. */
     SCAN_SHARE = 10,
+    /* A scan that waited for a database that was away says nothing of its cost. */
+    SCAN_PAUSE_MAX_MS = 10000,
 };
 
 /* Runs for one session that leave together. */
@@ -236,7 +238,9 @@ static void on_scanned(void *arg, enum err error, const struct store_change *cha
     jobs->scan_backoff = found ? SCAN_MIN_MS : jobs->scan_backoff * 2;
     if (jobs->scan_backoff > SCAN_MAX_MS)
         jobs->scan_backoff = SCAN_MAX_MS;
-    int64_t now = loop_now(jobs->loop), pause = SCAN_SHARE * (now - jobs->scan_began);
+    int64_t now = loop_now(jobs->loop), pause = error ? 0 : SCAN_SHARE * (now - jobs->scan_began);
+    if (pause > SCAN_PAUSE_MAX_MS)
+        pause = SCAN_PAUSE_MAX_MS;
     if (pause < jobs->scan_backoff)
         pause = jobs->scan_backoff;
     jobs->scan_next = now + pause;

@@ -13,6 +13,8 @@ enum {
     COUNT_MS = 1000,
     PING_MS = 1000,
     SHARE = 10,
+    /* What waited for a database that was away says nothing of its cost. */
+    PAUSE_MAX_MS = 5000,
     SAY_AGAIN_MS = 5000,
     SWEEP_FIRST_MS = 5 * 1000,
     SWEEP_PAUSE_MS = 50,
@@ -23,6 +25,8 @@ enum {
 static int64_t pause_after(const struct jobs *jobs, int64_t began, int64_t least)
 {
     int64_t pause = SHARE * (loop_now(jobs->loop) - began);
+    if (pause > PAUSE_MAX_MS)
+        pause = PAUSE_MAX_MS;
     return loop_now(jobs->loop) + (pause > least ? pause : least);
 }
 
