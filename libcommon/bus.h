@@ -123,7 +123,7 @@ void bus_drain(struct bus *bus);
  * unanswered goes back to its callers with PEER_LOST. Without another, requests wait here as well
  * as anywhere. To be called again and again, a few times a second: it looks for others then. */
 void bus_set_away(struct bus *bus, bool away);
-/* Requests here unanswered. */
+/* Requests here unanswered; while draining also the brokers that may yet send one. */
 size_t bus_active(const struct bus *bus);
 
 /* "16 hex digits" → instance; false on anything else. */

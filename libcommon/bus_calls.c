@@ -20,6 +20,7 @@ struct call {
     int64_t deadline;
     int retries;
     bool idempotent, raw, waiting_for_link;
+    bool named; /* for one replica alone */
     struct bus_trace trace;
     struct loop_timer *timer; /* the next retry, or the deadline */
     bus_answer_fn *done;
@@ -105,7 +106,7 @@ static void try_send(struct call *call)
         fail(call, ERR_TIMEOUT);
         return;
     }
-    struct bus_link *link = bus_pick_link(call->bus);
+    struct bus_link *link = bus_pick_link(call->bus, true);
     call->waiting_for_link = !link;
     if (link)
         send_request(call, link, left);
@@ -143,7 +144,8 @@ static void on_timer(void *arg)
 static bool worth_retrying(const struct call *call, enum err error, uint32_t retry_after_ms)
 {
     switch (error) {
-    case ERR_NO_SERVICE:
+    case ERR_NO_SERVICE: /* a replica that no broker knows does not come back under its name */
+        return !call->named || (size_t)call->retries <= call->bus->link_count;
     case ERR_DRAINING:
         return true;
     case ERR_OVERLOADED: /* the broker's word has no hint; a service's own is for the caller */
@@ -298,6 +300,7 @@ static enum err prepare(struct call *call, struct bus_request *request)
     char why[PROTO_WHY_SIZE];
     if (proto_target_parse(request->method, strlen(request->method), &target) != ERR_OK)
         return ERR_INVALID;
+    call->named = target.reach == PROTO_ONE;
     call->described = proto_method_find(target.service, target.method);
     if (!call->described ||
         (request->args && proto_check(call->described->args, request->args, why)))
@@ -392,7 +395,7 @@ static void send_somewhere(struct bus *bus, const char *method, char *text, size
 {
     zmq_msg_t body;
     bool good = one_way_body(method, text, len, &body);
-    struct bus_link *link = bus_pick_link(bus);
+    struct bus_link *link = bus_pick_link(bus, false);
     if (good && link)
         send_one_way(link, method, &body);
     zmq_msg_close(&body);

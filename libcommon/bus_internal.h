@@ -36,6 +36,8 @@ struct bus_link {
     size_t out_count, out_bytes;
     uint32_t answered, limit_sent; /* credit */
     json_t *services;              /* name → [instances], from PEERS */
+    bool draining;                 /* the broker is about to end: no new calls */
+    bool off_list;                 /* the broker sends us no requests any more: we drain */
 };
 
 struct call; /* bus_calls.c */
@@ -70,8 +72,9 @@ bool link_send(struct bus_link *link, struct wire_message *message);
 bool link_turn(struct bus_link *link);
 void link_grant_credit(struct bus_link *link);
 bool link_flushed(const struct bus_link *link);
-/* A ready link, in turns; NULL when there is none. */
-struct bus_link *bus_pick_link(struct bus *bus);
+/* A ready link, in turns; NULL when there is none. A call is never sent to a broker that is about
+ * to end: it might get lost there, and not every call may be repeated. */
+struct bus_link *bus_pick_link(struct bus *bus, bool for_call);
 
 /* bus_calls.c */
 void calls_on_answer(struct bus *bus, struct wire_message *message);

@@ -57,6 +57,7 @@ static void restart(struct bus_link *link, bool new_socket)
     bool was_ready = link->state == LINK_READY;
     link->generation++;
     link->state = LINK_CONNECTING;
+    link->draining = link->off_list = false;
     link->since = loop_now(link->bus->loop);
     drop_out(link);
     if (new_socket) {
@@ -283,6 +284,9 @@ static void dispatch(struct bus_link *link, struct wire_message *m)
     case PROTO_PEERS:
         peers_on_list(link->bus, link, m);
         break;
+    case PROTO_DRAIN:
+        link->draining = true;
+        break;
     case PROTO_DISCONNECT:
         restart(link, false);
         break;
@@ -315,12 +319,15 @@ bool link_turn(struct bus_link *link)
     return busy;
 }
 
-struct bus_link *bus_pick_link(struct bus *bus)
+struct bus_link *bus_pick_link(struct bus *bus, bool for_call)
 {
+    struct bus_link *last = NULL;
     for (size_t i = 0; i < bus->link_count; i++) {
         struct bus_link *link = &bus->links[bus->next_link++ % bus->link_count];
-        if (link->state == LINK_READY)
+        if (link->state == LINK_READY && !link->draining)
             return link;
+        if (link->state == LINK_READY)
+            last = link;
     }
-    return NULL;
+    return for_call ? NULL : last;
 }

@@ -21,6 +21,19 @@ static void changed(struct bus *bus)
     loop_defer(bus->loop, tell, bus);
 }
 
+/* A broker tells everyone when it has taken us off its list; no request comes behind that. */
+static bool lists_us(const struct bus_link *link)
+{
+    const json_t *list = json_object_get(link->services, link->bus->service), *item;
+    size_t index;
+    json_array_foreach(list, index, item)
+    {
+        if (json_is_string(item) && !strcmp(json_string_value(item), link->bus->instance_text))
+            return true;
+    }
+    return false;
+}
+
 void peers_on_list(struct bus *bus, struct bus_link *link, struct wire_message *message)
 {
     json_t *body = NULL;
@@ -30,6 +43,7 @@ void peers_on_list(struct bus *bus, struct bus_link *link, struct wire_message *
     if (json_is_object(services)) {
         json_decref(link->services);
         link->services = json_incref(services);
+        link->off_list = link->bus->draining && !lists_us(link);
         changed(bus);
     }
     json_decref(body);

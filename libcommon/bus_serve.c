@@ -177,7 +177,10 @@ uint64_t bus_call_from(const struct bus_call *call)
 
 size_t bus_active(const struct bus *bus)
 {
-    return bus->serving_count;
+    size_t count = bus->serving_count;
+    for (size_t i = 0; bus->draining && bus->service && i < bus->link_count; i++)
+        count += bus->links[i].state == LINK_READY && !bus->links[i].off_list;
+    return count;
 }
 
 static struct bus_call *call_new(struct bus *bus, struct bus_link *link,

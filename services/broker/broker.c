@@ -95,7 +95,7 @@ static void on_request(struct broker *broker, struct wire_message *message, stru
         return;
     }
     uint64_t seq = message->header.seq;
-    enum err err = pass_request(broker, message, from, &target);
+    enum err err = broker->draining ? ERR_DRAINING : pass_request(broker, message, from, &target);
     if (err)
         flight_refuse(broker, from, seq, 0, err);
 }
@@ -140,6 +140,9 @@ static void on_peer_message(struct broker *broker, struct wire_message *message,
         break;
     case PROTO_PING:
         peer_send_plain(broker, from, PROTO_PONG);
+        break;
+    case PROTO_PONG:
+        from->pings -= from->pings > 0;
         break;
     case PROTO_DRAIN:
         from->draining = message->header.credit == 0;
@@ -250,6 +253,28 @@ enum err broker_new(struct loop *loop, const char *address, int port, struct bro
     loop_timer_start(broker->tick, TICK_MS);
     *ret_broker = broker;
     return ERR_OK;
+}
+
+void broker_drain(struct broker *broker)
+{
+    broker->draining = true;
+    size_t at = 0;
+    struct peer *peer = NULL;
+    while ((peer = map_next(broker->peers, &at))) {
+        peer_send_plain(broker, peer, PROTO_DRAIN);
+        peer_send_plain(broker, peer, PROTO_PING);
+    }
+}
+
+/* Who has answered the PING has read the DRAIN, and its requests from before have come. */
+bool broker_drained(const struct broker *broker)
+{
+    size_t at = 0;
+    struct peer *peer = NULL;
+    while ((peer = map_next(broker->peers, &at)))
+        if (!peer->dead && peer->pings)
+            return false;
+    return map_count(broker->flights) == 0 && broker->waiting == 0;
 }
 
 void broker_destroy(struct broker **broker_p)

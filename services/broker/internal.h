@@ -27,6 +27,7 @@ struct peer {
     uint32_t limit, sent;
     int64_t last_received, last_sent;
     bool draining, dead;
+    unsigned pings;                          /* that it has not answered */
     struct out_message *out_head, *out_tail; /* what its pipe could not take yet */
     size_t out_count, out_bytes;
 };
@@ -53,7 +54,7 @@ struct broker {
     struct map *by_instance; /* the same, by instance */
     struct map *flights;
     struct loop_timer *tick;
-    bool peers_changed;
+    bool peers_changed, draining;
     size_t waiting;      /* messages in out queues */
     size_t bad_messages; /* since the last tick */
 };

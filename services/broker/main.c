@@ -20,6 +20,16 @@ static enum err start(struct service *service)
     return ERR_OK;
 }
 
+static void drain(struct service *service)
+{
+    broker_drain(service->state);
+}
+
+static bool drained(struct service *service)
+{
+    return broker_drained(service->state);
+}
+
 static void stop(struct service *service)
 {
     broker_destroy((struct broker **)&service->state);
@@ -33,6 +43,8 @@ int main(int argc, char **argv)
         SERVICE_SETTINGS,
         .off_bus = true,
         .start = start,
+        .drain = drain,
+        .drained = drained,
         .stop = stop,
     };
     return service_main(&def, argc, argv);

@@ -66,6 +66,7 @@ void peer_send_plain(struct broker *broker, struct peer *peer, enum proto_type t
     struct wire_message message;
     wire_init(&message);
     message.header = (struct proto_header){.type = type, .instance = broker->instance};
+    peer->pings += type == PROTO_PING;
     peer_send(broker, peer, &message);
 }
 
@@ -172,6 +173,7 @@ void peer_hello(struct broker *broker, struct wire_message *hello)
     peer->limit = hello->header.credit;
     peer->sent = 0;
     peer->draining = peer->dead = false;
+    peer->pings = 0;
     peer->last_received = loop_now(broker->loop);
     char instance[17];
     proto_instance_format(peer->instance, instance);
