@@ -18,7 +18,7 @@ enum {
 struct health {
     struct gateway *gateway;
     uint64_t call;
-    bool known, database_up;
+    bool met, known, database_up; /* met: it has seen a replica of jobs since its start */
     int64_t known_at, queued, running;
     uint64_t waiting[WAITING_MAX]; /* HTTP requests that the answer is for */
     size_t waiting_count;
@@ -126,7 +126,9 @@ void route_health(struct call *call)
 {
     struct health *health = call->gateway->health;
     int64_t age = loop_now(call->gateway->loop) - health->known_at;
-    if (!bus_connected(call->gateway->bus) || replicas(health, "jobs") == 0) {
+    bool there = bus_connected(call->gateway->bus) && replicas(health, "jobs") > 0;
+    health->met = health->met || there;
+    if (health->met && !there) {
         respond(health, call, false);
         return;
     }

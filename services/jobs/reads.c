@@ -133,8 +133,10 @@ void jobs_health(void *service, struct bus_call *call, json_t *args)
 {
     struct jobs *jobs = jobs_of(service);
     (void)args;
-    if (!store_ready(jobs->store) || !jobs->answered_at ||
-        loop_now(jobs->loop) - jobs->answered_at > JOBS_SILENCE_MS)
+    if (!jobs->answered_at) /* it has only begun: another replica may know */
+        bus_reply_error(&call, ERR_NO_SERVICE, "the database has not answered yet");
+    else if (!store_ready(jobs->store) ||
+             loop_now(jobs->loop) - jobs->answered_at > JOBS_SILENCE_MS)
         jobs_reply_error(&call, ERR_OVERLOADED);
     else if (jobs->count_error == ERR_INTERNAL)
         bus_reply_error(&call, ERR_INTERNAL, "the database lacks its tables: run mcpbus migrate");
