@@ -25,9 +25,9 @@ enum { BEHIND_MAX = 500, ADVANCE_PAUSE_MS = 20, ADVANCE_MS = 30000 };
     "  (SELECT * FROM job_records r WHERE r.id = p.page_id OFFSET 0) j) ON true"                   \
     " ORDER BY p.page_at DESC, p.page_id DESC"
 #define OF_USER "SELECT id, created_at FROM job_data WHERE user_id = $1 "
-/* What has not ended is in the queue; what the queue says counts. */
+/* What has not ended is in the queue; what the queue says counts. (The sample: see SCAN.) */
 #define OF_QUEUE(state)                                                                            \
-    "SELECT d.id, d.created_at FROM job_queue q CROSS JOIN LATERAL"                                \
+    "SELECT d.id, d.created_at FROM job_queue q TABLESAMPLE SYSTEM (100) CROSS JOIN LATERAL"       \
     " (SELECT id, created_at FROM job_data WHERE id = q.job_id OFFSET 0) d"                        \
     " WHERE q.user_id = $1 AND q.state = " state " " PAGE
 #define OF_MISHAPS(status)                                                                         \
