@@ -18,7 +18,7 @@ enum {
     SAY_AGAIN_MS = 5000,
     SWEEP_FIRST_MS = 5 * 1000,
     SWEEP_PAUSE_MS = 50,
-    SWEEP_LOOK_MS = 30 * 1000,
+    SWEEP_LOOK_MS = 10 * 1000,
     REAP_BATCH = 1000,
 };
 
