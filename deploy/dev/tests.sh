@@ -26,6 +26,7 @@ cmd_test() {
     run_ctest build "${names[@]}"
     ((${#names[@]})) || run_fuzz
     MCPBUS_TEST_LONG=$all run_pytest "$ROOT/build/bin" "${names[@]}"
+    run_chaos_test "${names[@]}"
     ((!all)) || run_all "${names[@]}"
     test_verdict
 }
@@ -163,6 +164,18 @@ run_pytest() {
     (($# == 0)) || filter=(-k "$(printf '%s or ' "$@" | sed 's/ or $//')")
     MCPBUS_BIN=$bin MCPBUS_SOAK=$TEST_SOAK check "integration, ${bin#"$ROOT"/}" pytest_in_root \
         "${filter[@]}" || true
+}
+
+# Its oracle, on made-up logs, then a minute of faults under load.
+run_chaos_test() {
+    (($# == 0)) || [[ " $* " == *" chaos "* ]] || return 0
+    check "the oracle of chaos" pytest_oracle || true
+    check "chaos, 60 s" run_chaos "$ROOT/build/bin" --minutes 1 || true
+}
+
+pytest_oracle() {
+    cd "$ROOT/tests/chaos" || return 1
+    PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -p no:cacheprovider -q .
 }
 
 # Exit status 5 is "no test has that name": then it was one of ctest's.
