@@ -108,6 +108,11 @@ void pg_group_destroy(struct pg_group **group_p); /* before its pg; no `done` fo
 /* ERR_OVERLOADED when too many wait; the item then stays the caller's. */
 MUST_CHECK enum err pg_group_add(struct pg_group *group, void *item);
 size_t pg_group_pending(const struct pg_group *group);
+/* While `first` has items, this group gathers: until `enough` wait, or the oldest has waited for
+ * `wait_ms`. So what people wait for comes first under load, and the rest costs less in larger
+ * batches. `first` must live as long. */
+void pg_group_yield(struct pg_group *group, const struct pg_group *first, unsigned enough,
+                    int64_t wait_ms);
 
 /* A blocking connection for programs without a loop (mcpbus migrate): runs SQL text, which may hold
  * several statements. ERR_CONFLICT: something is there already (a unique violation, a table);

@@ -20,8 +20,13 @@ struct pg_group {
     struct pg_group_options options;
     void **items; /* a ring */
     size_t size, head, count, in_flight;
-    size_t alone;           /* so many of the next items go out one by one */
-    struct batch **batches; /* of each writer, NULL: free */
+    size_t alone;                 /* so many of the next items go out one by one */
+    struct batch **batches;       /* of each writer, NULL: free */
+    const struct pg_group *first; /* pg_group_yield; NULL: yields to none */
+    size_t enough;
+    int64_t wait_ms;
+    bool must_send;            /* the oldest has waited long enough */
+    struct loop_timer *waited; /* runs while this group gathers */
 };
 
 static void grow(struct pg_group *group, size_t needed)
@@ -161,18 +166,42 @@ static void send_batch(struct pg_group *group, unsigned writer)
     free(params);
 }
 
+static bool gathers(struct pg_group *group)
+{
+    bool yields = group->first && !group->must_send && group->count < group->enough &&
+                  pg_group_pending(group->first) > 0;
+    if (yields && !loop_timer_active(group->waited))
+        loop_timer_start(group->waited, group->wait_ms);
+    return yields;
+}
+
+static void sends(struct pg_group *group)
+{
+    group->must_send = false;
+    if (group->waited)
+        loop_timer_stop(group->waited);
+}
+
 /* The loop's turn: so everything that one turn brought goes out as one batch. */
 static bool turn(void *arg)
 {
     struct pg_group *group = arg;
     bool did = false;
     for (unsigned i = 0; i < group->options.writers && group->count; i++) {
-        if (group->batches[i])
+        if (group->batches[i] || gathers(group))
             continue;
+        sends(group);
         send_batch(group, i);
         did = true;
     }
     return did;
+}
+
+static void on_waited(void *arg)
+{
+    struct pg_group *group = arg;
+    group->must_send = true;
+    turn(group);
 }
 
 struct pg_group *pg_group_new(const struct pg_group_options *options)
@@ -192,6 +221,7 @@ void pg_group_destroy(struct pg_group **group_p)
         return;
     *group_p = NULL;
     loop_source_remove(group->options.pg->loop, turn, group);
+    loop_timer_destroy(&group->waited);
     for (unsigned i = 0; i < group->options.writers; i++)
         if (group->batches[i])
             group->batches[i]->group = NULL;
@@ -207,6 +237,15 @@ enum err pg_group_add(struct pg_group *group, void *item)
     grow(group, group->count + 1);
     group->items[(group->head + group->count++) % group->size] = item;
     return ERR_OK;
+}
+
+void pg_group_yield(struct pg_group *group, const struct pg_group *first, unsigned enough,
+                    int64_t wait_ms)
+{
+    group->first = first;
+    group->enough = enough;
+    group->wait_ms = wait_ms;
+    group->waited = loop_timer_new(group->options.pg->loop, on_waited, group);
 }
 
 size_t pg_group_pending(const struct pg_group *group)

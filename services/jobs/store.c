@@ -7,7 +7,13 @@
 #include "libcommon/mem.h"
 #include "services/jobs/store_internal.h"
 
-enum { BATCH_MAX = 256, WAITING_MAX = 20000, STATEMENTS_MAX = 1000 };
+enum {
+    BATCH_MAX = 256,
+    WAITING_MAX = 20000,
+    STATEMENTS_MAX = 1000,
+    YIELD_ENOUGH = 64,
+    YIELD_MS = 5
+};
 
 /* The batches join a few ids with tables of any size, which may have been empty, or their
  * statistics old, when the statement was planned. Only a look-up of each id is right, then and
@@ -62,6 +68,8 @@ enum err store_new(const struct store_options *options, struct store **ret_store
     store_append_init(store);
     store_finish_init(store);
     store_renew_init(store);
+    pg_group_yield(store->claims, store->submits, YIELD_ENOUGH, YIELD_MS);
+    pg_group_yield(store->finishes, store->submits, YIELD_ENOUGH, YIELD_MS);
     *ret_store = store;
     return ERR_OK;
 }

@@ -65,6 +65,8 @@ static void on_event(struct worker_run *run, const json_t *frame)
     }
     if (strcmp(type, "progress") == 0 && run->last_event >= PROGRESS_EVENTS_MAX)
         return;
+    if (!run->events)
+        run->events = json_array();
     json_array_append_new(run->events, json_pack("{s:s, s:O}", "type", type, "data", data));
     run->event_bytes += bytes;
     run->ack_wanted = run->ack_wanted || js_bool(frame, "ack", false);

@@ -1,22 +1,27 @@
 #include "services/worker/run_table.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "libcommon/map.h"
 #include "libcommon/mem.h"
 
-enum { KEY_SIZE = 300 };
+enum { ID_MAX = 256, KEY_SIZE = ID_MAX + sizeof(int64_t) };
 
 struct run_table {
     struct map *runs, *ended;
-    char *ring[RUN_TABLE_REMEMBERED];
+    struct remembered {
+        size_t len;
+        char key[];
+    } * ring[RUN_TABLE_REMEMBERED];
     size_t ring_at;
 };
 
 static size_t make_key(char key[KEY_SIZE], const char *job_id, int64_t attempt)
 {
-    return (size_t)snprintf(key, KEY_SIZE, "%.256s#%lld", job_id, (long long)attempt);
+    size_t len = strnlen(job_id, ID_MAX);
+    memcpy(key, job_id, len);
+    memcpy(key + len, &attempt, sizeof attempt);
+    return len + sizeof attempt;
 }
 
 struct run_table *run_table_new(void)
@@ -65,11 +70,13 @@ static void remember(struct run_table *table, const char *key, size_t len)
 {
     if (map_get(table->ended, key, len))
         return;
-    char **slot = &table->ring[table->ring_at++ % RUN_TABLE_REMEMBERED];
+    struct remembered **slot = &table->ring[table->ring_at++ % RUN_TABLE_REMEMBERED];
     if (*slot)
-        map_take(table->ended, *slot, strlen(*slot));
+        map_take(table->ended, (*slot)->key, (*slot)->len);
     free(*slot);
-    *slot = mem_strdup(key);
+    *slot = mem_alloc(sizeof **slot + len);
+    (*slot)->len = len;
+    memcpy((*slot)->key, key, len);
     map_put(table->ended, key, len, *slot);
 }
 

@@ -72,7 +72,7 @@ static void send_events(struct worker_run *run)
                              "events", run->events);
     run->appending = json_array_size(run->events);
     json_decref(run->events);
-    run->events = json_array();
+    run->events = NULL;
     run->event_bytes = 0;
     outbox_add(run->runs->append, run->from, run->id, item);
     if (run->peer)
@@ -309,7 +309,6 @@ static struct worker_run *make_run(struct runs *runs, uint64_t from, const json_
     run->time_ms = time_ms > 0 && time_ms < limit ? time_ms : limit;
     run->deadline = run->taken_at + run->time_ms;
     run->last_event = js_int(json, "events", 0);
-    run->events = json_array();
     return run;
 }
 

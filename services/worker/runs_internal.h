@@ -36,7 +36,7 @@ struct worker_run {
     int64_t history_after;
     struct model_call *model_call;
 
-    json_t *events; /* not sent yet */
+    json_t *events; /* not sent yet; NULL: none */
     size_t event_bytes;
     size_t appending; /* events in flight */
     int64_t last_event;

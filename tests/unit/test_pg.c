@@ -365,6 +365,57 @@ static void groups_batch_what_gathers(void **state)
     close_env(&env);
 }
 
+/* Items of a group that yields come in one batch though each would have gone alone; and they don't
+ * wait for ever for a group that is never done. */
+static void a_group_yields_and_gathers(void **state)
+{
+    (void)state;
+    struct env env = {0};
+    open_env(&env, 2);
+    static const struct pg_statement slow = {
+        "t_slow", "SELECT count(*) FROM unnest($1::text[]) t, pg_sleep(1)", true};
+    struct tally busy = {.expect = 1}, tally = {0};
+    struct pg_group_options options = {.pg = env.pg,
+                                       .writers = 1,
+                                       .batch_max = 50,
+                                       .waiting_max = 100,
+                                       .statement = &slow,
+                                       .params = 1,
+                                       .timeout_ms = WAIT_MS,
+                                       .encode = encode_items,
+                                       .done = count_batch,
+                                       .arg = &busy};
+    struct pg_group *first = pg_group_new(&options);
+    options.statement = &st_unnest;
+    options.arg = &tally;
+    options.first_connection = 1;
+    struct pg_group *group = pg_group_new(&options);
+    pg_group_yield(group, first, 4, 200);
+    assert_int_equal(pg_group_add(first, (void *)"busy"), ERR_OK);
+    for (size_t i = 1; i <= 3; i++) {
+        assert_int_equal(pg_group_add(group, (void *)"few"), ERR_OK);
+        loop_run_until(env.loop, all_done, &busy, 10);
+    }
+    assert_int_equal(tally.batches, 0);
+    tally.expect = 3;
+    assert_true(loop_run_until(env.loop, all_done, &tally, WAIT_MS));
+    assert_int_equal(tally.batches, 1);
+    assert_int_equal(busy.batches, 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pg_group_add(group, (void *)"enough"), ERR_OK);
+    tally.expect = 7;
+    assert_true(loop_run_until(env.loop, all_done, &tally, WAIT_MS));
+    assert_int_equal(tally.batches, 2);
+    assert_int_equal(tally.largest, 4);
+    assert_true(loop_run_until(env.loop, all_done, &busy, WAIT_MS));
+    assert_int_equal(pg_group_add(group, (void *)"alone"), ERR_OK);
+    tally.expect = 8;
+    assert_true(loop_run_until(env.loop, all_done, &tally, WAIT_MS));
+    pg_group_destroy(&group);
+    pg_group_destroy(&first);
+    close_env(&env);
+}
+
 /* Each alone is small enough, all together are not. */
 static void groups_bound_a_batch(void **state)
 {
@@ -494,6 +545,7 @@ int main(void)
         cmocka_unit_test(arrays_round_trip),
         cmocka_unit_test(lost_connections_come_back),
         cmocka_unit_test(groups_batch_what_gathers),
+        cmocka_unit_test(a_group_yields_and_gathers),
         cmocka_unit_test(groups_bound_a_batch),
         cmocka_unit_test(what_is_prepared_already_is_used),
         cmocka_unit_test(a_bad_item_fails_alone),
