@@ -16,9 +16,11 @@ import psycopg2
 
 import npm_queues
 import plot
+import scaling_plot
 from measures import MEASURES, Failure, Tools
 from ours import Ours
 from peer import Peer
+from scaling import SCALING, World
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # figure, what it is, where less is better
@@ -124,6 +126,25 @@ def compare_npm(base, count):
     return found
 
 
+def scale(names, base):
+    """What grows; figures and plots of each into $BENCH_OUT, when that is set."""
+    world = World(lambda: new_database(base), make_token, os.environ["BENCH_LOAD"])
+    for name in names:
+        points = SCALING[name](world)
+        for point in points:
+            x = str(point["x"]).replace(" ", "_").replace("_×_", "x")
+            show(f"{name}.{x}", {key: value for key, value in point.items() if key != "x"})
+        if "BENCH_OUT" in os.environ:
+            out = pathlib.Path(os.environ["BENCH_OUT"])
+            out.mkdir(parents=True, exist_ok=True)
+            results = {"date": datetime.date.today().isoformat(), "machine": machine(),
+                       "what": SCALING[name].__doc__, "points": points}
+            (out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+            scaling_plot.draw(name, results, out / f"{name}.svg")
+    if world.failures:
+        sys.exit(f"ours has failed {world.failures} times")
+
+
 def version_of(*command):
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
@@ -148,11 +169,16 @@ def machine():
 
 
 def main():
-    known = [*MEASURES, "npm"]
-    wanted = sys.argv[1:] or known
+    known = [*MEASURES, "npm", *SCALING]
+    wanted = sys.argv[1:] or [*MEASURES, "npm"]
     unknown = [name for name in wanted if name not in known]
     if unknown:
         sys.exit(f"bench knows {', '.join(known)}, not {', '.join(unknown)}")
+    growing = [name for name in SCALING if name in wanted]
+    if growing:
+        scale(growing, os.environ["BENCH_DATABASE_BASE"])
+    if len(growing) == len(wanted):
+        return
     base, count = os.environ["BENCH_DATABASE_BASE"], int(os.environ.get("BENCH_ROUNDS", "3"))
     results = {"date": datetime.date.today().isoformat(), "rounds_count": count,
                "machine": machine(), "what": {name: text for name, text, _ in RATIOS},

@@ -18,9 +18,10 @@ class Ours:
     lone_options = ("--wait", "10")
     unfinished = "SELECT EXISTS (SELECT FROM job_queue)"
 
-    def __init__(self, database_url, secret):
+    def __init__(self, database_url, secret, scale=None, env=None):
         self.stack = Stack(env={"DATABASE_URL": database_url, "JWT_SECRET": secret,
-                                "WORKER_RUNNER": "echo", "RATE_LIMIT": "0", "QUEUE_LIMIT": "0"})
+                                "WORKER_RUNNER": "echo", "RATE_LIMIT": "0", "QUEUE_LIMIT": "0",
+                                **(env or {})}, scale=scale)
         self.database_url = database_url
         self.port = int(self.stack.url.rpartition(":")[2])
 
