@@ -178,15 +178,13 @@ static bool read_member(struct reader *r, json_t *object)
 {
     struct text key;
     size_t before = json_object_size(object);
-    json_t *value = NULL;
-    bool good = take(r, '"') && read_text(r, &key);
-    if (good) {
-        value = take(r, ':') ? read_value(r) : NULL;
-        /* An object that doesn't grow had the key already. */
-        good = value && !json_object_setn_new_nocheck(object, key.data, key.len, value) &&
-               json_object_size(object) > before;
-        free(key.owned);
-    }
+    key.owned = NULL;
+    bool good = take(r, '"') && read_text(r, &key) && take(r, ':');
+    json_t *value = good ? read_value(r) : NULL;
+    /* An object that doesn't grow had the key already. */
+    good = value && !json_object_setn_new_nocheck(object, key.data, key.len, value) &&
+           json_object_size(object) > before;
+    free(key.owned);
     return good;
 }
 

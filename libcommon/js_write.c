@@ -24,19 +24,48 @@ static void add_escape(struct buf *buf, unsigned char c)
         buf_add(buf, code, sizeof code);
 }
 
+static size_t plain_len(const char *text, size_t len)
+{
+    size_t i = 0;
+    while (i < len && is_plain((unsigned char)text[i]))
+        i++;
+    return i;
+}
+
+static void wrote(struct buf *buf, size_t len)
+{
+    buf->len += len;
+    buf->data[buf->len] = '\0';
+}
+
+/* A text without escapes, which most are, in one piece. */
+static void add_plain(struct buf *buf, const char *text, size_t len)
+{
+    char *room = buf_reserve(buf, len + 2);
+    if (!room)
+        return;
+    *room = '"';
+    memcpy(room + 1, text, len);
+    room[1 + len] = '"';
+    wrote(buf, len + 2);
+}
+
 void js_add_string(struct buf *buf, const char *text, size_t len)
 {
-    size_t start = 0;
-    buf_add_char(buf, '"');
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (is_plain(c))
-            continue;
-        buf_add(buf, text + start, i - start);
-        add_escape(buf, c);
-        start = i + 1;
+    size_t plain = plain_len(text, len);
+    if (plain == len) {
+        add_plain(buf, text, len);
+        return;
     }
-    buf_add(buf, text + start, len - start);
+    buf_add_char(buf, '"');
+    while (plain < len) {
+        buf_add(buf, text, plain);
+        add_escape(buf, (unsigned char)text[plain]);
+        text += plain + 1;
+        len -= plain + 1;
+        plain = plain_len(text, len);
+    }
+    buf_add(buf, text, len);
     buf_add_char(buf, '"');
 }
 
@@ -61,11 +90,18 @@ static void separate(struct buf *buf)
         buf_add_char(buf, ',');
 }
 
+/* Keys are names: they hold nothing to escape. */
 void js_add_key(struct buf *buf, const char *key)
 {
+    size_t len = strlen(key);
     separate(buf);
-    js_add_string(buf, key, strlen(key));
-    buf_add_char(buf, ':');
+    char *room = buf_reserve(buf, len + 3);
+    if (!room)
+        return;
+    *room = '"';
+    memcpy(room + 1, key, len);
+    memcpy(room + 1 + len, "\":", 2);
+    wrote(buf, len + 3);
 }
 
 void js_add_member(struct buf *buf, const char *key, const char *text)

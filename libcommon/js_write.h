@@ -14,7 +14,7 @@
 void js_add_string(struct buf *buf, const char *text, size_t len);
 void js_add_int(struct buf *buf, int64_t value);
 
-/* `"key":`; the caller adds the value. */
+/* `"key":`; the caller adds the value. The key is a name, with nothing to escape. */
 void js_add_key(struct buf *buf, const char *key);
 void js_add_member(struct buf *buf, const char *key, const char *text);
 void js_add_member_int(struct buf *buf, const char *key, int64_t value);

@@ -90,6 +90,11 @@ static void test_the_rest_is_left_to_jansson(void **state)
     for (size_t i = 0; i < sizeof left_to_jansson / sizeof *left_to_jansson; i++)
         assert_null(js_parse_plain(left_to_jansson[i], strlen(left_to_jansson[i])));
     assert_null(js_parse_plain("{\"a\0b\":1}", 9));
+    char key[400];
+    memset(key, 'k', sizeof key);
+    memcpy(key, "{\"\\n", 4);
+    memcpy(key + sizeof key - 8, "\\q\":1}", 7);
+    assert_null(js_parse_plain(key, sizeof key - 1)); /* and nothing is leaked */
 }
 
 static void test_mutations(void **state)
