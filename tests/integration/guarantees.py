@@ -1,4 +1,6 @@
 """What the tests of the guarantees share."""
+import contextlib
+import pathlib
 import subprocess
 
 
@@ -17,3 +19,14 @@ def end_lease(stack, worker):
     """As if it had not been renewed in time. (A second is added to the lease.)"""
     stack.sql("UPDATE worker_sessions SET lease_until = now() - interval '2 seconds'"
               " WHERE session = %s", worker.session)
+
+
+def living(pids):
+    """Those of them that can still act: no zombies."""
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            text = pathlib.Path(f"/proc/{pid}/stat").read_text(errors="replace")
+            if text.rpartition(")")[2].split()[0] not in "ZX":
+                found.add(pid)
+    return found

@@ -1,0 +1,115 @@
+"""Design guarantee 3: what a worker runs is dead before its lease can have run out, so that never
+two attempts act at a time; and a lost worker leaves nothing behind that is stuck."""
+import contextlib
+import os
+import signal
+import threading
+import uuid
+
+import pytest
+
+from client import children_of, of_kind, run_processes, sign_in
+from guarantees import living
+from stack import wait_until
+
+pytest_plugins = ["shared_stacks"]
+
+
+@pytest.fixture(scope="module")
+def user(wide_stack):
+    return sign_in(wide_stack)
+
+
+@contextlib.contextmanager
+def frozen(*pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def begun(stack, user, idle):
+    """A job whose first attempt waits for its model: its id, and the name of its worker."""
+    job_id = user.run(f"Say hello {uuid.uuid4()} [sandbox:slow=60x1]")
+    user.reach(job_id, "running")
+
+    def find():
+        busy = [name for name, pid in stack.pids("worker").items() if children_of(pid) - idle]
+        return busy[0] if busy else None
+    name = wait_until(find, 30, "a worker has begun")
+    wait_until(lambda: len(children_of(stack.pid(name)) - idle) >= 2, 30, "the run and a server")
+    return job_id, name
+
+
+def check_ended_in_time(stack, job_id, processes):
+    """When nothing of the run is left, its session still holds the lease, and the job."""
+    assert living(processes) == processes
+    wait_until(lambda: not living(processes), 20, "the run is ended")
+    rows = stack.sql("SELECT attempt, state, w.lease_until > now() FROM job_queue"
+                     " JOIN worker_sessions w USING (session) WHERE job_id = %s", job_id)
+    assert rows == [(1, 1, True)]
+
+
+def check_done_again(stack, user, job_id):
+    job = user.finished(job_id, 50)
+    assert job["status"] == "completed", job
+    assert stack.sql("SELECT attempts FROM job_records WHERE id = %s", job_id) == [(2,)]
+    return job
+
+
+def test_a_frozen_loop_ends_its_runs_in_time(user, wide_stack):
+    """SIGSTOP stops the loop alone; the process beside it ends the runs and their servers. Thawed, it
+    changes nothing."""
+    idle = run_processes(wide_stack)
+    job_id, name = begun(wide_stack, user, idle)
+    with frozen(wide_stack.pid(name)):
+        check_ended_in_time(wide_stack, job_id, children_of(wide_stack.pid(name)) - idle)
+        job = check_done_again(wide_stack, user, job_id)
+    wait_until(lambda: run_processes(wide_stack) <= idle, 20, "the stale run has ended")
+    assert user.result(job_id) == job
+    assert len(of_kind(user.events(job_id), "status")) >= 3
+
+
+def test_a_worker_cut_off_from_its_brokers_ends_its_runs_in_time(user, wide_stack):
+    """It can't renew, and ends them by its own clock."""
+    idle = run_processes(wide_stack)
+    job_id, name = begun(wide_stack, user, idle)
+    with frozen(*wide_stack.pids("broker").values()):
+        check_ended_in_time(wide_stack, job_id, children_of(wide_stack.pid(name)) - idle)
+    wide_stack.wait_healthy()
+    check_done_again(wide_stack, user, job_id)
+
+
+def test_a_worker_killed_among_200_jobs(wide_stack, user):
+    """None is stuck, none is done twice."""
+    jobs, lock = [], threading.Lock()
+
+    def submit():
+        for _ in range(25):
+            job_id = user.run("[sandbox:slow=2] Say hello")
+            with lock:
+                jobs.append(job_id)
+
+    threads = [threading.Thread(target=submit) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(jobs) > 100, 60, "half of them are accepted")
+    wide_stack.kill("worker")
+    for thread in threads:
+        thread.join(60)
+    assert len(jobs) == 200
+
+    def left():
+        return wide_stack.sql("SELECT count(*) FROM job_queue WHERE job_id = ANY(%s)", jobs)[0][0]
+
+    wait_until(lambda: not left(), 90, "all have ended")
+    rows = wide_stack.sql("SELECT status, max(attempts), count(*) FROM job_records"
+                          " WHERE id = ANY(%s) GROUP BY 1", jobs)
+    assert [(status, count) for status, _, count in rows] == [("completed", 200)]
+    assert rows[0][1] == 2, "the killed worker had none"
+    for job_id in jobs[::20]:
+        ends = [event.data["status"] for event in of_kind(user.events(job_id), "status")]
+        assert ends.count("completed") == 1 and ends[-1] == "completed"
