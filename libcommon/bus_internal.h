@@ -4,6 +4,7 @@
 #define MCPBUS_BUS_INTERNAL_H
 
 #include "libcommon/bus.h"
+#include "libcommon/bus_resolve.h"
 #include "libcommon/bus_wire.h"
 #include "libcommon/map.h"
 
@@ -25,7 +26,10 @@ struct out_message {
 /* The connection to one broker. */
 struct bus_link {
     struct bus *bus;
-    char *endpoint;
+    char *endpoint;                 /* as given */
+    char address[BUS_ADDRESS_SIZE]; /* in numbers, as of the last look-up; "": unknown */
+    struct bus_resolve *resolving;
+    unsigned lookups;
     void *socket;
     int fd;
     enum link_state state;

@@ -1,5 +1,6 @@
 /* The connection to one broker: socket, greeting, heartbeats, outgoing queue. */
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -8,13 +9,51 @@
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 
-enum { TICK_MS = 250, CONNECT_TICK_MS = 10, CONNECT_TIMEOUT_MS = 2000, HIGH_WATER_MARK = 4096 };
+enum {
+    TICK_MS = 250,
+    CONNECT_TICK_MS = 10,
+    CONNECT_TIMEOUT_MS = 2000,
+    LOOK_AGAIN_MS = 2500,
+    HIGH_WATER_MARK = 4096
+};
 
 static void on_readable(void *arg, uint32_t events)
 {
     /* The work is done in the bus's turn; waking up is all that this is for. */
     (void)arg;
     (void)events;
+}
+
+static void connect_to(struct bus_link *link, const char *address)
+{
+    if (zmq_connect(link->socket, address) < 0)
+        log_debug("bus_connect_failed", LOG_S("endpoint", link->endpoint));
+}
+
+static void on_resolved(void *arg, const char *address)
+{
+    struct bus_link *link = arg;
+    if (address && strcmp(address, link->address) != 0 && link->state == LINK_CONNECTING) {
+        if (*link->address)
+            zmq_disconnect(link->socket, link->address);
+        snprintf(link->address, sizeof link->address, "%s", address);
+        connect_to(link, address);
+    }
+    bus_resolve_end(&link->resolving);
+}
+
+/* A name is looked up for each new socket; meanwhile its last address may be as good. */
+static void connect_socket(struct bus_link *link)
+{
+    if (bus_resolve_is_numeric(link->endpoint)) {
+        connect_to(link, link->endpoint);
+        return;
+    }
+    if (*link->address)
+        connect_to(link, link->address);
+    if (!link->resolving)
+        link->resolving =
+            bus_resolve_begin(link->bus->loop, link->endpoint, link->lookups++, on_resolved, link);
 }
 
 static void open_socket(struct bus_link *link)
@@ -30,8 +69,7 @@ static void open_socket(struct bus_link *link)
     /* The kernel alone would wait ever longer between two tries of one connect: after a minute
      * without a network for another minute. */
     zmq_setsockopt(link->socket, ZMQ_CONNECT_TIMEOUT, &connect_timeout, sizeof connect_timeout);
-    if (zmq_connect(link->socket, link->endpoint) < 0)
-        log_debug("bus_connect_failed", LOG_S("endpoint", link->endpoint));
+    connect_socket(link);
     size_t len = sizeof link->fd;
     zmq_getsockopt(link->socket, ZMQ_FD, &link->fd, &len);
     loop_fd_add(link->bus->loop, link->fd, EPOLLIN, on_readable, link);
@@ -193,11 +231,20 @@ static void keep_alive(struct bus_link *link)
     }
 }
 
+/* A name that leads nowhere may stand for another address by now. */
+static bool name_is_due(const struct bus_link *link)
+{
+    return !link->resolving && !bus_resolve_is_numeric(link->endpoint) &&
+           loop_now(link->bus->loop) - link->since > LOOK_AGAIN_MS;
+}
+
 static void on_tick(void *arg)
 {
     struct bus_link *link = arg;
     if (link->state == LINK_CONNECTING)
         greet(link);
+    if (link->state == LINK_CONNECTING && name_is_due(link))
+        restart(link, true);
     if (link->state == LINK_GREETED &&
         loop_now(link->bus->loop) - link->since > PROTO_DEAD_AFTER_MS)
         restart(link, true);
@@ -220,6 +267,7 @@ void link_close(struct bus_link *link)
     if (!link->socket)
         return;
     drop_out(link);
+    bus_resolve_end(&link->resolving);
     loop_timer_destroy(&link->timer);
     loop_fd_remove(link->bus->loop, link->fd);
     if (link->state == LINK_READY) {

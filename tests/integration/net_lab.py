@@ -92,9 +92,10 @@ class Links:
 
 class Lab:
     """scale: {kind: count}, two unless said. env: settings for all; `own`: {name: settings} for
-    one. linked: names of services that reach the brokers through Links, in `links`."""
+    one. linked: names of services that reach the brokers through Links, in `links`. named: the
+    brokers are known by their names alone, broker-1.test and so on (write_names)."""
 
-    def __init__(self, env=None, scale=None, own=None, linked=()):
+    def __init__(self, env=None, scale=None, own=None, linked=(), named=False):
         parent = os.environ.get("MCPBUS_TEST_DIR") or tempfile.gettempdir()
         self.run = pathlib.Path(tempfile.mkdtemp(prefix="lab-", dir=parent))
         self.run.chmod(0o711)
@@ -106,6 +107,9 @@ class Lab:
         self.processes = {}
         self.env, self.own = env or {}, own or {}
         self.links = {}
+        self.named = named
+        if named:
+            self.write_names({f"{name}.test": name for name in self.names("broker")})
         try:
             for name in linked:
                 self.links[name] = Links(self, name)
@@ -129,8 +133,9 @@ class Lab:
                 "/mcpbus")
 
     def broker_endpoints(self):
-        return ",".join(f"tcp://{self.address(name)}:{BROKER_PORT}"
-                        for name in self.names("broker"))
+        return ",".join(
+            f"tcp://{f'{name}.test' if self.named else self.address(name)}:{BROKER_PORT}"
+            for name in self.names("broker"))
 
     # Settings
 
@@ -164,11 +169,27 @@ class Lab:
     def start(self, name):
         """Starts a process on its host; its log goes on."""
         kind = name.partition("-")[0]
+        program = [str(BIN / f"mcpbus-{kind}"), "--env-file", "/dev/null"]
         with open(self.run / "logs" / f"{name}.log", "ab") as log:
             self.processes[name] = self.net[name].popen(
-                [str(BIN / f"mcpbus-{kind}"), "--env-file", "/dev/null"], env=self.settings(name),
+                self.wrapped(program), env=self.settings(name),
                 cwd=self.run / "cwd", stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True)
+
+    def wrapped(self, program):
+        """A service sees the laboratory's names alone."""
+        if not self.named:
+            return program
+        script = 'mount --bind "$1" /etc/hosts; mount --bind "$2" /etc/resolv.conf; shift 2'
+        return ["unshare", "-m", "sh", "-ec", script + '; exec "$@"', "sh",
+                str(self.run / "hosts"), str(self.run / "resolv.conf"), *program]
+
+    def write_names(self, names):
+        """{name: whose address}, as all see them from now on; what is not among them is asked of
+        the name server, which is the host "nameserver"."""
+        lines = [f"{self.address(host)} {name}\n" for name, host in names.items()]
+        (self.run / "hosts").write_text("127.0.0.1 localhost\n" + "".join(lines))
+        (self.run / "resolv.conf").write_text(f"nameserver {self.address('nameserver')}\n")
 
     def start_all(self):
         self.start_postgres()
