@@ -68,12 +68,17 @@ class Cluster:
                               check=False, cwd=self.data, env=environ or os.environ, **kwargs)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
-    def make(self):
+    def make(self, wal_elsewhere=False):
+        """An empty cluster with an empty database; its WAL in another folder if wanted."""
+        wal = [f"--waldir={self.top / 'wal'}"] if wal_elsewhere else []
+        if wal_elsewhere:
+            (self.top / "wal").mkdir()
+            self.own(self.top / "wal")
         secret = self.top / "password"
         secret.write_text(PASSWORD)
         self.own(secret)
         self.run(PG_BIN / "initdb", "-D", self.data, "-U", "mcpbus", "-A", "scram-sha-256", "-E",
-                 "UTF8", "--locale=C.UTF-8", "--no-sync", f"--pwfile={secret}")
+                 "UTF8", "--locale=C.UTF-8", "--no-sync", f"--pwfile={secret}", *wal)
         self.run(PG_BIN / "postgres", "--single", "-D", self.data, "postgres",
                  input="CREATE DATABASE mcpbus;\n")
         return self
