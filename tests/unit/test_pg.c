@@ -416,6 +416,76 @@ static void a_group_yields_and_gathers(void **state)
     close_env(&env);
 }
 
+/* The test database's URL for role t_few. */
+static char *few_url(void)
+{
+    const char *url = getenv("TEST_DATABASE_URL"), *host = strchr(url, '@');
+    assert_non_null(host);
+    return mem_printf("postgresql://t_few:few%s", host);
+}
+
+/* Of two connections one can't come back: what was on it, and what is meant for it, goes by the
+ * other. */
+static void a_batch_waits_for_no_certain_connection(void **state)
+{
+    (void)state;
+    struct env admin = {0}, env = {0};
+    open_env(&admin, 1);
+    static const struct pg_statement make = {
+        "t_make",
+        "DO $$ BEGIN DROP ROLE IF EXISTS t_few; CREATE ROLE t_few LOGIN PASSWORD 'few'; END $$",
+        true};
+    static const struct pg_statement limit = {"t_limit", "ALTER ROLE t_few CONNECTION LIMIT 1",
+                                              true};
+    static const struct pg_statement cut = {
+        "t_cut",
+        "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity"
+        " WHERE usename = 't_few' AND query LIKE '%pg_sleep%' LIMIT 1) a",
+        true};
+    static const struct pg_statement drop = {"t_drop", "DROP ROLE t_few", true};
+    static const struct pg_statement nap = {
+        "t_nap", "SELECT string_agg(t, '|') FROM unnest($1::text[]) t, pg_sleep(0.3)", true};
+    assert_int_equal(run(&admin, &make, NULL).error, ERR_OK);
+    AUTOFREE char *url = few_url();
+    struct pg_options pg = {.url = url, .connections = 2, .waiting_max = 100};
+    env.loop = admin.loop;
+    assert_int_equal(pg_new(env.loop, &pg, &env.pg), ERR_OK);
+    struct tally tally = {0};
+    struct pg_group_options options = {.pg = env.pg,
+                                       .writers = 2,
+                                       .batch_max = 10,
+                                       .waiting_max = 100,
+                                       .statement = &nap,
+                                       .params = 1,
+                                       .timeout_ms = WAIT_MS,
+                                       .encode = encode_items,
+                                       .done = count_batch,
+                                       .arg = &tally};
+    struct pg_group *group = pg_group_new(&options);
+    for (tally.expect = 20; tally.items < 20;) {
+        for (int i = 0; i < 20; i++)
+            assert_int_equal(pg_group_add(group, (void *)"before"), ERR_OK);
+        assert_true(loop_run_until(env.loop, all_done, &tally, WAIT_MS));
+    }
+    assert_int_equal(run(&admin, &limit, NULL).error, ERR_OK);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(pg_group_add(group, (void *)"cut off"), ERR_OK);
+    loop_run_until(env.loop, all_done, &tally, 100);
+    tally.expect = 40;
+    loop_run_until(env.loop, all_done, &tally, 100);
+    assert_string_equal(run(&admin, &cut, NULL).text, "1");
+    assert_true(loop_run_until(env.loop, all_done, &tally, WAIT_MS / 2));
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(pg_group_add(group, (void *)"after"), ERR_OK);
+    tally.expect = 60;
+    assert_true(loop_run_until(env.loop, all_done, &tally, WAIT_MS / 2));
+    assert_int_equal(tally.error, ERR_OK);
+    pg_group_destroy(&group);
+    pg_destroy(&env.pg);
+    assert_int_equal(run(&admin, &drop, NULL).error, ERR_OK);
+    close_env(&admin);
+}
+
 /* Each alone is small enough, all together are not. */
 static void groups_bound_a_batch(void **state)
 {
@@ -546,6 +616,7 @@ int main(void)
         cmocka_unit_test(lost_connections_come_back),
         cmocka_unit_test(groups_batch_what_gathers),
         cmocka_unit_test(a_group_yields_and_gathers),
+        cmocka_unit_test(a_batch_waits_for_no_certain_connection),
         cmocka_unit_test(groups_bound_a_batch),
         cmocka_unit_test(what_is_prepared_already_is_used),
         cmocka_unit_test(a_bad_item_fails_alone),
