@@ -17,11 +17,13 @@ import psycopg2
 import npm_queues
 import plot
 import scaling_plot
+from cancel import cancel
 from measures import MEASURES, Failure, Tools
 from ours import Ours
 from peer import Peer
 from scaling import SCALING, World
 
+SCALING["cancel"] = cancel
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # figure, what it is, where less is better
 RATIOS = (("accept_running", "POST /run, worker running", False),
@@ -140,7 +142,8 @@ def scale(names, base):
             results = {"date": datetime.date.today().isoformat(), "machine": machine(),
                        "what": SCALING[name].__doc__, "points": points}
             (out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
-            scaling_plot.draw(name, results, out / f"{name}.svg")
+            if name in scaling_plot.DRAWINGS:
+                scaling_plot.draw(name, results, out / f"{name}.svg")
     if world.failures:
         sys.exit(f"ours has failed {world.failures} times")
 
