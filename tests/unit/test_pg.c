@@ -33,6 +33,12 @@ static void urls_are_normalized(void **state)
     expect_url("postgresql+asyncpg://h/db?prepared_statement_cache_size=0&ssl=true&a=b",
                "postgresql://h/db?sslmode=require&a=b");
     expect_url("postgresql://h/db?pgbouncer=true", "postgresql://h/db");
+    expect_url("postgresql+asyncpg://u:p@/db?host=a:5432&host=b:5433&target_session_attrs=any",
+               "postgresql://u:p@/db?target_session_attrs=any&host=a,b&port=5432,5433");
+    expect_url("postgresql://u@/db?host=a,b:2&sslmode=disable",
+               "postgresql://u@/db?sslmode=disable&host=a,b&port=,2");
+    expect_url("postgresql://u@/db?host=/run/pg&port=7", "postgresql://u@/db?port=7&host=/run/pg");
+    expect_url("postgresql://u@/db?host=::1", "postgresql://u@/db?host=::1");
     expect_url("host=/tmp dbname=x", "host=/tmp dbname=x");
     char *url = NULL;
     assert_int_equal(pg_url_normalize("mysql://h/db", &url), ERR_INVALID);
