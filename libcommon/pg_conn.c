@@ -19,11 +19,15 @@ enum {
 
 /* Waiting for a lock or the disk must end; no transaction of ours may stay open and pin dead rows;
  * no statement is worth more than one processor. Sent as a query since poolers refuse the startup
- * packet's `options`. */
+ * packet's `options`. The server, too, must notice that we were cut off: what it keeps for us would
+ * hold locks and one of its connections for two hours. */
 static const char check_sql[] =
     "SELECT current_setting('fsync'), current_setting('synchronous_commit'),"
     " set_config('statement_timeout', '30000', false), set_config('lock_timeout', '5000', false),"
     " set_config('idle_in_transaction_session_timeout', '30000', false),"
+    " set_config('tcp_keepalives_idle', '5', false),"
+    " set_config('tcp_keepalives_interval', '2', false),"
+    " set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '10000', false),"
     " set_config('jit', 'off', false), set_config('max_parallel_workers_per_gather', '0', false)";
 
 /* Poolers and relatives of PostgreSQL may not have it: then there is no such protection. */

@@ -1,17 +1,12 @@
 """Laboratories that files share. A file that uses them says pytest_plugins = ["net_labs"]. Tests
 leave them whole."""
 import functools
-import os
 
 import pytest
 
 import net_spaces
 from net_acts import ActingLab
 from net_lab import Lab
-
-LONG = pytest.mark.skipif(os.environ.get("MCPBUS_TEST_LONG") != "1",
-                          reason="long: ./dev test --all runs it")
-
 
 @functools.lru_cache(maxsize=None)
 def why_not():

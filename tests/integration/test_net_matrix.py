@@ -7,8 +7,7 @@ import time
 import pytest
 
 from net_acts import Acts, check_all_slots, tree
-from net_lab import KINDS
-from net_labs import LONG
+from net_lab import KINDS, LONG
 from net_load import Load, check_all_serve
 from stack import slow, wait_until
 
@@ -82,6 +81,12 @@ def test_one_of_two(lab, kind, fault):
     check_all_serve(lab)
 
 
+def backends(lab, name):
+    """Of PostgreSQL's processes, those that serve this host."""
+    return lab.sql("SELECT count(*) FROM pg_stat_activity WHERE client_addr = %s::inet",
+                   lab.address(name))[0][0]
+
+
 @pytest.mark.parametrize("fault", ["cut", "mute", "deaf"])
 @pytest.mark.parametrize("kind", ["jobs", "auth"])
 def test_without_the_database(lab, kind, fault):
@@ -96,6 +101,8 @@ def test_without_the_database(lab, kind, fault):
             time.sleep(8)  # beyond TCP's own patience
         load.go_on(20)
     assert not load.retries, load.summary()
+    wait_until(lambda: backends(lab, f"{kind}-1") <= backends(lab, f"{kind}-2"), 30,
+               "PostgreSQL has given up what it kept for the lost connections")
     assert before < (NOTICED + 4) * slow()
     load.judge()
     check_all_serve(lab)
