@@ -18,8 +18,9 @@ enum {
     SMALL_JSON_MAX = 16 * 1024,
     SLOTS_MAX = 65536,
     APPENDED_MAX = 1024,
-    MISSING_MIN_MS = 500,
     MISSING_SHARE = 10,
+    /* One that waited for a database that was away says nothing of its cost. */
+    MISSING_PAUSE_MAX_MS = 5000,
 };
 static const char cut_marker[] = "… [cut]";
 
@@ -140,8 +141,8 @@ static void on_missing(void *arg, enum err error, const struct store_run *runs, 
 {
     struct jobs *jobs = arg;
     int64_t now = loop_now(jobs->loop);
-    (void)error;
-    jobs->missing_next = now + MISSING_SHARE * (now - jobs->missing_began);
+    int64_t pause = error ? 0 : MISSING_SHARE * (now - jobs->missing_began);
+    jobs->missing_next = now + (pause < MISSING_PAUSE_MAX_MS ? pause : MISSING_PAUSE_MAX_MS);
     for (size_t i = 0; i < count; i++)
         dispatch_run(jobs, &runs[i], 0);
     if (count)
