@@ -25,6 +25,7 @@ enum {
 #endif
     STREAM_WAITING_MAX = 1 << 20,
     STREAM_WRITE_MAX = 8 << 20,
+    BODY_SPARE = 4096,      /* of a body's memory, kept with its spare request */
     DISCARD_MAX = 16 << 20, /* of a refused body, so that the client can read the answer */
     BODIES_MAX = 256 << 20, /* of all requests of a server together */
     RESUMES_A_TURN = 256,   /* each walks all suspended connections of its daemon */

@@ -103,13 +103,18 @@ static struct http_request *request_alloc(struct http_server *server)
         return mem_alloc(sizeof(*request));
     server->spare = request->resume_next;
     server->spare_count--;
+    struct buf body = request->body;
     memset(request, 0, offsetof(struct http_request, small_target));
+    buf_reset(&body);
+    request->body = body;
     return request;
 }
 
 static void request_free(struct http_request *request)
 {
     struct http_server *server = request->server;
+    if (request->body.cap > BODY_SPARE || server->spare_count == REQUESTS_SPARE)
+        buf_fini(&request->body);
     if (server->spare_count == REQUESTS_SPARE) {
         free(request);
         return;
@@ -123,6 +128,7 @@ void http_request_free_spare(struct http_server *server)
 {
     for (struct http_request *next; server->spare; server->spare = next) {
         next = server->spare->resume_next;
+        buf_fini(&server->spare->body);
         free(server->spare);
     }
 }
@@ -141,7 +147,7 @@ struct http_request *http_request_new(struct http_server *server, struct http_co
     server->request_count++;
     request->line = uri;
     request->line_len = strlen(uri);
-    buf_init(&request->body, server->options.body_max);
+    request->body.max = server->options.body_max;
     buf_init(&request->out, (size_t)2 * (STREAM_WAITING_MAX + STREAM_WRITE_MAX));
     trace_new(request);
     parse_target(request, uri, request->line_len);
@@ -185,7 +191,6 @@ void http_request_destroy(struct http_request **request_p)
         request->free_data(request->data);
     if (request->response)
         MHD_destroy_response(request->response);
-    buf_fini(&request->body);
     buf_fini(&request->out);
     if (request->target != request->small_target)
         free(request->target);
@@ -216,10 +221,26 @@ static bool is_token(const char *text, size_t len)
     return len > 0;
 }
 
+static bool is_control(unsigned char c)
+{
+    return (c < 0x20 && c != '\t') || c == 0x7f;
+}
+
+/* Eight bytes at a time; where one of them may be a control character, by bytes. */
 static bool has_control(const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        if (((unsigned char)text[i] < 0x20 && text[i] != '\t') || text[i] == 0x7f)
+    const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+    size_t i = 0;
+    for (uint64_t word; i + sizeof(word) <= len; i += sizeof(word)) {
+        memcpy(&word, text + i, sizeof(word));
+        uint64_t del = word ^ (ones * 0x7f);
+        uint64_t suspect = ((word - ones * 0x20) & ~word) | ((del - ones) & ~del);
+        for (size_t j = i; suspect & tops && j < i + sizeof(word); j++)
+            if (is_control((unsigned char)text[j]))
+                return true;
+    }
+    for (; i < len; i++)
+        if (is_control((unsigned char)text[i]))
             return true;
     return false;
 }

@@ -101,7 +101,10 @@ bool call_failed(struct call *call, const struct bus_answer *answer);
 
 /* validate.c: bodies and parameters; on failure the call has been answered with a 422. */
 json_t *validate_body(struct call *call); /* an object, the caller's; or NULL */
-const char *validate_string(struct call *call, const json_t *body, const char *name, size_t max);
+/* The one string that a body has to have: NULL when it was answered. `*ret_body` may hold the text:
+ * release it when the text is no longer needed. */
+const char *validate_member(struct call *call, const char *name, size_t max, json_t **ret_body,
+                            size_t *ret_len);
 bool validate_query_int(struct call *call, const char *name, int64_t min, int64_t max, int64_t def,
                         int64_t *ret_value);
 bool validate_query_seconds(struct call *call, const char *name, int64_t max_s, int64_t *ret_ms);

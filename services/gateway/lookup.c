@@ -5,6 +5,7 @@
 #include "libcommon/js.h"
 #include "libcommon/js_write.h"
 #include "libcommon/mem.h"
+#include "services/gateway/results.h"
 
 enum {
     PACK_ITEMS = 64,
@@ -107,24 +108,6 @@ static void ask_alone(struct lookup *lookup)
                             answered_alone, lookup);
 }
 
-/* The end of the object at `at`, which is a good one; NULL when it has none. */
-static const char *object_end(const char *at, const char *end)
-{
-    int depth = 0;
-    for (; at < end; at++) {
-        if (*at == '"') {
-            for (at++; at < end && *at != '"'; at++)
-                if (*at == '\\')
-                    at++;
-        } else if (*at == '{') {
-            depth++;
-        } else if (*at == '}' && --depth == 0) {
-            return at + 1;
-        }
-    }
-    return NULL;
-}
-
 /* An object that says why there is no job begins with "error"; a job doesn't. */
 static void give(struct lookup *lookup, const char *text, size_t len)
 {
@@ -142,27 +125,6 @@ static void give(struct lookup *lookup, const char *text, size_t len)
         fail(lookup, ERR_NOT_FOUND, err_text(ERR_NOT_FOUND), 0);
     else
         fail(lookup, ERR_INTERNAL, err_text(ERR_INTERNAL), 0);
-}
-
-/* Places of the results in the answer's text, `count` of them exactly. */
-static bool split(const char *text, size_t len, size_t count, const char **ret_begins,
-                  size_t *ret_lens)
-{
-    static const char head[] = "{\"results\":[";
-    const char *at = text + sizeof(head) - 1, *end = text + len;
-    if (len < sizeof(head) || memcmp(text, head, sizeof(head) - 1) != 0)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0 && (at == end || *at++ != ','))
-            return false;
-        const char *after = at < end && *at == '{' ? object_end(at, end) : NULL;
-        if (!after)
-            return false;
-        ret_begins[i] = at;
-        ret_lens[i] = (size_t)(after - at);
-        at = after;
-    }
-    return end - at == 2 && memcmp(at, "]}", 2) == 0;
 }
 
 static struct lookup *take_item(struct pack *pack, size_t i)
@@ -191,7 +153,8 @@ static void give_all(struct pack *pack, const struct bus_answer *answer)
 {
     const char *begins[PACK_ITEMS];
     size_t lens[PACK_ITEMS];
-    bool good = !answer->error && split(answer->text, answer->text_len, pack->count, begins, lens);
+    bool good =
+        !answer->error && results_split(answer->text, answer->text_len, pack->count, begins, lens);
     for (size_t i = 0; i < pack->count; i++) {
         struct lookup *lookup = take_item(pack, i);
         if (!lookup)

@@ -71,27 +71,83 @@ json_t *validate_body(struct call *call)
     return NULL;
 }
 
-const char *validate_string(struct call *call, const json_t *body, const char *name, size_t max)
+static const char *validate_string(struct call *call, const json_t *body, const char *name,
+                                   size_t max)
 {
     const json_t *value = json_object_get(body, name);
-    json_t *loc = json_pack("[s, s]", "body", name);
     char msg[96];
+    size_t len = json_is_string(value) ? json_string_length(value) : 0;
+    if (len > 0 && len <= max)
+        return json_string_value(value);
+    json_t *loc = json_pack("[s, s]", "body", name);
     if (!value) {
         validation_error(call, "missing", loc, "Field required", body, NULL);
     } else if (!json_is_string(value)) {
         validation_error(call, "string_type", loc, "Input should be a valid string", value, NULL);
-    } else if (json_string_length(value) == 0) {
+    } else if (len == 0) {
         validation_error(call, "string_too_short", loc, "String should have at least 1 character",
                          value, json_pack("{s:i}", "min_length", 1));
-    } else if (json_string_length(value) > max) {
+    } else {
         snprintf(msg, sizeof(msg), "String should have at most %zu characters", max);
         validation_error(call, "string_too_long", loc, msg, value,
                          json_pack("{s:I}", "max_length", (json_int_t)max));
-    } else {
-        json_decref(loc);
-        return json_string_value(value);
     }
     return NULL;
+}
+
+static const char *after_space(const char *at, const char *end)
+{
+    while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
+        at++;
+    return at;
+}
+
+/* Takes the text when it comes next, white space before it skipped; NULL otherwise. */
+static const char *after(const char *at, const char *end, const char *text, size_t len)
+{
+    at = at ? after_space(at, end) : NULL;
+    return at && (size_t)(end - at) >= len && memcmp(at, text, len) == 0 ? at + len : NULL;
+}
+
+/* The string of a body that has this one member and no escapes: nothing needs to be parsed then.
+ * NULL: it may be anything else. */
+static const char *only_member(const char *text, size_t size, const char *name, size_t *ret_len)
+{
+    const char *end = text + size;
+    const char *at = after(after(text, end, "{", 1), end, "\"", 1);
+    size_t name_len = strlen(name);
+    if (!at || (size_t)(end - at) <= name_len || memcmp(at, name, name_len) != 0 ||
+        at[name_len] != '"')
+        return NULL;
+    at = after(after(at + name_len + 1, end, ":", 1), end, "\"", 1);
+    if (!at)
+        return NULL;
+    const char *first = at;
+    while (at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= 0x20)
+        at++;
+    size_t len = (size_t)(at - first);
+    if (at == end || *at != '"')
+        return NULL;
+    at = after(at + 1, end, "}", 1);
+    if (!at || after_space(at, end) != end || !js_is_utf8(first, len))
+        return NULL;
+    *ret_len = len;
+    return first;
+}
+
+const char *validate_member(struct call *call, const char *name, size_t max, json_t **ret_body,
+                            size_t *ret_len)
+{
+    size_t size, len = 0;
+    const char *body = http_request_body(call_request(call), &size);
+    const char *text = only_member(body, size, name, &len);
+    if (!text || len == 0 || len > max) {
+        *ret_body = validate_body(call);
+        text = *ret_body ? validate_string(call, *ret_body, name, max) : NULL;
+        len = text ? strlen(text) : 0;
+    }
+    *ret_len = len;
+    return text;
 }
 
 static void range_error(struct call *call, const char *name, const char *text, bool below,
