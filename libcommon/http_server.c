@@ -14,7 +14,7 @@
 
 #include "libcommon/mem.h"
 
-enum { LISTEN_BACKLOG = 4096, HEADERS_MAX = 32 * 1024, STOP_ROUNDS = 64 };
+enum { LISTEN_BACKLOG = 4096, HEADERS_MAX = 32 * 1024, STOP_ROUNDS = 64, SPARE_DESCRIPTORS = 64 };
 
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **conn_p,
                           enum MHD_ConnectionNotificationCode what)
@@ -165,14 +165,21 @@ static enum err start_daemons(struct http_server *server)
     return ERR_OK;
 }
 
-/* A connection needs a descriptor; the usual soft limit of 1,024 is far below the hard one. */
-static void raise_descriptor_limit(void)
+/* A connection needs a descriptor; the usual soft limit of 1,024 is far below the hard one. Beyond
+ * the hard one no connection could be accepted, and so none refused either: some are kept for that,
+ * and for what else the process opens. */
+static unsigned within_descriptors(unsigned connections_max)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return connections_max;
+    if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+    rlim_t room = limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
+                                                         : limit.rlim_cur / 2;
+    return connections_max < room ? connections_max : (unsigned)room;
 }
 
 static void make_slots(struct http_server *server)
@@ -193,6 +200,7 @@ static struct http_server *make(struct loop *loop, const struct http_server_opti
         boot = (uint64_t)getpid();
     server->loop = loop;
     server->options = *options;
+    server->options.connections_max = within_descriptors(options->connections_max);
     server->address = mem_strdup(options->address);
     server->options.address = server->address;
     server->stream_suffix = mem_strdup_opt(options->stream_suffix);
@@ -212,7 +220,6 @@ enum err http_server_new(struct loop *loop, const struct http_server_options *op
                          struct http_server **ret_server)
 {
     signal(SIGPIPE, SIG_IGN); /* libmicrohttpd may write to a socket that the peer has closed */
-    raise_descriptor_limit();
     struct http_server *server = make(loop, options);
     enum err err = listen_on(server);
     if (!err)

@@ -40,7 +40,7 @@ struct http_server_options {
     int port;            /* 0: a free one, see http_server_port */
     bool reuse_port;     /* SO_REUSEPORT, for replicas on one machine */
     size_t body_max;     /* bytes */
-    unsigned connections_max;
+    unsigned connections_max; /* fewer when the process may not open so many files */
     unsigned streams_max;
     int64_t receive_timeout_ms; /* from the first byte of a request to the last of its body */
     int64_t answer_timeout_ms;  /* a request unanswered for so long gets a 503 */
