@@ -1,6 +1,8 @@
-"""GET /result by many at once: the gateway asks for all of them together, each gets its own."""
+"""POST /run and GET /result by many at once, and bodies in all their forms."""
 import concurrent.futures
 import uuid
+
+import pytest
 
 from client import JOB_KEYS, sign_in
 
@@ -41,3 +43,33 @@ def test_many_at_once(wide_echo):
         work = [pool.submit(do, job_id) for job_id in jobs for do in (own, not_there)]
         for item in work:
             item.result()
+
+
+@pytest.mark.parametrize("body, message", [
+    ('{"message":"a"}', "a"),
+    (' {\t"message" :\r\n"é 日本 🙂" }\n', "é 日本 🙂"),
+    ('{"message":"\\u00e9\\n\\"\\\\"}', 'é\n"\\'),
+    ('{"message":"\x7f /"}', "\x7f /"),
+    ('{"m\\u0065ssage":"a"}', "a"),
+    ('{"message":"}","x":{"message":1}}', "}"),
+    ('{"x":[],"message":"a"}', "a"),
+])
+def test_body_forms(wide_echo, body, message):
+    user = sign_in(wide_echo)
+    answer = user.post("/run", data=body.encode())
+    assert answer.status_code == 200, answer.text
+    assert user.result(answer.json()["job_id"])["message"] == message
+
+
+@pytest.mark.parametrize("body", [
+    b'{" message":"a"}', b'{"message ":"a"}', b'{"message":"a"', b'{"message":"a"}x',
+    b'{"message":"a"}}', b'{"message":"a\tb"}', b'{"message":"a\0b"}', b'{"message":"\xff"}',
+    b'{"message":"\xed\xa0\x80"}', b'{"message":"\\ud800"}', b'{"message":"\\u0000"}',
+    b'{"message":"a","message":"b"}', b'{"message":"a",}', b"{'message':'a'}", b'{"message":""}',
+    b'{"message":a}', b'{message:"a"}', b'["message","a"]', b'\xef\xbb\xbf{"message":"a"}',
+])
+def test_bad_body_forms(wide_echo, body):
+    user = sign_in(wide_echo)
+    answer = user.post("/run", data=body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"][0] == "body"
