@@ -347,6 +347,25 @@ static void test_line_ends(void **state)
     }
 }
 
+static void test_control_characters(void **state)
+{
+    static const char controls[] = {0x01, 0x0b, 0x1f, 0x7f};
+    char text[128];
+    for (size_t i = 0; i < sizeof(controls); i++) {
+        for (size_t at = 0; at < 20; at++) {
+            char value[] = "a\tb\x80\xff~ cdefghijklmno";
+            value[at] = controls[i];
+            int len =
+                snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: h\r\nX: %s\r\n\r\n", value);
+            refused(*state, text, (size_t)len);
+        }
+    }
+    struct client c = client_open(*state);
+    client_send(&c, "GET / HTTP/1.1\r\nHost: h\r\nX: a\tb\x80\xff~ cdefgh!\xa0 \x9f}\r\n\r\n");
+    expect(&c, "<GET / ");
+    client_close(&c);
+}
+
 static void test_own_answers(void **state)
 {
     static const char *const texts[] = {
@@ -660,6 +679,7 @@ int main(void)
         TEST(test_head),
         TEST(test_smuggling),
         TEST(test_line_ends),
+        TEST(test_control_characters),
         TEST(test_own_answers),
         TEST(test_pieces),
         TEST(test_headers_too_large),
