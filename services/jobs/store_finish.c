@@ -24,14 +24,14 @@ static const struct pg_statement finish_statement = {
     "   (least(60, power(2, least(q.failures, 10))) * (0.75 + random() * 0.25)) ELSE now() END"
     " FROM input i WHERE q.job_id = i.id AND q.state = 1 AND q.attempt = i.attempt"
     "  AND (i.outcome = 'released' OR (i.outcome = 'retry' AND q.failures + 1 < $8::int))"
-    " RETURNING q.job_id, i.outcome, q.user_id"
+    " RETURNING q.job_id, i.outcome, q.user_id, q.attempt"
     "), ended AS ("
     " UPDATE job_data d SET status = g.fate, result = g.result, error_message = g.error,"
     "  token_usage = g.usage::json, env_vars = g.env::json, attempts = g.attempt,"
     "  events = g.events + 1, started_at = g.first_started_at, completed_at = now(),"
     "  updated_at = now()"
     " FROM gone g WHERE d.id = g.id"
-    ") SELECT id, fate, user_id FROM gone UNION ALL SELECT job_id, outcome, user_id FROM back",
+    ") SELECT id, fate, user_id, attempt FROM gone UNION ALL SELECT * FROM back",
     true};
 
 static const char *id_of(const void *item)
@@ -58,6 +58,20 @@ static void encode(void *arg, void *const *items, size_t count, struct buf *para
     buf_add_str(&params[7], store->max_attempts);
 }
 
+/* A job may be there twice: its run's end, and that of an attempt which has lost it. */
+static struct store_finish *item_of(void *const *items, size_t count, const struct pg_rows *rows,
+                                    size_t row)
+{
+    const char *id = pg_rows_text(rows, row, 0);
+    ptrdiff_t i = store_find(items, count, id_of, id);
+    for (; i >= 0 && (size_t)i < count && !strcmp(id_of(items[i]), id); i++) {
+        struct store_finish *item = items[i];
+        if (item->attempt == pg_rows_int(rows, row, 3, 0))
+            return item;
+    }
+    return NULL;
+}
+
 static void done(void *arg, void *const *batch, size_t count, enum err error,
                  const struct pg_rows *rows)
 {
@@ -66,10 +80,9 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
     for (size_t i = 0; i < count; i++)
         ((struct store_finish *)items[i])->error = error ? error : ERR_STALE_TOKEN;
     for (size_t row = 0; row < pg_rows_count(rows); row++) {
-        ptrdiff_t i = store_find(items, count, id_of, pg_rows_text(rows, row, 0));
-        if (i < 0)
+        struct store_finish *item = item_of(items, count, rows, row);
+        if (!item)
             continue;
-        struct store_finish *item = items[i];
         item->error = ERR_OK;
         store_copy(item->fate, sizeof item->fate, pg_rows_text(rows, row, 1));
         store_copy(item->user_id, sizeof item->user_id, pg_rows_text(rows, row, 2));
