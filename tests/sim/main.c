@@ -18,7 +18,7 @@
 
 enum {
     STEPS_MAX = 2000000,
-    CALM_US = 400 * SIM_SECOND,
+    CALM_US = 120 * SIM_SECOND,
     SETTLE_US = 8 * SIM_SECOND,
     STOP_US = 15 * SIM_SECOND
 };
@@ -122,7 +122,8 @@ static void run_world(void)
         sim_run(sim.now + 30 * SIM_SECOND);
     }
     nemesis_end();
-    for (int64_t begin = sim.now; sim.now < begin + CALM_US && !sim.failed && !is_quiet();) {
+    int64_t begin = sim.now;
+    while (sim.now - check_last_change() < CALM_US && !sim.failed && !is_quiet()) {
         sim_run(sim.now + SIM_SECOND / 4);
         check_progress(begin);
     }

@@ -144,7 +144,8 @@ void check_run_begins(const char *job_id, int64_t attempt, const char *where);
 void check_run_acts(const char *job_id, int64_t attempt);
 void check_run_ends(const char *job_id, int64_t attempt);
 void check_progress(int64_t calm_since);
-void check_idle(void); /* all is over: everything has ended, nothing is held */
+int64_t check_last_change(void); /* of a job */
+void check_idle(void);           /* all is over: everything has ended, nothing is held */
 
 /* sim_nemesis.c */
 void nemesis_begin(unsigned jobs, unsigned workers);

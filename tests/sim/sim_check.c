@@ -35,7 +35,7 @@ static struct {
     struct db_job before;
     char session_before[STORE_ID_MAX + 1];
     const char *first_waits; /* a user whose first job must not wait for another's thousand */
-    int64_t others_before;
+    int64_t others_before, claimed_at, changed_at;
 } check;
 
 static void on_before(struct db_job *job)
@@ -62,6 +62,7 @@ static void check_claimed(const struct db_job *job, const char *statement)
 {
     SIM_CHECK(job->session, "%s of %s without a session", statement, job->id);
     check_runs_elsewhere(job, statement);
+    check.claimed_at = sim.now;
     if (!check.first_waits)
         return;
     if (!strcmp(job->user_id, check.first_waits))
@@ -108,6 +109,7 @@ static void on_after(struct db_job *job, const char *statement, int64_t attempt)
 {
     const struct db_job *before = &check.before;
     bool fresh = !strcmp(statement, "submit");
+    check.changed_at = sim.now;
     sim_trace("%s %s: %s state %d attempt %lld events %lld", statement, job->id,
               job->queued ? "queued" : job->status, job->state, (long long)job->attempt,
               (long long)job->last_event);
@@ -181,6 +183,11 @@ void check_first_waits(const char *user_id)
 int64_t check_others_before(void)
 {
     return check.others_before;
+}
+
+int64_t check_last_change(void)
+{
+    return check.changed_at;
 }
 
 static struct acting *find(const char *job_id, int64_t attempt)
@@ -264,8 +271,9 @@ void check_progress(int64_t calm_since)
         if (!job->queued)
             continue;
         if (job->state == 0)
-            SIM_CHECK(job->run_at > most || running >= capacity(), "%s waits and workers are free",
-                      job->id);
+            SIM_CHECK(job->run_at > most || check.claimed_at > sim.now - PROGRESS_US ||
+                          running >= capacity(),
+                      "%s waits and workers are free", job->id);
         for (size_t n = 0; job->state == 1 && n < db->session_count; n++)
             SIM_CHECK(strcmp(db->sessions[n]->session, job->session) != 0 ||
                           db->sessions[n]->lease_until > most,
