@@ -52,11 +52,12 @@ struct jobs {
 
     /* upkeep.c */
     struct loop_timer *upkeep_timer;
-    bool was_ready, reaping, counting, sweeping;
+    bool was_ready, reaping, counting;
     char said[256]; /* why the database is away */
     int64_t said_at;
     int64_t reap_next, reap_began, count_next, count_began;
-    int64_t sweep_next, sweep_began, sweep_pause, swept;
+    struct loop_timer *sweep_timer;
+    int64_t sweep_began, sweep_pause, swept;
     int64_t queued, running;
     enum err count_error;
     bool pinging;

@@ -84,7 +84,8 @@ static const struct pg_statement sweep_statement = {
     ") SELECT (SELECT count(*) FROM jobs),"
     " (SELECT count(*) FROM keys) + (SELECT count(*) FROM sessions),"
     " ceil(extract(epoch FROM coalesce((SELECT next_at FROM next),"
-    "  (SELECT next_at FROM job_upkeep WHERE task = 'sweep')) - now()) * 1000)::bigint",
+    "  (SELECT next_at FROM job_upkeep WHERE task = 'sweep')) - clock_timestamp())"
+    "  * 1000)::bigint",
     true};
 /* clang-format on */
 
