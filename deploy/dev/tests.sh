@@ -33,6 +33,7 @@ cmd_test() {
 
 # --all: a second compiler, and everything again under the sanitizers.
 run_all() {
+    check "simulation, new seeds" run_simulation || true
     check "clang build" build_only clang || true
     if check "asan build" build_only asan; then
         sanitizer_options
@@ -129,6 +130,11 @@ run_ctest() {
     TEST_DATABASE_URL=$TEST_DATABASE_BASE/$database MCPBUS_BIN=$dir/bin \
         check "ctest in ${dir#"$ROOT"/}" ctest --test-dir "$dir" --output-on-failure \
         --no-tests=ignore "${filter[@]}" || true
+}
+
+# ctest has the same seeds each time; these are others. A failing one is named and can be replayed.
+run_simulation() {
+    "$ROOT/build/tests/mcpbus-sim" --first $((RANDOM * 100000)) --seeds 10000
 }
 
 # Each fuzz target for a few seconds, from its corpus.
