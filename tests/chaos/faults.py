@@ -10,6 +10,8 @@ import time
 
 import psycopg2
 
+from watch import processes
+
 FROZEN_MAX = 16
 
 
@@ -122,6 +124,14 @@ class Faults:
     def do_stop(self, fault):
         pid = self.pid(fault)
         return pid and self.freeze(pid, fault["seconds"]) and pid
+
+    do_outlive = do_stop
+
+    def do_pause(self, fault):
+        """From the outside in, so that nobody sees the others frozen."""
+        pid = self.pid(fault)
+        pids = processes.trees([pid]) if pid else []
+        return [one for one in pids if self.freeze(one, fault["seconds"])]
 
     def do_kill_all(self, fault):
         pids = self.system.stack.pids(fault["service"]).values()

@@ -13,6 +13,8 @@ KINDS = (
     ("kill", 10, BOTH, 0, 0),            # SIGKILL of a replica
     ("term", 6, BOTH, 0, 0),             # SIGTERM: drains, and is started again
     ("stop", 10, BOTH, 0.5, 15),         # SIGSTOP, then SIGCONT
+    ("outlive", 3, BOTH, 11, 15),        # SIGSTOP of a worker's loop beyond its lease
+    ("pause", 3, BOTH, 1, 15),           # of a worker with all that it has started, as a machine is
     ("kill_all", 2, BOTH, 0, 0),         # all replicas of a service at once
     ("roll", 2, BOTH, 0, 0),             # SIGTERM of every replica, one after the other
     ("pg_immediate", 2, BOTH, 0, 0),     # as pg_ctl -m immediate restart
@@ -30,11 +32,12 @@ KINDS = (
     ("run_stop", 4, AGENT, 0.5, 15),
     ("server_kill", 3, AGENT, 0, 0),     # a tool server of a run
 )
+OF_WORKERS = ("outlive", "pause", "zygote_kill", "zygote_stop")
 FIRST, LAST = 3.0, 2.0
 
 
 def of_service(kind):
-    return kind in ("kill", "term", "stop", "kill_all", "zygote_kill", "zygote_stop")
+    return kind in ("kill", "term", "stop", "kill_all") or kind in OF_WORKERS
 
 
 def draw(seed, load, seconds, per_minute, only=None):
@@ -45,7 +48,7 @@ def draw(seed, load, seconds, per_minute, only=None):
     found, at = [], FIRST
     while at < seconds - LAST:
         name, _, _, least, most = rng.choices(kinds, [kind[1] for kind in kinds])[0]
-        service = "worker" if name.startswith("zygote") else rng.choice(SERVICES)
+        service = "worker" if name in OF_WORKERS else rng.choice(SERVICES)
         # Short ones more often: who comes back before its lease has ended is more dangerous.
         length = least + (most - least) * rng.random() ** 2
         found.append({"at": round(at, 2), "kind": name,
