@@ -14,7 +14,14 @@
 
 #include "libcommon/mem.h"
 
-enum { LISTEN_BACKLOG = 4096, HEADERS_MAX = 32 * 1024, STOP_ROUNDS = 64, SPARE_DESCRIPTORS = 64 };
+enum {
+    LISTEN_BACKLOG = 4096,
+    /* A connection's memory, which libmicrohttpd zeroes for each request: a header block of
+     * HTTP_PEEK_MAX, what it notes of 128 headers, and the header of the answer. */
+    MEMORY_MAX = 24 * 1024,
+    STOP_ROUNDS = 64,
+    SPARE_DESCRIPTORS = 64,
+};
 
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **conn_p,
                           enum MHD_ConnectionNotificationCode what)
@@ -68,7 +75,7 @@ static struct MHD_Daemon *start_daemon(struct http_server *server)
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET;
     return MHD_start_daemon(flags, 0, NULL, NULL, http_access, server, MHD_OPTION_CONNECTION_LIMIT,
                             server->options.connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                            (size_t)HEADERS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, 0U,
+                            (size_t)MEMORY_MAX, MHD_OPTION_CONNECTION_TIMEOUT, 0U,
                             MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION,
                             on_connection, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
                             server, MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_END);

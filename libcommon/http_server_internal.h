@@ -33,7 +33,7 @@ enum {
     IDLE_TIMEOUT_MS = 75 * 1000, /* between two requests of a connection */
     SEND_TIMEOUT_MS = 120 * 1000,
     STREAM_FLUSH_MS = 10 * 1000,
-    HTTP_PEEK_MAX = 24 * 1024, /* bytes of a header block */
+    HTTP_PEEK_MAX = 15 * 1024, /* bytes of a header block */
     QUIET_IDLE_MS = 500,       /* for the next request, when the server stops */
     LEFT_GRACE_MS = 1000,      /* a client that only shut its sending side may still read */
 };

@@ -2,15 +2,31 @@
 
 #include <string.h>
 
-/* The end of the object at `at`, which is a good one; NULL when it has none. */
+/* The quote that ends the string whose text begins at `text`; NULL when there is none. One behind
+ * an odd number of backslashes belongs to the text. */
+static const char *string_end(const char *text, const char *end)
+{
+    const char *at = text;
+    while ((at = memchr(at, '"', (size_t)(end - at)))) {
+        const char *first = at;
+        while (first > text && first[-1] == '\\')
+            first--;
+        if ((at - first) % 2 == 0)
+            return at;
+        at++;
+    }
+    return NULL;
+}
+
+/* Behind the object at `at`, which is a good one; NULL when it has no end. */
 static const char *object_end(const char *at, const char *end)
 {
     int depth = 0;
     for (; at < end; at++) {
         if (*at == '"') {
-            for (at++; at < end && *at != '"'; at++)
-                if (*at == '\\')
-                    at++;
+            at = string_end(at + 1, end);
+            if (!at)
+                return NULL;
         } else if (*at == '{') {
             depth++;
         } else if (*at == '}' && --depth == 0) {
