@@ -71,6 +71,14 @@ static void reply(struct request *request)
     buf_fini(&text);
 }
 
+static void request_free(struct request *request)
+{
+    for (size_t i = 0; i < request->count; i++)
+        free(request->results[i].text);
+    json_decref(request->args);
+    free(request);
+}
+
 void request_set(struct request *request, size_t index, struct buf *result)
 {
     if (result) {
@@ -82,10 +90,7 @@ void request_set(struct request *request, size_t index, struct buf *result)
     unlink_request(request);
     if (request->call)
         reply(request);
-    for (size_t i = 0; i < request->count; i++)
-        free(request->results[i].text);
-    json_decref(request->args);
-    free(request);
+    request_free(request);
 }
 
 void request_set_error(struct request *request, size_t index, enum err error, const char *detail)
@@ -106,13 +111,9 @@ void request_set_error(struct request *request, size_t index, enum err error, co
 static void on_deadlines(void *arg)
 {
     struct jobs *jobs = arg;
-    for (struct request *request = jobs->requests, *next; request; request = next) {
-        next = request->next;
-        if (bus_call_time_left(request->call) > DEADLINE_MARGIN_MS)
-            continue;
-        unlink_request(request);
-        jobs_reply_error(&request->call, ERR_TIMEOUT);
-    }
+    for (struct request *request = jobs->requests; request; request = request->next)
+        if (request->call && bus_call_time_left(request->call) <= DEADLINE_MARGIN_MS)
+            jobs_reply_error(&request->call, ERR_TIMEOUT);
     loop_timer_start(jobs->deadlines, DEADLINE_PERIOD_MS);
 }
 
@@ -128,7 +129,9 @@ void requests_fini(struct jobs *jobs)
     while (jobs->requests) {
         struct request *request = jobs->requests;
         unlink_request(request);
-        jobs_reply_error(&request->call, ERR_DRAINING);
+        if (request->call)
+            jobs_reply_error(&request->call, ERR_DRAINING);
+        request_free(request); /* the store, and with it all that could have set it, has gone */
     }
 }
 

@@ -113,6 +113,18 @@ static bool has_one(void *arg)
     return replicas() == 1;
 }
 
+static bool has_none(void *arg)
+{
+    (void)arg;
+    return replicas() == 0;
+}
+
+static bool has_kept(void *arg)
+{
+    (void)arg;
+    return world.kept != NULL;
+}
+
 static bool never(void *arg)
 {
     (void)arg;
@@ -380,6 +392,58 @@ static void test_drained_replica_gets_nothing(void **state)
     assert_int_equal(world.second_handled, 20);
 }
 
+static bool is_drained(void *arg)
+{
+    (void)arg;
+    return broker_drained(world.broker);
+}
+
+/* What is under way through it is answered; what comes later, though it may not be repeated, waits
+ * for another broker: here its successor. */
+static void test_a_broker_that_ends_loses_no_call(void **state)
+{
+    (void)state;
+    struct seen before, after;
+    call_events(&before, "jobs.events", 3, WAIT_MS, false);
+    assert_true(loop_run_until(world.loop, has_kept, NULL, WAIT_MS));
+    broker_drain(world.broker);
+    call_events(&after, "jobs.events", 50, WAIT_MS, false);
+    assert_false(loop_run_until(world.loop, is_drained, NULL, 100));
+    bus_reply(&world.kept, events_result(3));
+    wait_answer(&before);
+    assert_int_equal(before.error, ERR_OK);
+    assert_true(loop_run_until(world.loop, is_drained, NULL, WAIT_MS));
+    assert_int_equal(after.answers, 0);
+    restart_broker();
+    wait_answer(&after);
+    assert_int_equal(after.value, 50);
+}
+
+static bool is_idle(void *bus)
+{
+    return bus_active(bus) == 0;
+}
+
+/* A service may end only when its broker has heard that it drains. */
+static void test_a_service_waits_until_it_is_off_the_list(void **state)
+{
+    (void)state;
+    assert_true(is_idle(world.server));
+    bus_drain(world.server);
+    assert_false(is_idle(world.server));
+    assert_true(loop_run_until(world.loop, is_idle, world.server, WAIT_MS));
+    assert_true(loop_run_until(world.loop, has_none, NULL, WAIT_MS));
+}
+
+static void test_a_replica_that_has_gone_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct seen seen;
+    call_events(&seen, "jobs@00000000000000ff.events", 1, 100 * WAIT_MS, true);
+    wait_answer(&seen);
+    assert_int_equal(seen.error, ERR_NO_SERVICE);
+}
+
 /* An outsider that sends what does not fit disturbs nobody. */
 static void send_frames(void *socket, int count, const void *first, size_t len)
 {
@@ -451,6 +515,9 @@ int main(void)
         BUS_TEST(test_cancel_forgets),
         BUS_TEST(test_broker_restart),
         BUS_TEST(test_drained_replica_gets_nothing),
+        BUS_TEST(test_a_broker_that_ends_loses_no_call),
+        BUS_TEST(test_a_service_waits_until_it_is_off_the_list),
+        BUS_TEST(test_a_replica_that_has_gone_is_not_waited_for),
         BUS_TEST(test_a_bus_that_ends_calls_no_handler),
         BUS_TEST(test_garbage_from_a_stranger),
     };
