@@ -212,7 +212,7 @@ def test_silence_without_a_reset(lab, name, way, broker):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_worker_with_runs(acting_lab, fault):
     lab = acting_lab
-    acts = Acts(lab, 6, 5)
+    acts = Acts(lab, 6, 13)
     acts.wait_acting(6)
     with suffering(lab, "worker-1", fault):
         time.sleep(LEASE + 3)
@@ -225,7 +225,7 @@ def test_a_worker_that_freezes_whole(acting_lab):
     """Loop, zygote, runs and tools, as a virtual machine does. Woken, it records nothing; its tools
     act no longer than it takes to notice."""
     lab = acting_lab
-    acts = Acts(lab, 6, 5)
+    acts = Acts(lab, 6, 8)
     acts.wait_acting(6)
     session = lab.sessions()["worker-1"]
     pids = tree(lab.pid("worker-1"))

@@ -2,6 +2,7 @@
 done by two at once, and afterwards everything is used again. The telling cases; the whole matrix is
 test_net_matrix.py."""
 import time
+import uuid
 
 import pytest
 
@@ -73,12 +74,22 @@ def test_cut_off_from_the_database_alone(lab):
 
 def test_the_database_out_of_reach_for_all(lab):
     """Silent, not refused. What was accepted just before or after runs soon, though workers have
-    lost their leases and scans have waited."""
+    lost their leases and scans have waited: so does what no replica remembers, a job that waits and
+    one of a worker that is gone."""
     with Load(lab) as load:
         load.go_on(20)
         with lab.net.dropping(("postgres", "*"), ("*", "postgres")):
-            time.sleep(6)
+            time.sleep(9)  # no worker keeps its lease
         load.go_on(20, 30)
+        time.sleep(3)  # the scans that waited are done
+        for state, session in ((0, None), (1, "gone")):
+            job = uuid.uuid4().hex
+            load.accepted[job] = job
+            lab.sql("WITH job AS (INSERT INTO job_data (id, user_id, message) VALUES (%s, %s, %s)"
+                    " RETURNING id, user_id) INSERT INTO job_queue (job_id, user_id, state, session,"
+                    " attempt, claimed_at, deadline) SELECT id, user_id, %s, %s, %s, now(),"
+                    " now() + interval '1 h' FROM job", job, load.users[0], job, state, session,
+                    state)
     load.judge(seconds=25)
     check_all_serve(lab)
 
@@ -122,7 +133,7 @@ def test_a_frozen_worker(acting_lab):
     """Its loop stops for longer than its lease; its runs still live, and are ended before others
     begin their jobs anew. Woken, it writes nothing, and works."""
     lab = acting_lab
-    acts = Acts(lab, 6, 5)
+    acts = Acts(lab, 6, 13)  # longer than a lease: who is not ended would act beside another
     acts.wait_acting(6)
     with lab.freezing("worker-1"):
         time.sleep(12)
