@@ -63,9 +63,10 @@ def test_a_hundred_thousand_jobs_wait_in_bounded_memory_and_all_end(idle_stack):
     after = {name: pss(pid) for name, pid in pids.items()}
     print(*(f"{name}_mb: {before[name] / 1e6:.1f} -> {after[name] / 1e6:.1f}" for name in pids),
           sep="\n")
-    assert after["jobs"] - before["jobs"] < 64 << 20
-    assert after["gateway"] - before["gateway"] < 16 << 20
-    assert after["broker"] - before["broker"] < 16 << 20
+    if slow() == 1:  # a sanitizer keeps what was freed
+        assert after["jobs"] - before["jobs"] < 64 << 20
+        assert after["gateway"] - before["gateway"] < 16 << 20
+        assert after["broker"] - before["broker"] < 16 << 20
     begun = time.monotonic()
     start_service(idle_stack, "worker")
     wait_until(lambda: not idle_stack.sql("SELECT 1 FROM job_queue LIMIT 1"), 170, "all have ended")
@@ -173,7 +174,7 @@ def test_ten_thousand_connections(idle_stack):
             print(f"gateway_mb: {before / 1e6:.1f} -> {after / 1e6:.1f}",
                   f"bytes_a_connection: {(after - before) / 10000:.0f}", sep="\n")
             check_serves(idle_stack)
-        assert after - before < 10000 * 40960
+        assert slow() > 1 or after - before < 10000 * 40960
         assert idle_stack.pid("gateway-1") == pid
         check_serves(idle_stack)
 
