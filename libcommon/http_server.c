@@ -184,8 +184,8 @@ static unsigned within_descriptors(unsigned connections_max)
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
-    rlim_t room = limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
-                                                         : limit.rlim_cur / 2;
+    rlim_t all = limit.rlim_cur, spare = SPARE_DESCRIPTORS;
+    rlim_t room = all > 2 * spare ? all - spare : all / 2;
     return connections_max < room ? connections_max : (unsigned)room;
 }
 

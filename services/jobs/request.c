@@ -126,13 +126,14 @@ void requests_init(struct jobs *jobs)
 void requests_fini(struct jobs *jobs)
 {
     loop_timer_destroy(&jobs->deadlines);
-    while (jobs->requests) {
-        struct request *request = jobs->requests;
-        unlink_request(request);
+    struct request *next;
+    for (struct request *request = jobs->requests; request; request = next) {
+        next = request->next;
         if (request->call)
             jobs_reply_error(&request->call, ERR_DRAINING);
         request_free(request); /* the store, and with it all that could have set it, has gone */
     }
+    jobs->requests = NULL;
 }
 
 bool jobs_is_id(const char *text)
