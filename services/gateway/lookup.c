@@ -161,10 +161,8 @@ static void give_all(struct pack *pack, const struct bus_answer *answer)
             continue;
         if (good)
             give(lookup, begins[i], lens[i]);
-        else if (!answer->error)
-            fail(lookup, ERR_INTERNAL, err_text(ERR_INTERNAL), 0);
-        else if (answer->error == ERR_NOT_FOUND) /* no such method: an older version */
-            ask_alone(lookup);
+        else if (!answer->error || answer->error == ERR_NOT_FOUND)
+            ask_alone(lookup); /* of another form, or no such method: another version */
         else
             fail(lookup, answer->error, answer->detail, answer->retry_after_ms);
     }

@@ -118,7 +118,8 @@ static void item_done(struct item *item, const char *text, size_t len)
         item_accepted(item, item->job_id);
         return;
     }
-    enum err error = js_parse(text, len, &result, NULL) ? ERR_INTERNAL : ERR_OK;
+    bool good = js_parse(text, len, &result, NULL) == ERR_OK && json_is_object(result);
+    enum err error = good ? ERR_OK : ERR_INTERNAL;
     const char *name = js_str(result, "error", NULL);
     if (name)
         error = error_by_name(name);
@@ -142,24 +143,40 @@ static void pack_free(struct pack *pack)
     free(pack);
 }
 
+/* JSON of another form than ours: with spaces, say, or more members. */
+static void give_parsed(struct pack *pack, const char *text, size_t len)
+{
+    AUTOJSON json_t *answer = NULL;
+    enum err err = js_parse(text, len, &answer, NULL);
+    const json_t *results = err ? NULL : json_object_get(answer, "results");
+    for (size_t i = 0; i < pack->count; i++) {
+        AUTOFREE char *result = js_dump(json_array_get(results, i));
+        item_done(pack->items[i], result, strlen(result));
+    }
+}
+
+static void give(struct pack *pack, const char *text, size_t len)
+{
+    const char *begins[PACK_ITEMS];
+    size_t lens[PACK_ITEMS];
+    if (!results_split(text, len, pack->count, begins, lens)) {
+        give_parsed(pack, text, len);
+        return;
+    }
+    for (size_t i = 0; i < pack->count; i++)
+        item_done(pack->items[i], begins[i], lens[i]);
+}
+
 static void pack_answered(void *arg, const struct bus_answer *answer)
 {
     struct pack *pack = arg;
     struct submit *submit = pack->submit;
     if (!answer->last)
         return;
-    const char *begins[PACK_ITEMS];
-    size_t lens[PACK_ITEMS];
-    bool good =
-        !answer->error && results_split(answer->text, answer->text_len, pack->count, begins, lens);
-    for (size_t i = 0; i < pack->count; i++) {
-        if (answer->error)
-            item_failed(pack->items[i], answer->error, answer->detail, answer->retry_after_ms);
-        else if (good)
-            item_done(pack->items[i], begins[i], lens[i]);
-        else
-            item_failed(pack->items[i], ERR_INTERNAL, err_text(ERR_INTERNAL), 0);
-    }
+    for (size_t i = 0; answer->error && i < pack->count; i++)
+        item_failed(pack->items[i], answer->error, answer->detail, answer->retry_after_ms);
+    if (!answer->error)
+        give(pack, answer->text, answer->text_len);
     pack_free(pack);
     flush(submit);
 }
@@ -234,12 +251,15 @@ static void flush(struct submit *submit)
         send_pack(submit);
 }
 
-/* Deferred, so that all that this pass of the loop has read goes together. */
-static void flush_later(void *arg)
+/* Of the loop, so that all that this pass of it has read goes together. */
+static bool turn(void *arg)
 {
     struct submit *submit = arg;
+    bool due = submit->flush_due;
     submit->flush_due = false;
-    flush(submit);
+    if (due)
+        flush(submit);
+    return due;
 }
 
 static void sweep(void *arg)
@@ -261,10 +281,7 @@ static void enqueue(struct submit *submit, struct call *call, struct item *item)
     submit->last = &item->next;
     submit->waiting++;
     submit->waiting_bytes += item->json.len;
-    if (submit->flush_due)
-        return;
     submit->flush_due = true;
-    loop_defer(submit->gateway->loop, flush_later, submit);
 }
 
 static void hash_message(const char *message, size_t len, char ret_hex[2 * CRYPTO_SHA256_BYTES + 1])
@@ -339,6 +356,7 @@ struct submit *submit_new(struct gateway *gateway)
     submit->last = &submit->first;
     submit->sweep = loop_timer_new(gateway->loop, sweep, submit);
     loop_timer_start(submit->sweep, SWEEP_MS);
+    loop_source_add(gateway->loop, turn, submit);
     return submit;
 }
 
@@ -348,6 +366,7 @@ void submit_destroy(struct submit **submit_p)
     if (!submit)
         return;
     *submit_p = NULL;
+    loop_source_remove(submit->gateway->loop, turn, submit);
     while (submit->first)
         item_free(take_first(submit));
     struct pack *next;
