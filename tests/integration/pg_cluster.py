@@ -14,7 +14,7 @@ import tempfile
 import psycopg2
 import pytest
 
-from stack import wait_until
+from stack import Stack, wait_until
 
 PG_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 PASSWORD = "a-password-that-no-log-may-hold"
@@ -199,6 +199,11 @@ def tmpfs(megabytes):
     finally:
         subprocess.run(["umount", "-l", folder], check=False)
         os.rmdir(folder)
+
+
+def stack_over(url, scale=None, env=None):
+    """The bus alone, over that database."""
+    return Stack(env={"WORKER_RUNNER": "echo", "DATABASE_URL": url, **(env or {})}, scale=scale)
 
 
 def health(stack):

@@ -1,5 +1,5 @@
-"""Load from outside with an oracle: it keeps what was accepted, and afterwards each accepted job has
-ended exactly once, with its own answer."""
+"""Load from outside with an oracle: it keeps what was accepted, and afterwards each accepted job
+has ended exactly once, with its own answer."""
 import threading
 import time
 
@@ -55,7 +55,7 @@ class Load:
             self.over.wait(self.pause)
 
     def submit(self, user, session, message, key):
-        end = time.monotonic() + 90 * slow()
+        end = time.monotonic() + 240 * slow()
         while time.monotonic() < end:
             job_id = self.attempt(user, session, message, key)
             if job_id:
@@ -105,7 +105,7 @@ class Load:
         assert self.lost == 0, f"{self.lost} connections to the gateway were lost"
 
     def check_all_ended(self, cluster, seconds=90):
-        """By the table: each ended once, completed, with its own answer, and none is there twice."""
+        """By the table: each ended once, completed, with its own answer; none is there twice."""
         ids = list(self.accepted)
         wait_until(lambda: not cluster.sql(
             "SELECT 1 FROM unnest(%s::text[]) i LEFT JOIN job_records r ON r.id = i"

@@ -4,14 +4,9 @@ import types
 
 import pytest
 
-from pg_cluster import Cluster
-from stack import Stack
+from pg_cluster import Cluster, stack_over
 
 PAIRS = dict.fromkeys(("gateway", "broker", "auth", "jobs", "worker"), 2)
-
-
-def stack_over(url, scale=None, env=None):
-    return Stack(env={"WORKER_RUNNER": "echo", "DATABASE_URL": url, **(env or {})}, scale=scale)
 
 
 @pytest.fixture(scope="session")

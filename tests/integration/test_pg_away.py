@@ -88,7 +88,11 @@ def test_away_beyond_every_deadline(pg_pair):
         cluster.stop()
         try:
             wait_until(lambda: health(stack)[0] == 503, 10, "unhealthy")
-            time.sleep(20)
+            for path in ("/jobs", "/auth/status", "/result/unknown"):
+                answer = load.users[0].get(path)
+                assert answer.status_code == 503, f"{path}: {answer.text}"
+                assert int(answer.headers["Retry-After"]) >= 1
+            time.sleep(10)
         finally:
             cluster.start()
         load.wait_accepted(100, 20)

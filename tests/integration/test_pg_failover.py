@@ -1,5 +1,5 @@
-"""A primary with a synchronous standby, both named in DATABASE_URL: the primary dies, the standby is
-promoted, the old primary comes back."""
+"""A primary with a synchronous standby, both named in DATABASE_URL: the primary dies, the standby
+is promoted, the old primary comes back."""
 import contextlib
 import signal
 import threading
@@ -32,18 +32,6 @@ def two(new_cluster, new_pg_stack):
 def sync_state(primary):
     rows = primary.sql("SELECT sync_state FROM pg_stat_replication")
     return rows[0][0] if rows else None
-
-
-def waits_for_standby(primary):
-    """Backends of ours whose commit waits for the standby."""
-    return [pid for (pid,) in primary.sql(
-        "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-        " AND application_name LIKE 'mcpbus%%'")]
-
-
-def hosts_of(cluster):
-    return cluster.sql("SELECT count(*) FROM pg_stat_activity"
-                       " WHERE application_name LIKE 'mcpbus%%'")[0][0]
 
 
 def test_failover_under_load(two):
@@ -105,7 +93,8 @@ def cancelling(primary, how):
         thread.join()
 
 
-@pytest.mark.parametrize("how", ["pg_cancel_backend", "pg_terminate_backend"])
+@pytest.mark.parametrize("how", [
+    pytest.param("pg_cancel_backend", marks=pytest.mark.long), "pg_terminate_backend"])
 def test_commits_that_no_standby_has(two, how):
     """Committed here, and on no standby: not acknowledged, not then and not when asked again; and
     not lost either. Then the standby has it, and it outlives the primary."""

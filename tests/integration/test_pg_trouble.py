@@ -1,5 +1,5 @@
-"""A PostgreSQL that is up and yet of no use: locked, full of others, changed, starting. Our services
-wait with pauses, say why, tell no secret, and come back by themselves."""
+"""A PostgreSQL that is up and yet of no use: locked, full of others, changed, starting. Our
+services wait with pauses, say why, tell no secret, and come back by themselves."""
 import contextlib
 import threading
 import time
@@ -26,8 +26,8 @@ def service_pids(stack):
 
 
 class Trouble:
-    """Made before the trouble begins; then check(): jobs can't be accepted, /health says so, the log
-    of jobs says why, nothing spins, and no secret is told."""
+    """Made before the trouble begins; then check(): jobs can't be accepted, /health says so, the
+    log of jobs says why, nothing spins, and no secret is told."""
 
     def __init__(self, stack, why):
         self.stack, self.why = stack, why
@@ -90,8 +90,8 @@ def test_one_locked_job(pg_pair):
     with contextlib.closing(cluster.connect()) as other:
         # The row is there before its job is: a submit under that key waits for the transaction.
         other.cursor().execute(
-            "BEGIN; INSERT INTO job_idempotency (user_id, key, hash, job_id) VALUES (%s, %s, %s, %s)",
-            (user.id, "locked", "hash", "job"))
+            "BEGIN; INSERT INTO job_idempotency (user_id, key, hash, job_id)"
+            " VALUES (%s, %s, %s, %s)", (user.id, "locked", "hash", "job"))
         answers = []
         locked = threading.Thread(target=lambda: answers.append(user.post(
             "/run", json={"message": "locked"}, headers={"Idempotency-Key": "locked"})))
@@ -174,6 +174,7 @@ def test_commits_that_would_not_last(pg_pair):
     assert user.done("lasts")["result"] == "echo: lasts"
 
 
+@pytest.mark.long
 def test_fsync_off(pg_pair):
     stack, cluster = pg_pair.stack, pg_pair.cluster
     trouble = Trouble(stack, "fsync or synchronous_commit is off")
