@@ -58,6 +58,8 @@ enum err store_new(const struct store_options *options, struct store **ret_store
     if (!error)
         error = open_pg(options, "mcpbus-jobs-read", 1, index_setup, &store->reader);
     if (!error)
+        error = open_pg(options, "mcpbus-jobs-scan", 1, writer_setup, &store->scanner);
+    if (!error)
         error = open_pg(options, "mcpbus-jobs-keep", 1, index_setup, &store->keeper);
     if (error) {
         store_destroy(&store);
@@ -87,6 +89,7 @@ void store_destroy(struct store **store_p)
     pg_group_destroy(&store->renewals);
     pg_destroy(&store->writers);
     pg_destroy(&store->reader);
+    pg_destroy(&store->scanner);
     pg_destroy(&store->keeper);
     free(store->counting);
     free(store);

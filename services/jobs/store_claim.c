@@ -21,9 +21,9 @@ static const struct pg_statement claim_statement = {
         "d.created_at") ", c.session FROM claimed c JOIN job_data d ON d.id = c.job_id",
     true};
 
-/* TABLESAMPLE, all of it: a walk through the table's pages and nothing else. Where other statements
- * of a connection must go by an index, this one may not: dead rows that a long transaction keeps
- * would be looked up one by one. */
+/* TABLESAMPLE, all of it: a walk through the table's pages and nothing else. By its index, which
+ * any other walk may take for the order's sake, dead rows that a long transaction keeps would be
+ * looked up one by one. */
 static const struct pg_statement scan_statement = {
     "scan",
     "SELECT job_id, user_id, 0, true, false, NULL FROM (SELECT job_id, user_id,"
@@ -105,5 +105,5 @@ void store_scan(struct store *store, int64_t per_user, int64_t max, store_change
     snprintf(values[0], sizeof values[0], "%" PRId64, per_user);
     snprintf(values[1], sizeof values[1], "%" PRId64, max);
     const char *texts[] = {values[0], values[1]};
-    store_exec_changes(store, store->keeper, &scan_statement, texts, 2, done_fn, arg);
+    store_exec_changes(store, store->scanner, &scan_statement, texts, 2, done_fn, arg);
 }

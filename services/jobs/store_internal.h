@@ -9,8 +9,9 @@ enum { STORE_WRITERS = 2, STORE_WRITE_MS = 25000, STORE_READ_MS = 10000 };
 
 struct store {
     struct loop *loop;
-    /* keeper: what may take a while or wait for locks: scans, counts, deletions. */
-    struct pg *writers, *reader, *keeper;
+    /* scanner: walks through the queue, which take a while when it is long. keeper: counts of what
+     * is kept, and deletions, which may have to wait for another's locks. */
+    struct pg *writers, *reader, *scanner, *keeper;
     struct pg_group *submits, *claims, *appends, *finishes, *renewals;
     char job_timeout[24], max_attempts[24];
     int64_t job_timeout_ms;

@@ -18,33 +18,38 @@ static const struct pg_statement cancel_statement = {
     " FROM gone g LEFT JOIN worker_sessions w ON w.session = g.session",
     true};
 
-/* A second is added to the lease here, for a renewal that began just before the lease ran out. */
+/* A second is added to the lease here, for a renewal that began just before the lease ran out. The
+ * sample is all of the table (see SCAN); what was found is then looked up by its ids. */
 static const struct pg_statement reap_statement = {
     "reap",
     "WITH locked AS MATERIALIZED ("
     " SELECT q.job_id, q.user_id, q.session, q.attempt, q.events, q.first_started_at,"
     "  CASE WHEN q.deadline + interval '30 seconds' < now() THEN 'late'"
     "   WHEN q.losses + 1 >= $1::int THEN 'lost' ELSE 'again' END AS fate"
-    " FROM job_queue q WHERE q.state = 1 AND (q.deadline + interval '30 seconds' < now()"
+    " FROM job_queue q TABLESAMPLE SYSTEM (100)"
+    " WHERE q.state = 1 AND (q.deadline + interval '30 seconds' < now()"
     "  OR NOT EXISTS (SELECT FROM worker_sessions w WHERE w.session = q.session"
     "   AND w.lease_until > now() - interval '1 second'))"
     " ORDER BY q.job_id LIMIT 1000 FOR UPDATE OF q SKIP LOCKED"
     "), back AS ("
     " UPDATE job_queue q SET state = 0, session = NULL, deadline = NULL, run_at = now(),"
-    "  losses = q.losses + 1 FROM locked l WHERE q.job_id = l.job_id AND l.fate = 'again'"
+    "  losses = q.losses + 1"
+    " WHERE q.job_id = ANY (ARRAY (SELECT job_id FROM locked WHERE fate = 'again'))"
     "), gone AS ("
-    " DELETE FROM job_queue q USING locked l WHERE q.job_id = l.job_id AND l.fate <> 'again'"
+    " DELETE FROM job_queue"
+    " WHERE job_id = ANY (ARRAY (SELECT job_id FROM locked WHERE fate <> 'again'))"
     "), ended AS ("
     " UPDATE job_data d SET status = 'failed', attempts = l.attempt, events = l.events + 1,"
     "  started_at = l.first_started_at, completed_at = now(), updated_at = now(),"
     "  error_message = CASE l.fate WHEN 'late' THEN 'The job timed out.'"
     "   ELSE 'The job was given up: the worker that ran it was lost ' || $1 || ' times.' END"
-    " FROM locked l WHERE d.id = l.job_id AND l.fate <> 'again'"
+    " FROM locked l WHERE d.id = l.job_id"
+    "  AND d.id = ANY (ARRAY (SELECT job_id FROM locked WHERE fate <> 'again'))"
     ") SELECT l.job_id, l.user_id, l.attempt, l.fate = 'again', l.fate <> 'again', w.instance"
     " FROM locked l LEFT JOIN worker_sessions w ON w.session = l.session",
     true};
 
-/* As SCAN does: a walk through the pages. */
+/* As SCAN and REAP do: a walk through the pages. */
 static const struct pg_statement counts_statement = {
     "counts",
     "SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1)"
@@ -63,7 +68,7 @@ void store_reap(struct store *store, store_changes_fn *done, void *arg)
     char losses[16];
     snprintf(losses, sizeof losses, "%d", STORE_LOSSES_MAX);
     const char *values[] = {losses};
-    store_exec_changes(store, store->writers, &reap_statement, values, 1, done, arg);
+    store_exec_changes(store, store->scanner, &reap_statement, values, 1, done, arg);
 }
 
 struct ping_call {
@@ -104,5 +109,5 @@ void store_counts(struct store *store, store_count_fn *done, void *arg)
 {
     struct count_call *call = mem_alloc(sizeof *call);
     *call = (struct count_call){done, arg};
-    pg_exec(store->keeper, &counts_statement, -1, STORE_WRITE_MS, NULL, 0, on_count, call);
+    pg_exec(store->scanner, &counts_statement, -1, STORE_WRITE_MS, NULL, 0, on_count, call);
 }
