@@ -19,7 +19,7 @@
 enum {
     STEPS_MAX = 2000000,
     CALM_US = 120 * SIM_SECOND,
-    SETTLE_US = 8 * SIM_SECOND,
+    SETTLE_US = 13 * SIM_SECOND,
     STOP_US = 15 * SIM_SECOND
 };
 
@@ -131,7 +131,7 @@ static void run_world(void)
     sim_run(sim.now + SETTLE_US);
     if (!sim.failed)
         check_idle();
-    SIM_CHECK(check_others_before() <= 16 * 3, "a first job waited for %lld of another's",
+    SIM_CHECK(check_others_before() <= 12, "a first job waited for %lld of another's",
               (long long)check_others_before());
     stop_all(SIM_WORKER);
     stop_all(SIM_JOBS);

@@ -302,6 +302,9 @@ static void check_jobs_idle(const struct instance *instance)
     const char *name = instance->name;
     SIM_CHECK(fair_queue_count(jobs->queue) == 0, "%s: %zu jobs are left in memory", name,
               fair_queue_count(jobs->queue));
+    for (size_t i = 0; i < check.accepted_count; i++)
+        SIM_CHECK(fair_queue_user_count(jobs->queue, check.accepted[i].user_id) == 0,
+                  "%s: jobs are held for %s", name, check.accepted[i].user_id);
     SIM_CHECK(jobs->claiming == 0, "%s: %zu claims are left", name, jobs->claiming);
     SIM_CHECK(!jobs->requests, "%s: a request is left", name);
     SIM_CHECK(jobs->submit_bytes == 0, "%s: %zu bytes of submits are left", name,

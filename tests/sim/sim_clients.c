@@ -153,7 +153,11 @@ static void on_accepted(struct order *order, const char *job_id)
     order->accepted = true;
     snprintf(order->job_id, sizeof order->job_id, "%s", job_id);
     check_accepted(job_id, order->user, *order->key ? order->key : NULL);
-    again(order, look);
+    /* A cancel may overtake the run. */
+    if (order->cancel && sim_chance(300000))
+        sim_at(order->client, sim_range(0, 3 * SIM_MS), look, order);
+    else
+        again(order, look);
 }
 
 static void on_submitted(void *arg, const struct bus_answer *answer)
