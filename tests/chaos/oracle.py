@@ -61,7 +61,7 @@ def check_accepted(case):
             continue
         if job["user"] != acks[0]["user"]:
             case.find("wrong owner", job_id, f"{acks[0]['user']} has sent it, not {job['user']}")
-        post = case.posts.get(acks[0]["s"])
+        post = next((case.posts.get(ack["s"]) for ack in acks if ack["s"]), None)
         if post and post["message"] != job["message"]:
             case.find("wrong message", job_id, job["message"][:80])
     for record in case.of("gave_up"):
