@@ -11,6 +11,7 @@ enum {
     CACHE_MS = 1000,
     CACHE_BAD_MS = 20,
     ASK_TIMEOUT_MS = 2000,
+    ASK_START_MS = 50, /* the bus tries ever more slowly: asked anew while all are starting */
     WAITING_MAX = 1024,
     REPLICAS_MAX = 64
 };
@@ -18,8 +19,9 @@ enum {
 struct health {
     struct gateway *gateway;
     uint64_t call;
-    bool met, known, database_up; /* met: it has seen a replica of jobs since its start */
+    bool known, database_up;
     int64_t known_at, queued, running;
+    int64_t begun;
     uint64_t waiting[WAITING_MAX]; /* HTTP requests that the answer is for */
     size_t waiting_count;
 };
@@ -28,6 +30,7 @@ struct health *health_new(struct gateway *gateway)
 {
     struct health *health = mem_alloc(sizeof(*health));
     health->gateway = gateway;
+    health->begun = loop_now(gateway->loop);
     return health;
 }
 
@@ -92,12 +95,24 @@ static void respond(const struct health *health, struct call *call, bool databas
     call_json(call, healthy ? 200 : 503, body);
 }
 
+static bool is_starting(const struct health *health)
+{
+    return !health->known && loop_now(health->gateway->loop) < health->begun + ASK_TIMEOUT_MS;
+}
+
+static void ask(struct health *health);
+
 static void answered(void *arg, const struct bus_answer *answer)
 {
     struct health *health = arg;
     if (!answer->last)
         return;
     health->call = 0;
+    bool nobody = answer->error == ERR_NO_SERVICE || answer->error == ERR_TIMEOUT;
+    if (nobody && is_starting(health)) {
+        ask(health);
+        return;
+    }
     health->known = true;
     health->known_at = loop_now(health->gateway->loop);
     health->database_up = answer->error == ERR_OK;
@@ -114,12 +129,13 @@ static void answered(void *arg, const struct bus_answer *answer)
 
 static void ask(struct health *health)
 {
-    health->call = bus_call(health->gateway->bus,
-                            (struct bus_request){.method = "jobs.health",
-                                                 .args = json_object(),
-                                                 .timeout_ms = ASK_TIMEOUT_MS,
-                                                 .idempotent = true},
-                            answered, health);
+    health->call = bus_call(
+        health->gateway->bus,
+        (struct bus_request){.method = "jobs.health",
+                             .args = json_object(),
+                             .timeout_ms = is_starting(health) ? ASK_START_MS : ASK_TIMEOUT_MS,
+                             .idempotent = true},
+        answered, health);
 }
 
 void route_health(struct call *call)
@@ -127,8 +143,7 @@ void route_health(struct call *call)
     struct health *health = call->gateway->health;
     int64_t age = loop_now(call->gateway->loop) - health->known_at;
     bool there = bus_connected(call->gateway->bus) && replicas(health, "jobs") > 0;
-    health->met = health->met || there;
-    if (health->met && !there) {
+    if (!there && !is_starting(health)) {
         respond(health, call, false);
         return;
     }

@@ -9,6 +9,7 @@
 
 enum {
     PERIOD_MS = 250,
+    START_PERIOD_MS = 5, /* until the database has answered: /health waits for that */
     REAP_MS = 1000,
     COUNT_MS = 1000,
     PING_MS = 1000,
@@ -167,7 +168,7 @@ static void on_upkeep(void *arg)
         ping(jobs, now);
     if (store_ready(jobs->store) && !jobs->draining)
         work(jobs, now);
-    loop_timer_start(jobs->upkeep_timer, PERIOD_MS);
+    loop_timer_start(jobs->upkeep_timer, jobs->answered_at ? PERIOD_MS : START_PERIOD_MS);
 }
 
 void upkeep_init(struct jobs *jobs)
@@ -175,7 +176,7 @@ void upkeep_init(struct jobs *jobs)
     jobs->sweep_timer = loop_timer_new(jobs->loop, on_sweep, jobs);
     loop_timer_start(jobs->sweep_timer, SWEEP_FIRST_MS);
     jobs->upkeep_timer = loop_timer_new(jobs->loop, on_upkeep, jobs);
-    loop_timer_start(jobs->upkeep_timer, PERIOD_MS);
+    loop_timer_start(jobs->upkeep_timer, START_PERIOD_MS);
 }
 
 void upkeep_fini(struct jobs *jobs)
