@@ -190,6 +190,13 @@ static int run_bugs(void)
     return missed ? 1 : 0;
 }
 
+static void read_one(uint64_t seed)
+{
+    options.first = seed;
+    options.count = 1;
+    options.one = true;
+}
+
 static bool read_options(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
@@ -210,7 +217,7 @@ static bool read_options(int argc, char **argv)
         else if (!strcmp(argv[i], "--bug"))
             options.bug = (int)number;
         else if (!strcmp(argv[i], "--seed"))
-            options.first = number, options.count = 1, options.one = true;
+            read_one(number);
         else
             return false;
         i++;

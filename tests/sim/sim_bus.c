@@ -1,9 +1,7 @@
-/* libcommon/bus.h between the instances of the world, by simulated brokers: the calls' side. The
- * brokers are in sim_broker.c. Retries and deadlines are those of bus_calls.c and bus_serve.c. */
+/* libcommon/bus.h between the instances of the world, by the brokers of sim_broker.c: calls out.
+ * Retries and deadlines are those of bus_calls.c and bus_serve.c. */
 #include "tests/sim/sim_bus.h"
 
-#include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -121,13 +119,13 @@ struct packet *packet_new(struct bus *bus, enum proto_type type, unsigned link, 
 }
 
 /* The text of a message goes into the world's memory. */
-static char *dump_body(const json_t *body)
+char *body_dump(const json_t *body)
 {
     AUTOFREE char *text = body ? js_dump(body) : NULL;
     return sim_text(text);
 }
 
-static char *take_body(struct buf *body)
+char *body_take(struct buf *body)
 {
     if (body->full)
         sim_fail("a message that is too large");
@@ -136,7 +134,7 @@ static char *take_body(struct buf *body)
 }
 
 /* What came is checked as it would be on the bus. */
-static json_t *parse_body(const struct packet *packet, const struct proto_field *fields)
+json_t *body_parse(const struct packet *packet, const struct proto_field *fields)
 {
     char why[PROTO_WHY_SIZE];
     json_t *body = NULL;
@@ -238,7 +236,7 @@ void calls_on_answer(struct bus *bus, const struct packet *packet)
     enum err error = packet->status;
     if (error && worth_retrying(call, error, packet->retry_after_ms) && retry(call))
         return;
-    AUTOJSON json_t *body = parse_body(packet, error ? NULL : call->described->result);
+    AUTOJSON json_t *body = body_parse(packet, error ? NULL : call->described->result);
     struct bus_answer answer = {.error = error,
                                 .result = body,
                                 .detail = js_str(body, "detail", err_text(error)),
@@ -290,7 +288,7 @@ uint64_t bus_call(struct bus *bus, struct bus_request request, bus_answer_fn *do
                           .prev_next = &bus->calls,
                           .id = id,
                           .method = mem_strdup(request.method),
-                          .body = request.text ? take_body(request.text) : dump_body(request.args),
+                          .body = request.text ? body_take(request.text) : body_dump(request.args),
                           .deadline = loop_now(bus->loop) + request.timeout_ms,
                           .idempotent = request.idempotent,
                           .done = done,
@@ -339,183 +337,21 @@ static void send_one_way(struct bus *bus, int link, const char *method, char *bo
 
 void bus_send(struct bus *bus, const char *method, json_t *args)
 {
-    send_one_way(bus, pick_link(bus), method, dump_body(args));
+    send_one_way(bus, pick_link(bus), method, body_dump(args));
     json_decref(args);
 }
 
 void bus_send_text(struct bus *bus, const char *method, struct buf *args)
 {
-    send_one_way(bus, pick_link(bus), method, take_body(args));
+    send_one_way(bus, pick_link(bus), method, body_take(args));
 }
 
 void bus_send_every_way(struct bus *bus, const char *method, json_t *args)
 {
     for (int i = 0; i < SIM_BROKERS; i++)
         if (bus->links[i].ready)
-            send_one_way(bus, i, method, dump_body(args));
+            send_one_way(bus, i, method, body_dump(args));
     json_decref(args);
-}
-
-/* --- calls in --- */
-
-struct bus_call {
-    struct bus *bus;
-    struct bus_call *next, **prev_next;
-    unsigned link;
-    uint64_t generation, asker, seq;
-    bool one_way, cancelled;
-    const struct proto_method *method;
-    int64_t deadline;
-    struct bus_trace trace;
-};
-
-static void answer(struct bus_call *call, enum err status, int64_t retry_after_ms, char *body)
-{
-    struct bus *bus = call->bus;
-    if (call->one_way || call->cancelled || !bus->links[call->link].ready ||
-        bus->links[call->link].generation != call->generation)
-        return;
-    struct packet *packet = packet_new(bus, PROTO_FINAL, call->link, call->seq);
-    packet->asker = call->asker;
-    packet->status = status;
-    packet->retry_after_ms = retry_after_ms;
-    packet->body = body;
-    broker_send(packet);
-}
-
-static void send_answer(struct bus_call *call, enum err status, int64_t retry_after_ms, char *body)
-{
-    answer(call, status, retry_after_ms, body);
-    *call->prev_next = call->next;
-    if (call->next)
-        call->next->prev_next = call->prev_next;
-    call->bus->serving_count--;
-    free(call);
-}
-
-void bus_reply(struct bus_call **call_p, json_t *result)
-{
-    struct bus_call *call = *call_p;
-    *call_p = NULL;
-    send_answer(call, ERR_OK, 0, dump_body(result));
-    json_decref(result);
-}
-
-void bus_reply_text(struct bus_call **call_p, struct buf *result)
-{
-    struct bus_call *call = *call_p;
-    *call_p = NULL;
-    send_answer(call, ERR_OK, 0, take_body(result));
-}
-
-void bus_reply_error(struct bus_call **call_p, enum err error, const char *detail, ...)
-{
-    char text[512];
-    va_list ap;
-    va_start(ap, detail);
-    vsnprintf(text, sizeof text, detail, ap);
-    va_end(ap);
-    bus_reply_busy(call_p, error, 0, text);
-}
-
-void bus_reply_busy(struct bus_call **call_p, enum err error, int64_t retry_after_ms,
-                    const char *detail)
-{
-    struct bus_call *call = *call_p;
-    *call_p = NULL;
-    assert(error != ERR_OK);
-    AUTOJSON json_t *body = json_pack("{s:s}", "detail", detail);
-    send_answer(call, error, retry_after_ms, dump_body(body));
-}
-
-void bus_reply_part(struct bus_call *call, json_t *part)
-{
-    (void)call;
-    json_decref(part);
-    assert(!"nothing here streams");
-}
-
-int64_t bus_call_time_left(const struct bus_call *call)
-{
-    int64_t left = call->deadline - loop_now(call->bus->loop);
-    return call->cancelled || left < 0 ? 0 : left;
-}
-
-const struct bus_trace *bus_call_trace(const struct bus_call *call)
-{
-    return &call->trace;
-}
-
-uint64_t bus_call_from(const struct bus_call *call)
-{
-    return call->asker;
-}
-
-size_t bus_active(const struct bus *bus)
-{
-    return bus->serving_count;
-}
-
-static struct bus_call *serving(struct bus *bus, uint64_t asker, uint64_t seq)
-{
-    struct bus_call *call = bus->serving;
-    while (call && (call->asker != asker || call->seq != seq || call->one_way))
-        call = call->next;
-    return call;
-}
-
-static const struct bus_method *find_handler(const struct bus *bus, const char *name)
-{
-    for (size_t i = 0; i < bus->options.method_count; i++)
-        if (!strcmp(bus->options.methods[i].name, name))
-            return &bus->options.methods[i];
-    return NULL;
-}
-
-void serve_on_request(struct bus *bus, const struct packet *packet)
-{
-    struct proto_target target;
-    if (!packet->one_way && serving(bus, packet->asker, packet->seq))
-        return;
-    struct bus_call *call = mem_alloc(sizeof *call);
-    *call = (struct bus_call){.bus = bus,
-                              .next = bus->serving,
-                              .prev_next = &bus->serving,
-                              .link = packet->broker,
-                              .generation = bus->links[packet->broker].generation,
-                              .asker = packet->asker,
-                              .seq = packet->seq,
-                              .one_way = packet->one_way,
-                              .deadline = loop_now(bus->loop) + packet->ttl_ms};
-    if (call->next)
-        call->next->prev_next = &call->next;
-    bus->serving = call;
-    bus->serving_count++;
-    if (bus->closing) {
-        bus_reply_error(&call, ERR_DRAINING, "the service is shutting down");
-        return;
-    }
-    if (bus->away && !packet->one_way) {
-        bus_reply_error(&call, ERR_DRAINING, "this replica is out of service for now");
-        return;
-    }
-    if (proto_target_parse(packet->method, strlen(packet->method), &target))
-        target = (struct proto_target){.service = ""};
-    const struct bus_method *method = find_handler(bus, target.method);
-    call->method = proto_method_find(target.service, target.method);
-    if (!method || !call->method) {
-        bus_reply_error(&call, ERR_NOT_FOUND, "no such method");
-        return;
-    }
-    AUTOJSON json_t *args = parse_body(packet, call->method->args);
-    method->handler(bus->options.handler_arg, call, args);
-}
-
-void serve_on_cancel(struct bus *bus, const struct packet *packet)
-{
-    struct bus_call *call = serving(bus, packet->asker, packet->seq);
-    if (call)
-        call->cancelled = true;
 }
 
 /* --- the end, and who is there --- */
@@ -529,11 +365,7 @@ void bus_destroy(struct bus **bus_p)
     while (bus->calls)
         fail(bus->calls, ERR_CANCELLED);
     broker_goodbye(bus);
-    while (bus->serving) {
-        struct bus_call *call = bus->serving;
-        bus->serving = call->next;
-        free(call);
-    }
+    serve_release_all(bus);
     free(bus);
     *bus_p = NULL;
 }
@@ -562,15 +394,6 @@ static bool has_another(const struct bus *bus)
     return count > 1 || (count == 1 && peers[0] != bus->instance);
 }
 
-static void give_back(struct bus *bus)
-{
-    for (struct bus_call *call = bus->serving; call; call = call->next) {
-        AUTOJSON json_t *body = json_pack("{s:s}", "detail", err_text(ERR_PEER_LOST));
-        answer(call, ERR_PEER_LOST, 0, dump_body(body));
-        call->cancelled = true;
-    }
-}
-
 void bus_set_away(struct bus *bus, bool away)
 {
     int64_t now = loop_now(bus->loop);
@@ -584,7 +407,7 @@ void bus_set_away(struct bus *bus, bool away)
     for (unsigned i = 0; i < SIM_BROKERS; i++)
         tell_broker(bus, i);
     if (away)
-        give_back(bus);
+        serve_give_back(bus);
     else
         bus->away_after = now + AWAY_PAUSE_MS + (int64_t)(bus->instance % AWAY_PAUSE_MS);
 }

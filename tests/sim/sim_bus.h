@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "libcommon/bus.h"
+#include "libcommon/js.h"
 #include "proto/proto.h"
 #include "tests/sim/sim.h"
 
@@ -63,6 +64,12 @@ struct packet {
 
 struct packet *packet_new(struct bus *bus, enum proto_type type, unsigned link, uint64_t seq);
 
+/* The text of a message, in the world's memory. */
+char *body_dump(const json_t *body);
+char *body_take(struct buf *body);
+/* What came, checked as it would be on the bus; `fields` may be NULL. */
+json_t *body_parse(const struct packet *packet, const struct proto_field *fields);
+
 void broker_send(struct packet *packet); /* from its peer to its broker */
 void broker_greet(struct bus *bus);
 void broker_goodbye(struct bus *bus);
@@ -72,6 +79,9 @@ void calls_on_answer(struct bus *bus, const struct packet *packet);
 void calls_on_link_lost(struct bus *bus, unsigned link);
 void calls_on_link_ready(struct bus *bus);
 void serve_on_request(struct bus *bus, const struct packet *packet);
+/* Answers all that is here with PEER_LOST. */
+void serve_give_back(struct bus *bus);
+void serve_release_all(struct bus *bus);
 void serve_on_cancel(struct bus *bus, const struct packet *packet);
 void peers_on_list(struct bus *bus, unsigned link, const struct peer_list *list);
 

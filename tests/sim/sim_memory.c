@@ -15,8 +15,10 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 void __wrap_free(void *p);
 char *__wrap_strdup(const char *text);
-int __wrap_vasprintf(char **ret_text, const char *fmt, va_list ap);
-int __wrap___vasprintf_chk(char **ret_text, int flag, const char *fmt, va_list ap);
+__attribute__((format(printf, 2, 0))) int __wrap_vasprintf(char **ret_text, const char *fmt,
+                                                           va_list ap);
+__attribute__((format(printf, 3, 0))) int __wrap___vasprintf_chk(char **ret_text, int flag,
+                                                                 const char *fmt, va_list ap);
 
 /* What the services keep for the whole process: it is of no seed. */
 static struct sim_block permanent = {&permanent, &permanent, NULL, 0};
