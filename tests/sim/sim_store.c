@@ -11,6 +11,7 @@
 #include "services/settings.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_db.h"
+#include "tests/sim/sim_store.h"
 
 enum {
     WRITERS = 2,
@@ -21,27 +22,6 @@ enum {
     REAP_MAX = 1000
 };
 static const int64_t epoch_us = INT64_C(1767225600) * DB_SECOND;
-
-enum op {
-    OP_SUBMIT, /* these in groups */
-    OP_CLAIM,
-    OP_APPEND,
-    OP_FINISH,
-    OP_RENEW,
-    OP_GROUPS,
-    OP_LOOKUP = OP_GROUPS,
-    OP_MISSING,
-    OP_SCAN,
-    OP_REAP,
-    OP_CANCEL,
-    OP_FORGET,
-    OP_OPEN,
-    OP_CLOSE,
-    OP_GET,
-    OP_EVENTS,
-    OP_COUNTS,
-    OP_PING,
-};
 
 /* A statement under way; the world's memory, but for `items`. */
 struct tx {
@@ -253,47 +233,6 @@ static void tx_start(void *arg)
 
 /* --- groups --- */
 
-static void *copy_of(enum op op, const void *item)
-{
-    static const size_t sizes[OP_GROUPS] = {
-        sizeof(struct store_submit), sizeof(struct store_claim), sizeof(struct store_append),
-        sizeof(struct store_finish), sizeof(struct store_renew)};
-    void *copy = sim_new(sizes[op]);
-    memcpy(copy, item, sizes[op]);
-    if (op == OP_SUBMIT) {
-        struct store_submit *submit = copy;
-        submit->job_id = sim_text(submit->job_id);
-        submit->user_id = sim_text(submit->user_id);
-        submit->message = sim_text(submit->message);
-        submit->key = sim_text(submit->key);
-        submit->hash = sim_text(submit->hash);
-        submit->session = sim_text(submit->session);
-    } else if (op == OP_APPEND) {
-        struct store_append *append = copy;
-        append->job_id = sim_text(append->job_id);
-        struct store_event *events = sim_new(append->count * sizeof *events);
-        for (size_t i = 0; i < append->count; i++)
-            events[i] = (struct store_event){sim_text(append->events[i].type),
-                                             sim_text(append->events[i].data)};
-        append->events = events;
-    } else if (op == OP_FINISH) {
-        struct store_finish *finish = copy;
-        finish->job_id = sim_text(finish->job_id);
-        finish->outcome = sim_text(finish->outcome);
-        finish->result = sim_text(finish->result);
-        finish->error_message = sim_text(finish->error_message);
-        finish->token_usage = sim_text(finish->token_usage);
-        finish->env_names = sim_text(finish->env_names);
-    } else if (op == OP_RENEW) {
-        struct store_renew *renew = copy;
-        struct instance *was = sim_world();
-        renew->session = sim_text(renew->session);
-        renew->held = json_deep_copy(renew->held);
-        sim_back(was);
-    }
-    return copy;
-}
-
 static void send_batch(struct store *store, enum op op, unsigned writer)
 {
     struct group *group = &store->groups[op];
@@ -305,7 +244,7 @@ static void send_batch(struct store *store, enum op op, unsigned writer)
     tx->copies = sim_new(tx->count * sizeof(void *));
     for (size_t i = 0; i < tx->count; i++) {
         tx->items[i] = group->items[i];
-        tx->copies[i] = copy_of(op, group->items[i]);
+        tx->copies[i] = item_copy(op, group->items[i]);
     }
     group->count -= tx->count;
     group->in_flight += tx->count;
@@ -363,75 +302,11 @@ enum err store_renew(struct store *store, struct store_renew *item)
 
 /* --- answers --- */
 
-static void give_submit(struct store_submit *item, const struct store_submit *copy)
-{
-    item->error = copy->error;
-    item->claimed = copy->claimed;
-    memcpy(item->existing, copy->existing, sizeof item->existing);
-    memcpy(item->created_at, copy->created_at, sizeof item->created_at);
-    item->done(item);
-}
-
-static void give_claim(struct store_claim *item, const struct store_claim *copy)
-{
-    char created_at[STORE_TIME_SIZE];
-    const struct db_job *job = copy->error ? NULL : db_find(&db, copy->job_id);
-    item->error = copy->error;
-    item->attempt = copy->attempt;
-    item->events = copy->events;
-    item->user_id = copy->user_id;
-    item->message = copy->message;
-    item->created_at = "";
-    if (job) {
-        db_time(job->created_at, created_at);
-        item->created_at = created_at;
-    }
-    item->done(item);
-}
-
-static void give(enum op op, void *item, const void *copy)
-{
-    if (op == OP_SUBMIT) {
-        give_submit(item, copy);
-    } else if (op == OP_CLAIM) {
-        give_claim(item, copy);
-    } else if (op == OP_APPEND) {
-        struct store_append *append = item;
-        append->error = ((const struct store_append *)copy)->error;
-        append->last = ((const struct store_append *)copy)->last;
-        append->done(append);
-    } else if (op == OP_FINISH) {
-        struct store_finish *finish = item;
-        const struct store_finish *from = copy;
-        finish->error = from->error;
-        memcpy(finish->fate, from->fate, sizeof finish->fate);
-        memcpy(finish->user_id, from->user_id, sizeof finish->user_id);
-        finish->done(finish);
-    } else {
-        struct store_renew *renew = item;
-        const struct store_renew *from = copy;
-        renew->error = from->error;
-        renew->ret_held = from->ret_held ? json_deep_copy(from->ret_held) : json_array();
-        memcpy(renew->renewed_at, from->renewed_at, sizeof renew->renewed_at);
-        renew->done(renew);
-    }
-}
-
 /* Whole batches get the error of their statement. */
 static void set_errors(struct tx *tx)
 {
-    for (size_t i = 0; tx->error && i < tx->count; i++) {
-        if (tx->op == OP_SUBMIT || tx->op == OP_LOOKUP)
-            ((struct store_submit *)tx->copies[i])->error = tx->error;
-        else if (tx->op == OP_CLAIM)
-            ((struct store_claim *)tx->copies[i])->error = tx->error;
-        else if (tx->op == OP_APPEND)
-            ((struct store_append *)tx->copies[i])->error = tx->error;
-        else if (tx->op == OP_FINISH)
-            ((struct store_finish *)tx->copies[i])->error = tx->error;
-        else
-            ((struct store_renew *)tx->copies[i])->error = tx->error;
-    }
+    for (size_t i = 0; tx->error && i < tx->count; i++)
+        item_set_error(tx->op, tx->copies[i], tx->error);
 }
 
 /* What was there already is looked up by a read. */
@@ -444,7 +319,7 @@ static void answer_submit(struct tx *tx, struct store *store)
     for (size_t i = 0; i < tx->count; i++) {
         struct store_submit *copy = tx->copies[i];
         if (copy->error != ERR_NOT_FOUND) {
-            give_submit(tx->items[i], copy);
+            item_give(OP_SUBMIT, tx->items[i], copy);
             continue;
         }
         lookup->items[lookup->count] = tx->items[i];
@@ -462,7 +337,7 @@ static void answer_one(struct tx *tx)
     switch (tx->op) {
     case OP_LOOKUP:
         for (size_t i = 0; i < tx->count; i++)
-            give_submit(tx->items[i], tx->copies[i]);
+            item_give(OP_SUBMIT, tx->items[i], tx->copies[i]);
         break;
     case OP_MISSING:
         ((store_runs_fn *)(void *)done)(tx->arg, tx->error, tx->runs.items, tx->runs.count);
@@ -514,7 +389,7 @@ static void tx_answer(void *arg)
         answer_submit(tx, store);
     else
         for (size_t i = 0; i < tx->count; i++)
-            give(tx->op, tx->items[i], tx->copies[i]);
+            item_give(tx->op, tx->items[i], tx->copies[i]);
 }
 
 /* --- single statements --- */
