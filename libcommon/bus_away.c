@@ -39,6 +39,7 @@ static int64_t pause_of(const struct bus *bus)
 void bus_set_away(struct bus *bus, bool away)
 {
     int64_t now = loop_now(bus->loop);
+    bool wished = away;
     if (!bus->service || bus->draining)
         return;
     away = away && has_another(bus) && (bus->away || now >= bus->away_after);
@@ -50,6 +51,6 @@ void bus_set_away(struct bus *bus, bool away)
         away_tell(&bus->links[i]);
     if (away)
         serve_give_back(bus);
-    else
+    else if (wished)
         bus->away_after = now + pause_of(bus);
 }

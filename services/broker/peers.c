@@ -284,10 +284,13 @@ void peers_tick(struct broker *broker)
     size_t at = 0;
     struct peer *peer = NULL;
     while ((peer = map_next(broker->peers, &at))) {
-        if (now - peer->last_received > PROTO_DEAD_AFTER_MS)
+        if (now - peer->last_received > PROTO_DEAD_AFTER_MS) {
+            /* It may still hear us, and would wait for its answers until it misses our PINGs. */
+            route_send_plain(broker, &peer->route, PROTO_DISCONNECT);
             peer_mark_dead(broker, peer);
-        else if (now - peer->last_sent >= PROTO_PING_AFTER_MS)
+        } else if (now - peer->last_sent >= PROTO_PING_AFTER_MS) {
             peer_send_plain(broker, peer, PROTO_PING);
+        }
     }
 }
 
