@@ -655,6 +655,36 @@ static void test_stop_with_waiting(void **state)
     client_close(&idle);
 }
 
+static bool is_quiet(void *arg)
+{
+    return http_server_is_quiet(((struct fixture *)arg)->server);
+}
+
+/* A server that stops answers on the connections that there are, and says that it closes them: a
+ * kept one, one that still waits to be accepted, one that has said nothing yet. */
+static void test_quiesce(void **state)
+{
+    struct fixture *f = *state;
+    struct client kept = client_open(f), idle = client_open(f);
+    client_send(&kept, "GET /now HTTP/1.1\r\nHost: h\r\n\r\n");
+    expect(&kept, "HTTP/1.1 200 ");
+    assert_null(strstr(buf_text(&kept.in), "Connection: close"));
+    struct client waiting = client_open(f);
+    http_server_quiesce(f->server);
+    client_send(&kept, "GET /late HTTP/1.1\r\nHost: h\r\n\r\n");
+    client_send(&waiting, "GET /now HTTP/1.1\r\nHost: h\r\n\r\n");
+    expect_closed(&kept);
+    expect_closed(&waiting);
+    assert_non_null(strstr(buf_text(&kept.in), "Connection: close"));
+    assert_non_null(strstr(buf_text(&kept.in), "late"));
+    assert_non_null(strstr(buf_text(&waiting.in), "HTTP/1.1 200 "));
+    assert_true(loop_run_until(f->loop, is_quiet, f, WAIT_MS));
+    expect_closed(&idle);
+    client_close(&kept);
+    client_close(&idle);
+    client_close(&waiting);
+}
+
 static void test_port_taken(void **state)
 {
     struct fixture *f = *state;
@@ -692,6 +722,7 @@ int main(void)
         TEST(test_stream_limits),
         TEST(test_crowd),
         TEST(test_stop_with_waiting),
+        TEST(test_quiesce),
         TEST(test_port_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
