@@ -109,7 +109,8 @@ class Load:
     def __init__(self, stack):
         token = original_token(stack)
         self.clients = [Client(stack, token, keep) for keep in (False, False, False, True, True)]
-        self.others = [SignIns(stack), SignIns(stack), SignIns(stack), Follower(stack, original_token(stack))]
+        self.others = [*(SignIns(stack) for _ in range(3)),
+                       Follower(stack, original_token(stack))]
         self.stopped = threading.Event()
         self.threads = [threading.Thread(target=self.work, args=(one,))
                         for one in self.clients + self.others]
