@@ -1,4 +1,4 @@
-"""Design guarantee 7: overload is refused early, with bounded memory; what was accepted still ends."""
+"""Design guarantee 7: overload is refused early, in bounded memory; what was accepted still ends."""
 import contextlib
 import json
 import pathlib

@@ -61,8 +61,8 @@ def check_done_again(stack, user, job_id):
 
 
 def test_a_frozen_loop_ends_its_runs_in_time(user, wide_stack):
-    """SIGSTOP stops the loop alone; the process beside it ends the runs and their servers. Thawed, it
-    changes nothing."""
+    """SIGSTOP stops the loop alone; the process beside it ends the runs and their servers. Thawed,
+    it changes nothing."""
     idle = run_processes(wide_stack)
     job_id, name = begun(wide_stack, user, idle)
     with frozen(wide_stack.pid(name)):

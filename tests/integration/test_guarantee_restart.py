@@ -137,8 +137,8 @@ class Load:
 
 
 def is_there(stack, name, lines):
-    """The successor: a gateway listens, a broker has all its peers, others are on the bus, whichever
-    gateway is asked. `lines` of its log are its predecessor's."""
+    """The successor: a gateway listens, a broker has all its peers, others are on the bus,
+    whichever gateway is asked. `lines` of its log are its predecessor's."""
     service, log = name.split("-")[0], stack.log(name).splitlines()[lines:]
     answers = [http_call("GET", stack.url + "/health") for _ in range(8)]
     if service == "gateway":
