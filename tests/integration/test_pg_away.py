@@ -46,7 +46,9 @@ def test_away_for_five_seconds_under_load(pg_pair):
         cluster.stop()
         before, gone = cpu_seconds(pids), time.monotonic()
         time.sleep(5)
-        assert cpu_seconds(pids) - before < 2.5, "waiting is not a busy loop"
+        used = cpu_seconds(pids) - before
+        print(f"{used:.2f} s of processor time meanwhile")
+        assert used < 1, "waiting is not a busy loop"
         cluster.start()
         back = time.monotonic()
         load.wait_accepted(150, 20)
