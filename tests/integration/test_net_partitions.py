@@ -43,18 +43,6 @@ def test_a_silent_broker(lab):
     finish(lab, load)
 
 
-def test_a_jobs_replica_that_is_not_heard(lab):
-    """It hears the brokers and does what they ask for, but its answers get nowhere."""
-    with Load(lab) as load:
-        load.go_on(20)
-        with lab.net.dropping(("jobs-1", "*")):
-            load.go_on(20)
-            time.sleep(3)
-            load.go_on(40)
-    assert not load.retries, load.summary()
-    finish(lab, load)
-
-
 def test_cut_off_from_the_database_alone(lab):
     """One of the jobs replicas and one of auth: the brokers find them as well as ever."""
     lost = [("jobs-1", "postgres"), ("postgres", "jobs-1"),
