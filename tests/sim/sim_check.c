@@ -115,6 +115,8 @@ static void on_after(struct db_job *job, const char *statement, int64_t attempt)
               (long long)job->last_event);
     SIM_CHECK(job->queued == !has_ended(job), "%s: %s is %s and %s the queue", statement, job->id,
               job->status, job->queued ? "in" : "not in");
+    if (fresh && check.first_waits && !strcmp(job->user_id, check.first_waits))
+        check.others_before = 0; /* from here on it waits */
     if (job->queued && job->state == 1 && (fresh || before->state == 0))
         check_claimed(job, statement);
     if (fresh)
