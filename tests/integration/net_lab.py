@@ -13,7 +13,6 @@ import sys
 import tempfile
 
 import psycopg2
-import pytest
 
 from client import User, original_token
 from net_spaces import Network
@@ -26,9 +25,6 @@ SECRET, PASSWORD = "s" * 32, "p" * 16
 BROKER_PORT, GATEWAY_PORT, SANDBOX_PORT, POSTGRES_PORT, LINK_PORT = 5550, 8000, 8090, 5432, 6000
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
              "TSAN_OPTIONS")
-
-LONG = pytest.mark.skipif(os.environ.get("MCPBUS_TEST_LONG") != "1",
-                          reason="long: ./dev test --all runs it")
 
 # Who changed a job's state when, by the address that the change came from.
 AUDIT = """

@@ -7,12 +7,12 @@ import time
 import pytest
 
 from net_acts import Acts, check_all_slots, tree
-from net_lab import KINDS, LONG
+from net_lab import KINDS
 from net_load import Load, check_all_serve
 from stack import slow, wait_until
 
 pytest_plugins = ["net_labs"]
-pytestmark = LONG
+pytestmark = pytest.mark.long
 
 NOTICED = 8
 LEASE = 10

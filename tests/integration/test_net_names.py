@@ -1,12 +1,13 @@
 """Brokers that are known by name: names that move, and a name server that is silent."""
 import time
 
-from net_lab import LONG
+import pytest
+
 from net_load import Load, check_all_serve
 from stack import slow, wait_until
 
 pytest_plugins = ["net_labs"]
-pytestmark = LONG
+pytestmark = pytest.mark.long
 
 
 def test_names(new_lab):
