@@ -379,8 +379,8 @@ static void a_group_yields_and_gathers(void **state)
     struct env env = {0};
     open_env(&env, 2);
     static const struct pg_statement slow = {
-        "t_slow", "SELECT count(*) FROM unnest($1::text[]) t, pg_sleep(1)", true};
-    struct tally busy = {.expect = 1}, tally = {0};
+        "t_slow", "SELECT count(*) FROM unnest($1::text[]) t, pg_sleep(10)", true};
+    struct tally busy = {.expect = 1}, tally = {.expect = 1};
     struct pg_group_options options = {.pg = env.pg,
                                        .writers = 1,
                                        .batch_max = 50,
@@ -396,27 +396,26 @@ static void a_group_yields_and_gathers(void **state)
     options.arg = &tally;
     options.first_connection = 1;
     struct pg_group *group = pg_group_new(&options);
-    pg_group_yield(group, first, 4, 200);
+    pg_group_yield(group, first, 4, 500);
+    assert_int_equal(pg_group_add(group, (void *)"alone"), ERR_OK);
+    assert_true(loop_run_until(env.loop, all_done, &tally, WAIT_MS));
     assert_int_equal(pg_group_add(first, (void *)"busy"), ERR_OK);
     for (size_t i = 1; i <= 3; i++) {
         assert_int_equal(pg_group_add(group, (void *)"few"), ERR_OK);
         loop_run_until(env.loop, all_done, &busy, 10);
     }
-    assert_int_equal(tally.batches, 0);
-    tally.expect = 3;
-    assert_true(loop_run_until(env.loop, all_done, &tally, WAIT_MS));
     assert_int_equal(tally.batches, 1);
+    tally.expect = 4;
+    assert_true(loop_run_until(env.loop, all_done, &tally, WAIT_MS));
+    assert_int_equal(tally.batches, 2);
     assert_int_equal(busy.batches, 0);
     for (int i = 0; i < 4; i++)
         assert_int_equal(pg_group_add(group, (void *)"enough"), ERR_OK);
-    tally.expect = 7;
-    assert_true(loop_run_until(env.loop, all_done, &tally, WAIT_MS));
-    assert_int_equal(tally.batches, 2);
-    assert_int_equal(tally.largest, 4);
-    assert_true(loop_run_until(env.loop, all_done, &busy, WAIT_MS));
-    assert_int_equal(pg_group_add(group, (void *)"alone"), ERR_OK);
     tally.expect = 8;
     assert_true(loop_run_until(env.loop, all_done, &tally, WAIT_MS));
+    assert_int_equal(tally.batches, 3);
+    assert_int_equal(tally.largest, 4);
+    assert_int_equal(busy.batches, 0);
     pg_group_destroy(&group);
     pg_group_destroy(&first);
     close_env(&env);
