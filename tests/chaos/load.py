@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """One client process of the chaos suite: several actors, each a thread that submits jobs and
-follows them. Its configuration is one JSON line on stdin; then "finish" (no new jobs; what is open is seen
-to its end) and the end of input (stop). Counters go to stdout, a JSON line a second."""
+follows them. Its configuration is one JSON line on stdin; then "finish" (no new jobs; what is open
+is seen to its end) and the end of input (stop). Counters go to stdout, a JSON line a second."""
 import json
 import random
 import sys
@@ -110,9 +110,10 @@ class Actor:
         slow = f" [sandbox:slow={self.random.choice((0.1, 0.5, 1, 2, 4, 8))}]" \
             if self.random.random() < 0.6 else ""
         tool = self.random.random()
-        if tool < 0.4:
-            arguments = {"name": f"{tag}.txt", "mimeType": "text/plain", "content": tag}
-            return f"use tool drive_create with {json.dumps(arguments)}{slow}"
+        if tool < 0.5:
+            name = self.random.choice(("act_once", "act_again"))
+            seconds = self.random.choice((0, 0.2, 1, 4))
+            return f'use tool {name} with {{"tag": "{tag}", "seconds": {seconds}}}{slow}'
         if tool < 0.7:
             return f'use tool drive_search with {{"query": "{tag}"}}{slow}'
         if tool < 0.85:

@@ -1,12 +1,15 @@
 """Judges a run by what its clients wrote down, what the tables say, and when the faults were. Pure:
 records and dictionaries in, findings out. Each finding is (kind, job id or "", text)."""
 import json
+import re
 
 import oracle_events
 import oracle_trail
 
 ENDED = ("completed", "failed", "cancelled")
 GRACE = 20  # seconds after a fault in which it may still be felt: a lease, a restart, a backoff
+# A tool's server that was frozen with all of its worker may act for a moment when it wakes.
+OVERLAP = 1.5
 # Reasons that faults of ours may give a job which nobody cancelled.
 REASONS = {
     "echo": ("The job was given up: the worker that ran it was lost", "The job timed out."),
@@ -45,7 +48,7 @@ class Case:
 def judge(load, records, tables, windows):
     case = Case(load, records, tables, windows)
     for check in (check_accepted, check_messages, check_outcomes, check_keys, check_seen,
-                  check_replies, check_foreign, check_totals, check_files,
+                  check_replies, check_foreign, check_totals, check_acts,
                   oracle_events.check_streams, oracle_events.check_stored,
                   oracle_trail.check_trail):
         check(case)
@@ -193,18 +196,20 @@ def check_totals(case):
                                          f"{owned.get(record['user'], 0)} jobs")
 
 
-def check_files(case):
-    """A tool that may not be repeated has acted at most once, and did if that is on record."""
-    counts = {record["tag"]: record["count"] for record in case.of("file")}
-    if not case.of("file"):
-        return
+def check_acts(case):
+    """A tool that may not be repeated has acted at most once, and did if that is on record; one
+    that may never acts for two attempts at the same time."""
+    acts = {record["tag"]: record["spans"] for record in case.of("acts")}
     for job_id, job in case.tables["jobs"].items():
-        if "drive_create" not in job["message"]:
+        tool = re.match(r'use tool (act_once|act_again) with {"tag": "([^"]*)"', job["message"])
+        if not tool:
             continue
-        tag = json.loads(job["message"].partition(" with ")[2].partition(" [sandbox")[0])["content"]
-        made = counts.get(tag, 0)
-        if made > 1:
-            case.find("acted twice", job_id, f"{made} files")
-        if made == 0 and any(kind == "tool_result" and not data.get("is_error")
+        spans = acts.get(tool[2], [])
+        if tool[1] == "act_once" and len(spans) > 1:
+            case.find("acted twice", job_id, f"{spans}")
+        for one, other in zip(spans, spans[1:]):
+            if one[2] > other[1] + OVERLAP:
+                case.find("acted at once", job_id, f"{one} and {other}")
+        if not spans and any(kind == "tool_result" and not data.get("is_error")
                              for _, kind, data in case.tables["events"].get(job_id, ())):
             case.find("did not act", job_id, "though a tool said so")

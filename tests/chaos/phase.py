@@ -11,12 +11,12 @@ import jwt
 import oracle
 import record
 import tables
+import tools
 from caller import events_of
 from clients import Clients
 from faults import Faults
 from figures import figures_of
 from plan import describe
-from sandbox_files import count_files
 from system import System
 from watch import Watch
 
@@ -34,6 +34,7 @@ class Phase:
         self.given, self.postgres, self.stopped = given, postgres, stopped
         self.folder = folder
         folder.mkdir()
+        folder.chmod(0o711)
         (folder / "plan.txt").write_text("".join(describe(fault) + "\n" for fault in plan))
         self.log = None
         self.findings = []
@@ -44,7 +45,8 @@ class Phase:
 
     def run(self):
         env = {"WORKER_RUNNER": "echo"} if self.load == "echo" else \
-            {"WORKER_RUNNER": "agent", "JOB_TIMEOUT": AGENT_TIMEOUT}
+            {"WORKER_RUNNER": "agent", "JOB_TIMEOUT": AGENT_TIMEOUT,
+             "MCP_CONFIG": tools.lay_out(self.folder / "tools")}
         self.say("starting two of everything")
         system = System(self.postgres, self.load, {**env, "QUEUE_LIMIT": "0", "RATE_LIMIT": "0"})
         try:
@@ -165,9 +167,8 @@ class Phase:
             if job in jobs:
                 self.log.write("final", id=job, events=self.events(stack, tokens[jobs[job]], job))
         if self.load == "agent":
-            for user in users:
-                for tag, count in count_files(stack.sandbox, user["email"]).items():
-                    self.log.write("file", tag=tag, count=count)
+            for tag, spans in tools.acts(self.folder / "tools").items():
+                self.log.write("acts", tag=tag, spans=spans)
 
     @staticmethod
     def events(stack, token, job):

@@ -14,7 +14,7 @@ foreign   id, user, code               another user's job was asked for
 conflict  id, code                     a key was used again with another message
 logout    user, code                   a token that was logged out over a second before was used
 final     id, events                   the events once everything is over: [[n, type, data]]
-file      tag, count                   files that the runs made in the sandbox
+acts      tag, spans                   who acted when, by a tool's trace: [[process, first beat, last]]
 """
 import json
 import os

@@ -14,6 +14,7 @@ import psycopg2
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
+import npm_servers  # noqa: E402, F401
 from net_proxy import Proxy  # noqa: E402
 from stack import Stack, wait_until  # noqa: E402
 

@@ -6,7 +6,8 @@ import re
 TRAIL = """
 CREATE TABLE chaos_trail (
     n bigserial PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    job_id text NOT NULL, what text NOT NULL, state int, attempt int, session text, seq int, status text);
+    job_id text NOT NULL, what text NOT NULL, state int, attempt int, session text, seq int,
+    status text);
 
 CREATE FUNCTION chaos_queue() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

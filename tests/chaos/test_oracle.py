@@ -222,11 +222,24 @@ def stale_event(records, tables):
     tables["trail"][JOB][5:5] = [step("event", seq=4, attempt=2)]
 
 
-def act_twice(records, tables):
-    message = 'use tool drive_create with {"content": "tag"}'
+def act(records, tables, tool, *spans):
+    message = f'use tool {tool} with {{"tag": "tag", "seconds": 1}}'
     of(records, "post")["message"] = tables["jobs"][JOB]["message"] = message
     tables["jobs"][JOB]["result"] = "echo: " + message
-    records.append({"t": 3, "w": "file", "tag": "tag", "count": 2})
+    records.append({"t": 3, "w": "acts", "tag": "tag", "spans": spans})
+
+
+def act_twice(records, tables):
+    act(records, tables, "act_once", ["a", 1, 2], ["b", 13, 14])
+
+
+def act_at_once(records, tables):
+    act(records, tables, "act_again", ["a", 1, 20], ["b", 13, 14])
+
+
+def act_not(records, tables):
+    act(records, tables, "act_again")
+    tables["events"][JOB] = [(3, "tool_result", {"id": "c", "is_error": False})]
 
 
 def give_up(records, tables):
@@ -248,6 +261,7 @@ def give_up(records, tables):
     (skip_attempt, "attempts"), (take_over, "taken over"), (stale_end, "stale end"),
     (end_unheld, "stale end"), (end_again, "ended twice"), (delete, "deleted"),
     (late_event, "late event"), (stale_event, "stale event"), (act_twice, "acted twice"),
+    (act_at_once, "acted at once"), (act_not, "did not act"),
     (give_up, "never accepted")])
 def test_each_wrong_is_found(wrong, kind):
     records, tables, windows = copy.deepcopy(sound())
