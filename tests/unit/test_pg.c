@@ -377,11 +377,18 @@ static void a_group_yields_and_gathers(void **state)
 {
     (void)state;
     struct env env = {0};
-    open_env(&env, 2);
+    open_env(&env, 1);
+    struct pg *busy_pg = NULL;
+    const struct pg_options pg_options = {.url = getenv("TEST_DATABASE_URL"),
+                                          .application = "test",
+                                          .connections = 1,
+                                          .waiting_max = 10,
+                                          .setup = "SELECT 1"};
+    assert_int_equal(pg_new(env.loop, &pg_options, &busy_pg), ERR_OK);
     static const struct pg_statement slow = {
         "t_slow", "SELECT count(*) FROM unnest($1::text[]) t, pg_sleep(10)", true};
     struct tally busy = {.expect = 1}, tally = {.expect = 1};
-    struct pg_group_options options = {.pg = env.pg,
+    struct pg_group_options options = {.pg = busy_pg,
                                        .writers = 1,
                                        .batch_max = 50,
                                        .waiting_max = 100,
@@ -394,7 +401,7 @@ static void a_group_yields_and_gathers(void **state)
     struct pg_group *first = pg_group_new(&options);
     options.statement = &st_unnest;
     options.arg = &tally;
-    options.first_connection = 1;
+    options.pg = env.pg;
     struct pg_group *group = pg_group_new(&options);
     pg_group_yield(group, first, 4, 500);
     assert_int_equal(pg_group_add(group, (void *)"alone"), ERR_OK);
@@ -418,6 +425,7 @@ static void a_group_yields_and_gathers(void **state)
     assert_int_equal(busy.batches, 0);
     pg_group_destroy(&group);
     pg_group_destroy(&first);
+    pg_destroy(&busy_pg);
     close_env(&env);
 }
 
