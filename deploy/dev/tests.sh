@@ -189,7 +189,8 @@ pytest_in_root() {
     local status=0
     cd "$ROOT" || return 1
     PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -p no:cacheprovider -v \
-        --durations=5 --tb=short --continue-on-collection-errors tests/integration "$@" || status=$?
+        --durations=5 --tb=short --continue-on-collection-errors tests/integration tests/model \
+        "$@" || status=$?
     ((status == 5 && $# > 0)) || return "$status"
 }
 
