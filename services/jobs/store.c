@@ -54,7 +54,8 @@ enum err store_new(const struct store_options *options, struct store **ret_store
     store->job_timeout_ms = options->job_timeout_ms;
     snprintf(store->job_timeout, sizeof store->job_timeout, "%" PRId64, options->job_timeout_ms);
     snprintf(store->max_attempts, sizeof store->max_attempts, "%" PRId64, options->max_attempts);
-    enum err error = open_pg(options, "mcpbus-jobs", STORE_WRITERS, writer_setup, &store->writers);
+    enum err error = open_pg(options, "mcpbus-jobs", STORE_SUBMITTERS + STORE_WRITERS, writer_setup,
+                             &store->writers);
     if (!error)
         error = open_pg(options, "mcpbus-jobs-read", 1, index_setup, &store->reader);
     if (!error)
@@ -113,23 +114,20 @@ size_t store_pending(const struct store *store)
            pg_group_pending(store->renewals) + pg_pending(store->reader);
 }
 
-struct pg_group *store_group(struct store *store, const struct pg_statement *statement,
-                             const struct pg_statement *careful, int params,
-                             void (*encode)(void *, void *const *, size_t, struct buf *),
-                             void (*done)(void *, void *const *, size_t, enum err,
-                                          const struct pg_rows *))
+struct pg_group *store_group(struct store *store, const struct store_batch *batch)
 {
     struct pg_group_options options = {
         .pg = store->writers,
-        .writers = STORE_WRITERS,
+        .first_connection = batch->submits ? 0 : STORE_SUBMITTERS,
+        .writers = batch->submits ? STORE_SUBMITTERS : STORE_WRITERS,
         .batch_max = BATCH_MAX,
         .waiting_max = WAITING_MAX,
-        .statement = statement,
-        .careful = careful,
-        .params = params,
+        .statement = batch->statement,
+        .careful = batch->careful,
+        .params = batch->params,
         .timeout_ms = STORE_WRITE_MS,
-        .encode = encode,
-        .done = done,
+        .encode = batch->encode,
+        .done = batch->done,
         .arg = store,
     };
     return pg_group_new(&options);

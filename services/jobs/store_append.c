@@ -88,7 +88,9 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
 
 void store_append_init(struct store *store)
 {
-    store->appends = store_group(store, &append_statement, NULL, 10, encode, done);
+    store->appends = store_group(
+        store, &(struct store_batch){
+                   .statement = &append_statement, .params = 10, .encode = encode, .done = done});
 }
 
 enum err store_append(struct store *store, struct store_append *item)

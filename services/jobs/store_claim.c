@@ -90,7 +90,9 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
 
 void store_claim_init(struct store *store)
 {
-    store->claims = store_group(store, &claim_statement, NULL, 3, encode, done);
+    store->claims = store_group(
+        store, &(struct store_batch){
+                   .statement = &claim_statement, .params = 3, .encode = encode, .done = done});
 }
 
 enum err store_claim(struct store *store, struct store_claim *item)

@@ -96,7 +96,9 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
 
 void store_finish_init(struct store *store)
 {
-    store->finishes = store_group(store, &finish_statement, NULL, 8, encode, done);
+    store->finishes = store_group(
+        store, &(struct store_batch){
+                   .statement = &finish_statement, .params = 8, .encode = encode, .done = done});
 }
 
 enum err store_finish(struct store *store, struct store_finish *item)

@@ -5,7 +5,7 @@
 #include "libcommon/pg.h"
 #include "services/jobs/store.h"
 
-enum { STORE_WRITERS = 2, STORE_WRITE_MS = 25000, STORE_READ_MS = 10000 };
+enum { STORE_SUBMITTERS = 2, STORE_WRITERS = 2, STORE_WRITE_MS = 25000, STORE_READ_MS = 10000 };
 
 struct store {
     struct loop *loop;
@@ -39,11 +39,17 @@ void store_append_init(struct store *store);
 void store_finish_init(struct store *store);
 void store_renew_init(struct store *store);
 
-struct pg_group *store_group(struct store *store, const struct pg_statement *statement,
-                             const struct pg_statement *careful, int params,
-                             void (*encode)(void *, void *const *, size_t, struct buf *),
-                             void (*done)(void *, void *const *, size_t, enum err,
-                                          const struct pg_rows *));
+/* A statement that is a batch. Submits have connections of their own: in a pipeline they would wait
+ * behind the ends of runs, and people for them. */
+struct store_batch {
+    const struct pg_statement *statement, *careful; /* as in pg_group_options */
+    int params;
+    bool submits;
+    void (*encode)(void *store, void *const *items, size_t count, struct buf *params);
+    void (*done)(void *store, void *const *items, size_t count, enum err error,
+                 const struct pg_rows *rows);
+};
+struct pg_group *store_group(struct store *store, const struct store_batch *batch);
 
 void store_add(struct buf *array, const char *text); /* NULL: SQL's NULL */
 void store_begin(struct buf *params, int count);

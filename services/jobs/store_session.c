@@ -117,7 +117,9 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
 
 void store_renew_init(struct store *store)
 {
-    store->renewals = store_group(store, &renew_statement, NULL, 4, encode, done);
+    store->renewals = store_group(
+        store, &(struct store_batch){
+                   .statement = &renew_statement, .params = 4, .encode = encode, .done = done});
 }
 
 enum err store_renew(struct store *store, struct store_renew *item)

@@ -213,7 +213,12 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
 
 void store_submit_init(struct store *store)
 {
-    store->submits = store_group(store, &submit_statement, &careful_statement, 7, encode, done);
+    store->submits = store_group(store, &(struct store_batch){.statement = &submit_statement,
+                                                              .careful = &careful_statement,
+                                                              .params = 7,
+                                                              .submits = true,
+                                                              .encode = encode,
+                                                              .done = done});
 }
 
 enum err store_submit(struct store *store, struct store_submit *item)

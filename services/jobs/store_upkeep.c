@@ -19,18 +19,23 @@ static const struct pg_statement cancel_statement = {
     true};
 
 /* A second is added to the lease here, for a renewal that began just before the lease ran out. The
- * sample is all of the table (see SCAN); what was found is then looked up by its ids. */
+ * sample is all of the table (see SCAN); what was found is then looked up by its ids. Locked is
+ * only the very attempt that was seen: the walk takes a while, and a session that opened in the
+ * meantime would be taken for none when PostgreSQL looks at a changed row again. */
 static const struct pg_statement reap_statement = {
     "reap",
-    "WITH locked AS MATERIALIZED ("
-    " SELECT q.job_id, q.user_id, q.session, q.attempt, q.events, q.first_started_at,"
-    "  CASE WHEN q.deadline + interval '30 seconds' < now() THEN 'late'"
-    "   WHEN q.losses + 1 >= $1::int THEN 'lost' ELSE 'again' END AS fate"
-    " FROM job_queue q TABLESAMPLE SYSTEM (100)"
+    "WITH seen AS MATERIALIZED ("
+    " SELECT q.job_id, q.attempt FROM job_queue q TABLESAMPLE SYSTEM (100)"
     " WHERE q.state = 1 AND (q.deadline + interval '30 seconds' < now()"
     "  OR NOT EXISTS (SELECT FROM worker_sessions w WHERE w.session = q.session"
     "   AND w.lease_until > now() - interval '1 second'))"
-    " ORDER BY q.job_id LIMIT 1000 FOR UPDATE OF q SKIP LOCKED"
+    " ORDER BY q.job_id LIMIT 1000"
+    "), locked AS MATERIALIZED ("
+    " SELECT q.job_id, q.user_id, q.session, q.attempt, q.events, q.first_started_at,"
+    "  CASE WHEN q.deadline + interval '30 seconds' < now() THEN 'late'"
+    "   WHEN q.losses + 1 >= $1::int THEN 'lost' ELSE 'again' END AS fate"
+    " FROM seen s JOIN job_queue q ON q.job_id = s.job_id AND q.attempt = s.attempt"
+    " WHERE q.state = 1 ORDER BY q.job_id FOR UPDATE OF q SKIP LOCKED"
     "), back AS ("
     " UPDATE job_queue q SET state = 0, session = NULL, deadline = NULL, run_at = now(),"
     "  losses = q.losses + 1"
