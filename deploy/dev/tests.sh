@@ -5,13 +5,14 @@ readonly FUZZ_SECONDS=${FUZZ_SECONDS:-10}
 TEST_FAILURES=()
 
 cmd_test() {
-    local all=0 names=()
+    local all=0 long=0 names=()
     TEST_SOAK=0
     while (($#)); do
         case $1 in
         --all) all=1 ;;
+        --long) long=1 ;;
         --soak) TEST_SOAK=1 ;;
-        -*) die "test takes [NAME…] [--all] [--soak], not \"$1\"" ;;
+        -*) die "test takes [NAME…] [--all] [--long] [--soak], not \"$1\"" ;;
         *) names+=("$1") ;;
         esac
         shift
@@ -25,7 +26,7 @@ cmd_test() {
     build release
     run_ctest build "${names[@]}"
     ((${#names[@]})) || run_fuzz
-    MCPBUS_TEST_LONG=$all run_pytest "$ROOT/build/bin" "${names[@]}"
+    MCPBUS_TEST_LONG=$long run_pytest "$ROOT/build/bin" "${names[@]}"
     run_chaos_test "${names[@]}"
     ((!all)) || run_all "${names[@]}"
     test_verdict

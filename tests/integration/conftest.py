@@ -71,7 +71,7 @@ def logs_of_a_failure(request):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "long: only with ./dev test --all")
+    config.addinivalue_line("markers", "long: only with ./dev test --long")
 
 
 def pytest_collection_modifyitems(items):
@@ -79,7 +79,7 @@ def pytest_collection_modifyitems(items):
         return
     for item in items:
         if item.get_closest_marker("long"):
-            item.add_marker(pytest.mark.skip(reason="long: ./dev test --all runs it"))
+            item.add_marker(pytest.mark.skip(reason="long: ./dev test --long runs it"))
 
 
 @pytest.hookimpl(hookwrapper=True)

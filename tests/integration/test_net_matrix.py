@@ -1,4 +1,4 @@
-"""Every kind of replica × every kind of fault. Long: ./dev test --all runs it."""
+"""Every kind of replica × every kind of fault. Long: ./dev test --long runs it."""
 import contextlib
 import os
 import signal
