@@ -218,6 +218,46 @@ static void appends_of_one_batch_may_repeat(void **state)
     expect_sql("SELECT count(*)::text FROM job_events", "1");
 }
 
+static bool is_asleep(void *arg)
+{
+    AUTOFREE char *count = NULL;
+    char why[512];
+    (void)arg;
+    return !pg_blocking_value(env->pg,
+                              "SELECT count(*)::text FROM pg_stat_activity"
+                              " WHERE datname = current_database() AND wait_event = 'PgSleep'",
+                              NULL, 0, &count, why) &&
+           strcmp(count, "0") != 0;
+}
+
+/* A walk through the queue takes time: what it saw of j1 is no longer so when it gets there, and
+ * the session that has j1 now is younger than the walk. */
+static void a_reap_takes_only_what_it_saw(void **state)
+{
+    need_database(state);
+    open_session("s0");
+    open_session("s1");
+    submit("j0", "u", NULL, NULL, "s0");
+    submit("j1", "u", NULL, NULL, "s1");
+    sql("UPDATE worker_sessions SET lease_until = now() - interval '2 s' WHERE session = 's1'");
+    sql("CREATE OR REPLACE FUNCTION wait_at(text) RETURNS boolean LANGUAGE sql VOLATILE AS"
+        " 'SELECT pg_sleep(CASE $1 WHEN ''s0'' THEN 1 ELSE 0 END) IS NOT NULL'");
+    sql("ALTER TABLE worker_sessions RENAME TO hidden_sessions");
+    sql("CREATE VIEW worker_sessions AS SELECT * FROM hidden_sessions WHERE wait_at(session)");
+    env->waiting++;
+    store_reap(env->store, on_changes, NULL);
+    bool asleep = loop_run_until(env->loop, is_asleep, NULL, WAIT_MS);
+    sql("INSERT INTO hidden_sessions SELECT 's2', instance, host, version, capacity,"
+        " now() + interval '1 minute' FROM hidden_sessions WHERE session = 's0'");
+    sql("UPDATE job_queue SET session = 's2', attempt = 2 WHERE job_id = 'j1'");
+    bool done = loop_run_until(env->loop, quiet, env, WAIT_MS);
+    sql("DROP VIEW worker_sessions");
+    sql("ALTER TABLE hidden_sessions RENAME TO worker_sessions");
+    assert_true(asleep && done);
+    assert_int_equal(changes_error, ERR_OK);
+    expect_sql("SELECT state || session FROM job_queue WHERE job_id = 'j1'", "1s2");
+}
+
 static void the_dead_are_reaped(void **state)
 {
     need_database(state);
@@ -570,6 +610,7 @@ int main(void)
         TEST(events_are_numbered_without_gaps),
         TEST(appends_of_one_batch_may_repeat),
         TEST(the_dead_are_reaped),
+        TEST(a_reap_takes_only_what_it_saw),
         TEST(leases_are_renewed_while_they_last),
         TEST(a_closed_session_releases),
         TEST(cancelling_ends_at_once),
