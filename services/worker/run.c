@@ -86,7 +86,10 @@ static enum err event(void *arg, const char *type, json_t *data, bool committed)
     if (err || !committed)
         return err;
     AUTOJSON json_t *ack = NULL;
-    return receive(run, "ack", INT64_MAX, &ack);
+    err = receive(run, "ack", INT64_MAX, &ack);
+    /* When all of the worker was frozen, this may wake before the zygote ends it: by now the job
+     * can be another's. */
+    return err ? err : clock_ms() < js_int(ack, "until", 0) ? ERR_OK : ERR_PEER_LOST;
 }
 
 static const char *server_of(void *arg, const char *tool_name)

@@ -135,8 +135,11 @@ void run_process_ended(struct worker_run *run, enum zygote_end end, int status)
     char why[80];
     run->alive = false;
     if (end == ZYGOTE_RUN_EXPIRED) {
-        run->silent = true;
+        /* The zygote may have heard of a renewal too late: then the store still counts on this
+         * attempt, and would have it done again by one that knows nothing of its tool calls. When
+         * the lease is over, nothing of this is sent. */
         run_stop(run);
+        run_end(run, "released", NULL);
         run_advance(run);
         return;
     }

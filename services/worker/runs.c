@@ -168,7 +168,8 @@ static void on_appended(void *arg, uint64_t id, enum err error, const json_t *re
     }
     run->last_event = js_int(result, "last", run->last_event + sent);
     if (run->ack_wanted && !json_array_size(run->events) && run->peer) {
-        AUTOJSON json_t *ack = json_pack("{s:s}", "t", "ack");
+        AUTOJSON json_t *ack =
+            json_pack("{s:s, s:I}", "t", "ack", "until", (json_int_t)run->runs->lease_until);
         run->ack_wanted = false;
         if (frame_peer_send(run->peer, ack))
             run_stop(run);
@@ -388,6 +389,11 @@ void runs_release(struct runs *runs, bool running)
         run_stop(run);
         run_end(run, "released", NULL);
     }
+}
+
+void runs_leased(struct runs *runs, int64_t until)
+{
+    runs->lease_until = until;
 }
 
 json_t *runs_held(const struct runs *runs)

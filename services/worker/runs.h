@@ -46,6 +46,8 @@ void runs_kill_all(struct runs *runs);
  * longer taken. */
 void runs_release(struct runs *runs, bool running);
 
+/* No run acts from then on (clock_ms). */
+void runs_leased(struct runs *runs, int64_t until);
 json_t *runs_held(const struct runs *runs); /* [{job_id, attempt}] */
 /* Kills what the store did not list and we had before `sent_at`. */
 void runs_reconcile(struct runs *runs, const json_t *held, int64_t sent_at);

@@ -54,6 +54,7 @@ struct runs {
     struct outbox *append, *finish;
     struct loop_timer *sweep;
     uint64_t next_id;
+    int64_t lease_until;
     size_t working;   /* neither WAITING nor FINISHED */
     size_t finishing; /* in the finish outbox, without a process */
     bool released;

@@ -199,6 +199,7 @@ static unsigned on_free_slots(void *arg)
 static void on_leased(void *arg, int64_t until)
 {
     struct worker *worker = arg;
+    runs_leased(worker->runs, until);
     if (worker->zygote)
         zygote_lease(worker->zygote, until);
 }

@@ -2,8 +2,10 @@
 two attempts act at a time; and a lost worker leaves nothing behind that is stuck."""
 import contextlib
 import os
+import pathlib
 import signal
 import threading
+import time
 import uuid
 
 import pytest
@@ -71,6 +73,23 @@ def test_a_frozen_loop_ends_its_runs_in_time(user, wide_stack):
     wait_until(lambda: run_processes(wide_stack) <= idle, 20, "the stale run has ended")
     assert user.result(job_id) == job
     assert len(of_kind(user.events(job_id), "status")) >= 3
+
+
+def test_a_run_that_ended_by_mistake_is_another_attempt(user, wide_stack):
+    """The zygote alone is frozen, and ends its runs before it hears of the renewals. The session
+    lives on; what is done again has to know what was done before."""
+    idle = run_processes(wide_stack)
+    job_id, name = begun(wide_stack, user, idle)
+    zygotes = [pid for pid in children_of(wide_stack.pid(name))
+               if (pathlib.Path("/proc") / str(pid) / "comm").read_text() == "mcpbus-zygote\n"
+               and pid in idle]
+    assert len(zygotes) == 1
+    session = wide_stack.sql("SELECT session FROM job_queue WHERE job_id = %s", job_id)
+    with frozen(*zygotes):
+        until = time.monotonic() + 10
+        wait_until(lambda: time.monotonic() > until, 20, "the zygote's lease is over")
+        assert wide_stack.sql("SELECT session FROM job_queue WHERE job_id = %s", job_id) == session
+    check_done_again(wide_stack, user, job_id)
 
 
 def test_a_worker_cut_off_from_its_brokers_ends_its_runs_in_time(user, wide_stack):

@@ -30,6 +30,7 @@ struct rig {
     json_t *done;
     char mark[40];                        /* in its servers' environment */
     bool tool_called, ended, lost, stuck; /* stuck: acknowledges nothing */
+    bool late;                            /* acknowledges when the lease is over */
     enum zygote_end end;
 };
 
@@ -70,7 +71,8 @@ static void on_event(struct rig *rig, const json_t *frame)
         snprintf(rig->result, sizeof rig->result, "%s",
                  js_str(json_object_get(frame, "data"), "content", ""));
     }
-    AUTOJSON json_t *ack = json_pack("{s:s}", "t", "ack");
+    AUTOJSON json_t *ack = json_pack("{s:s, s:I}", "t", "ack", "until",
+                                     (json_int_t)clock_ms() + (rig->late ? -1 : 60000));
     if (js_bool(frame, "ack", false) && !rig->stuck)
         assert_int_equal(frame_peer_send(rig->peer, ack), ERR_OK);
 }
@@ -191,6 +193,22 @@ static void a_call_waits_for_its_record(void **state)
     assert_false(loop_run_until(rig.loop, has_result, &rig, 300));
     zygote_kill(rig.zygote, 7);
     assert_true(loop_run_until(rig.loop, is_ended, &rig, 1000));
+    close_rig(&rig);
+}
+
+/* What was frozen together wakes together: the zygote may come second. */
+static void a_call_is_not_made_when_the_lease_is_over(void **state)
+{
+    (void)state;
+    struct rig rig = {.late = true};
+    open_rig(&rig, add_then_text);
+    zygote_lease(rig.zygote, clock_ms() + 60000);
+    start_run(&rig);
+    assert_true(loop_run_until(rig.loop, is_ended, &rig, 30000));
+    assert_int_equal(rig.end, ZYGOTE_RUN_ENDED);
+    assert_true(rig.tool_called);
+    assert_int_equal(rig.results, 0);
+    assert_null(rig.done);
     close_rig(&rig);
 }
 
@@ -419,6 +437,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_calls_tools_and_completes),
         cmocka_unit_test(a_call_waits_for_its_record),
+        cmocka_unit_test(a_call_is_not_made_when_the_lease_is_over),
         cmocka_unit_test(a_server_sees_what_its_mode_says),
         cmocka_unit_test(killing_a_run_takes_its_daemons_along),
         cmocka_unit_test(runs_end_with_the_lease),
