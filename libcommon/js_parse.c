@@ -221,6 +221,11 @@ static json_t *read_array(struct reader *r)
     return NULL;
 }
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 /* Integers of up to 18 digits without a leading zero. */
 static json_t *read_integer(struct reader *r)
 {
@@ -229,11 +234,11 @@ static json_t *read_integer(struct reader *r)
     json_int_t value = 0;
     at += negative;
     const char *digits = at;
-    while (at < r->end && *at >= '0' && *at <= '9' && at - digits <= DIGITS_MAX)
+    while (at < r->end && is_digit(*at) && at - digits < DIGITS_MAX)
         value = value * 10 + (*at++ - '0');
     size_t count = (size_t)(at - digits);
-    bool real = at < r->end && (*at == '.' || *at == 'e' || *at == 'E');
-    if (count == 0 || count > DIGITS_MAX || real || (count > 1 && *digits == '0'))
+    bool goes_on = at < r->end && (is_digit(*at) || *at == '.' || *at == 'e' || *at == 'E');
+    if (count == 0 || goes_on || (count > 1 && *digits == '0'))
         return NULL;
     r->at = at;
     return json_integer(negative ? -value : value);

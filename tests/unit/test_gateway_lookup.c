@@ -202,6 +202,7 @@ static void test_a_pack_fails(void **state)
     stop();
 }
 
+/* Each is then asked for alone. */
 static void test_answers_that_do_not_fit(void **state)
 {
     static const char *const texts[] = {
@@ -225,8 +226,8 @@ static void test_answers_that_do_not_fit(void **state)
         ask(0, "a");
         ask(1, "b");
         wait_for(2);
-        assert_int_equal(world.asked[0].error, ERR_INTERNAL);
-        assert_int_equal(world.asked[1].error, ERR_INTERNAL);
+        assert_string_equal(world.asked[0].text, "{\"job_id\":\"a\",\"alone\":true}");
+        assert_string_equal(world.asked[1].text, "{\"job_id\":\"b\",\"alone\":true}");
     }
     stop();
 }
