@@ -1,6 +1,7 @@
 /* Reads of jobs for GET /result. What gathers while packs are in flight goes out together as one
  * jobs.get_many: no timer, so a lone one waits for nothing. A job that doesn't fit beside others,
- * and every job of a jobs service that doesn't know that method yet, is asked for by itself. */
+ * and every job of a jobs service that doesn't know that method yet or answers in another form, is
+ * asked for by itself. */
 #ifndef MCPBUS_GATEWAY_LOOKUP_H
 #define MCPBUS_GATEWAY_LOOKUP_H
 

@@ -144,7 +144,7 @@ void wait_for_end(struct call *call, int64_t wait_ms)
     struct gateway *gateway = call->gateway;
     struct waiter *waiter = mem_alloc(sizeof(*waiter));
     waiter->call = call;
-    buf_init(&waiter->last, PROTO_BODY_MAX_BYTES);
+    buf_init(&waiter->last, (size_t)2 * PROTO_BODY_MAX_BYTES); /* nulls may have been added */
     waiter->deadline = loop_now(gateway->loop) + wait_ms;
     waiter->poll_ms = POLL_FIRST_MS;
     waiter->timer = loop_timer_new(gateway->loop, on_timer, waiter);

@@ -8,11 +8,17 @@
 
 enum { WAIT_MS = 10000, ASKED_MAX = 200 };
 
+/* What comes of a job that was asked for alone. */
+#define ALONE(id)                                                                            \
+    "{\"job_id\":\"" id "\",\"user_id\":\"u\",\"message\":\"alone\",\"status\":\"pending\"," \
+    "\"result\":null,\"error_message\":null,\"token_usage\":null,\"created_at\":\"now\","    \
+    "\"updated_at\":null,\"completed_at\":null}"
+
 struct asked {
     struct lookup *lookup;
     int answers;
     enum err error;
-    char text[256];
+    char text[512];
 };
 
 static struct world {
@@ -22,8 +28,8 @@ static struct world {
     struct lookups *lookups;
     int packs, singles, pack_items, answered;
     enum err pack_error;
-    const char *pack_text; /* in place of a right answer */
-    struct bus_call *kept; /* the first pack, when it is to be kept */
+    const char *pack_text, *single_text; /* in place of a right answer */
+    struct bus_call *kept;               /* the first pack, when it is to be kept */
     bool keep;
     struct asked asked[ASKED_MAX];
 } world;
@@ -79,7 +85,13 @@ static void get(void *arg, struct bus_call *call, json_t *args)
     struct buf out;
     world.singles++;
     buf_init(&out, 1 << 20);
-    buf_printf(&out, "{\"job_id\":\"%s\",\"alone\":true}", js_str(args, "job_id", ""));
+    if (world.single_text)
+        buf_add_str(&out, world.single_text);
+    else
+        buf_printf(&out,
+                   "{ \"more\": 1, \"created_at\": \"now\", \"status\": \"pending\", "
+                   "\"job_id\": \"%s\", \"user_id\": \"u\", \"message\": \"\\u0061lone\"}",
+                   js_str(args, "job_id", ""));
     bus_reply_text(&call, &out);
 }
 
@@ -167,7 +179,7 @@ static void test_each_gets_its_own(void **state)
         snprintf(text, sizeof(text),
                  "{\"job_id\":\"job-%d\",\"user_id\":\"u\",\"x\":\"}],{\\\"\\\\\"}", i);
         if (i % 50 == 9)
-            assert_string_equal(asked->text, "{\"job_id\":\"large\",\"alone\":true}");
+            assert_string_equal(asked->text, ALONE("large"));
         else if (i % 50 != 7)
             assert_string_equal(asked->text, text);
     }
@@ -184,8 +196,8 @@ static void test_an_older_service(void **state)
     ask(0, "a");
     ask(1, "b");
     wait_for(2);
-    assert_string_equal(world.asked[0].text, "{\"job_id\":\"a\",\"alone\":true}");
-    assert_string_equal(world.asked[1].text, "{\"job_id\":\"b\",\"alone\":true}");
+    assert_string_equal(world.asked[0].text, ALONE("a"));
+    assert_string_equal(world.asked[1].text, ALONE("b"));
     stop();
 }
 
@@ -217,6 +229,14 @@ static void test_answers_that_do_not_fit(void **state)
         "{\"results\":[{\"a\":1} {\"b\":2}]}",
         "{\"results\":[null,{\"b\":2}]}",
         "{\"results\":[{\"a\":1},{\"b\":2}]} ",
+        "{\"results\":[{\"a\":1},{\"b\":2}]}",
+        "{\"results\":[{\"job_id\":\"b\",\"user_id\":\"u\",\"x\":1},"
+        "{\"job_id\":\"a\",\"user_id\":\"u\",\"x\":1}]}",
+        "{\"results\":[{\"job_id\":\"a\",\"user_id\":\"other\",\"x\":1},"
+        "{\"job_id\":\"b\",\"user_id\":\"uu\",\"x\":1}]}",
+        "{\"results\":[{\"job_id\":\"a\"},{\"job_id\":\"b\",\"user_id\":\"u\"}]}",
+        "{\"results\":[{\"user_id\":\"u\",\"job_id\":\"a\"},{\"error\":\"INTERNAL\"}]}",
+        "{\"results\": [{\"job_id\": \"x\"}, {\"job_id\": \"y\"}]}",
     };
     (void)state;
     start(2);
@@ -226,8 +246,25 @@ static void test_answers_that_do_not_fit(void **state)
         ask(0, "a");
         ask(1, "b");
         wait_for(2);
-        assert_string_equal(world.asked[0].text, "{\"job_id\":\"a\",\"alone\":true}");
-        assert_string_equal(world.asked[1].text, "{\"job_id\":\"b\",\"alone\":true}");
+        assert_string_equal(world.asked[0].text, ALONE("a"));
+        assert_string_equal(world.asked[1].text, ALONE("b"));
+    }
+    stop();
+}
+
+/* Nothing of such a job reaches the client. */
+static void test_no_job_at_all(void **state)
+{
+    static const char *const texts[] = {
+        "", "{}", "\xff", "{\"job_id\":", "[]", "{\"job_id\":\"a\"}"};
+    (void)state;
+    start(1);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        world.single_text = texts[i];
+        world.answered = 0;
+        ask(0, "a");
+        wait_for(1);
+        assert_int_equal(world.asked[0].error, ERR_BAD_FRAME);
     }
     stop();
 }
@@ -283,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_an_older_service),
         cmocka_unit_test(test_a_pack_fails),
         cmocka_unit_test(test_answers_that_do_not_fit),
+        cmocka_unit_test(test_no_job_at_all),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_end_with_some_under_way),
     };
