@@ -118,16 +118,15 @@ static void item_done(struct item *item, const char *text, size_t len)
         item_accepted(item, item->job_id);
         return;
     }
-    bool good = js_parse(text, len, &result, NULL) == ERR_OK && json_is_object(result);
-    enum err error = good ? ERR_OK : ERR_INTERNAL;
-    const char *name = js_str(result, "error", NULL);
-    if (name)
-        error = error_by_name(name);
-    if (error == ERR_OK)
-        item_accepted(item, js_str(result, "job_id", item->job_id));
-    else
-        item_failed(item, error, js_str(result, "detail", err_text(error)),
-                    js_int(result, "retry_after_ms", 0));
+    bool good = js_parse(text, len, &result, NULL) == ERR_OK;
+    const char *name = js_str(result, "error", NULL), *job_id = js_str(result, "job_id", NULL);
+    if (good && job_id && !name) { /* only an id says that the job is committed */
+        item_accepted(item, job_id);
+        return;
+    }
+    enum err error = name ? error_by_name(name) : ERR_INTERNAL;
+    item_failed(item, error ? error : ERR_INTERNAL, js_str(result, "detail", err_text(error)),
+                js_int(result, "retry_after_ms", 0));
 }
 
 static void pack_free(struct pack *pack)
