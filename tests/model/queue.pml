@@ -23,16 +23,22 @@
  *                        lost is the same as a replica that died after its commit, or a commit whose
  *                        outcome was unknown: the caller asks again.
  *
- * Faults, FAULTS in all: a message lost or doubled, a replica killed within a statement or after it,
- * a worker killed, frozen (its loop alone, or all its processes) or drained, a run that crashes, a
- * lease that ends for no good reason (all renewals lost), a zygote that hears of a renewal too late.
+ * Faults, FAULTS in all: a message lost or doubled, a replica that stands still within a statement
+ * (and may be killed there) or dies after it, a worker killed, frozen (its loop alone, or all its
+ * processes) or drained, a run that crashes, a lease that ends for no good reason (all renewals lost),
+ * a zygote that hears of a renewal too late.
  *
  * Left out: the deadline of a job, the backoff of a retry, forgetting and retention; other jobs (the
  * fences look at none). The two limits of attempts are one, ATTEMPTS.
  *
- * -DLIVE leaves out renewals that would change nothing: then no cycle is left, and "accepted, so it
- * ends" needs no fairness. -DBUG_X puts a fault into the design, which the checker has to find;
- * -DREACH_X asserts that something can't happen which must be possible. */
+ * -DONE_REQUEST: the client sends one request, not two with one key. -DNO_X leaves out a kind of
+ * faults. -DLIVE leaves out renewals that would change nothing, and cancels: then no cycle is left, and
+ * "accepted, so it ends" needs no fairness. -DALL_RENEWALS sends them all, at any time. -DBUG_X puts a
+ * fault into the design, which the checker has to find; -DREACH_X asserts that something can't happen
+ * which must be possible.
+ *
+ * Once the job has ended, nothing new happens to workers, and messages that the fences would refuse
+ * are dropped: what is left shows whether a stale run still acts. */
 
 #ifndef FAULTS
 #define FAULTS 2

@@ -84,16 +84,17 @@ def test_model_one_key_one_job(tmp_path):
 
 
 # With all of the assertions of safety, too; only cancels and most renewals are left out.
-@pytest.mark.parametrize("faults", [1, 2, *([3] if LONG else [])])
-def test_model_accepted_jobs_end(tmp_path, faults):
-    assert_holds(check(tmp_path, faults, *ONE, live=True))
+@pytest.mark.parametrize("faults, kinds",
+                         [(1, ()), (2, ()), *([(3, ("NO_FREEZE",))] if LONG else [])])
+def test_model_accepted_jobs_end(tmp_path, faults, kinds):
+    assert_holds(check(tmp_path, faults, *ONE, *kinds, live=True))
 
 
-@pytest.mark.skipif(not LONG, reason="several minutes, for --all")
+@pytest.mark.skipif(not LONG, reason="several minutes, for --long")
 @pytest.mark.parametrize("kinds", [
     ("NO_LOSS", "NO_DOUBLES", "NO_FREEZE", "NO_CANCEL"),
     ("NO_SLOW", "NO_FREEZE", "NO_CANCEL"),
-    ("NO_SLOW", "NO_LOSS", "NO_DOUBLES", "NO_CANCEL"),
+    ("NO_SLOW", "NO_LOSS", "NO_DOUBLES", "NO_CANCEL", "NO_CRASH"),
 ])
 def test_model_safety_two_faults(tmp_path, kinds):
     assert_holds(check(tmp_path, 2, "ONE_REQUEST", *kinds))
