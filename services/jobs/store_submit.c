@@ -7,7 +7,7 @@
 
 /* The usual batch: every id is new. Without ON CONFLICT a row costs a third less; an id that is
  * there already ends the batch with a unique violation, and it is repeated with care. Both insert
- * into the same tables in the same order. */
+ * all keys first, then all jobs, so that two batches with items in common wait in line. */
 static const struct pg_statement submit_statement = {
     "submit",
     "WITH alive AS MATERIALIZED ("
@@ -24,7 +24,8 @@ static const struct pg_statement submit_statement = {
     " ON CONFLICT DO NOTHING RETURNING job_id"
     "), taken AS MATERIALIZED ("
     " SELECT id, user_id, message, session, CASE WHEN session IS NULL THEN 0 ELSE 1 END AS n"
-    " FROM input WHERE key IS NULL OR id IN (SELECT job_id FROM keyed)"
+    " FROM input WHERE (SELECT count(*) FROM keyed) >= 0"
+    "  AND (key IS NULL OR id IN (SELECT job_id FROM keyed))"
     "), fresh AS ("
     " INSERT INTO job_data (id, user_id, message, created_at, updated_at)"
     " SELECT id, user_id, message, now(), now() FROM taken RETURNING 1"

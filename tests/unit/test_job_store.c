@@ -595,6 +595,79 @@ static void a_sweep_goes_on_where_it_was(void **state)
     expect_sql("SELECT place_user || place_at FROM job_upkeep", "-infinity");
 }
 
+/* Does a statement of the store's wait for the transaction that the test has open? */
+static bool is_waiting(void *arg)
+{
+    AUTOFREE char *count = NULL;
+    char why[512] = "";
+    (void)arg;
+    return !pg_blocking_value(env->pg,
+                              "SELECT count(*)::text FROM pg_locks WHERE NOT granted"
+                              " AND transactionid = pg_current_xact_id()::xid",
+                              NULL, 0, &count, why) &&
+           strcmp(count, "0") != 0;
+}
+
+/* What the run added while the deletion waited for it. */
+static void late_events_are_forgotten(void **state)
+{
+    need_database(state);
+    open_session("s1");
+    submit("j1", "u", NULL, NULL, "s1");
+    sql("BEGIN; UPDATE job_queue SET events = 3;"
+        " INSERT INTO job_events (job_id, seq, type, data) VALUES ('j1', 3, 'message', '{}')");
+    env->waiting++;
+    store_forget(env->store, "u", on_changes, NULL);
+    assert_true(loop_run_until(env->loop, is_waiting, NULL, WAIT_MS));
+    sql("COMMIT");
+    wait_all();
+    assert_int_equal(changes_error, ERR_OK);
+    expect_sql("SELECT count(*)::text FROM job_data", "0");
+    expect_sql("SELECT count(*)::text FROM job_events", "0");
+}
+
+/* While it waits for a row, a batch holds none behind it: else two that wait for each other. */
+static void ends_lock_in_the_order_of_ids(void **state)
+{
+    need_database(state);
+    open_session("s1");
+    submit("j1", "u", NULL, NULL, "s1");
+    submit("j2", "u", NULL, NULL, "s1");
+    struct store_finish items[] = {
+        {.job_id = "j2", .attempt = 1, .outcome = "completed", .done = on_finish},
+        {.job_id = "j1", .attempt = 1, .outcome = "released", .done = on_finish},
+    };
+    sql("BEGIN; SELECT FROM job_queue WHERE job_id = 'j1' FOR UPDATE");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(store_finish(env->store, &items[i]), ERR_OK);
+        env->waiting++;
+    }
+    assert_true(loop_run_until(env->loop, is_waiting, NULL, WAIT_MS));
+    sql("SELECT FROM job_queue WHERE job_id = 'j2' FOR UPDATE NOWAIT; COMMIT");
+    wait_all();
+    assert_string_equal(items[0].fate, "completed");
+    assert_string_equal(items[1].fate, "released");
+}
+
+static void submits_take_their_keys_first(void **state)
+{
+    need_database(state);
+    struct store_submit items[] = {
+        {.job_id = "j1", .user_id = "u", .message = "m"},
+        {.job_id = "j2", .user_id = "u", .message = "m", .key = "k", .hash = "h"},
+    };
+    sql("BEGIN; INSERT INTO job_idempotency (user_id, key, hash, job_id) VALUES ('u', 'k', 'x', 'x')");
+    add(&items[0]);
+    add(&items[1]);
+    assert_true(loop_run_until(env->loop, is_waiting, NULL, WAIT_MS));
+    sql("SET LOCAL lock_timeout = '100ms';"
+        " INSERT INTO job_data (id, user_id, message) VALUES ('j1', 'u', 'm'); ROLLBACK");
+    wait_all();
+    assert_int_equal(items[0].error, ERR_OK);
+    assert_int_equal(items[1].error, ERR_OK);
+    assert_string_equal(items[1].existing, "");
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -619,6 +692,9 @@ int main(void)
         TEST(a_sweep_goes_on_where_it_was),
         TEST(totals_are_exact),
         TEST(lists_by_status),
+        TEST(late_events_are_forgotten),
+        TEST(ends_lock_in_the_order_of_ids),
+        TEST(submits_take_their_keys_first),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     json_decref(read_result);
