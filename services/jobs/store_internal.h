@@ -10,7 +10,8 @@ enum { STORE_SUBMITTERS = 2, STORE_WRITERS = 2, STORE_WRITE_MS = 25000, STORE_RE
 struct store {
     struct loop *loop;
     /* scanner: walks through the queue, which take a while when it is long. keeper: counts of what
-     * is kept, and deletions, which may have to wait for another's locks. */
+     * is kept, lists of what waits or runs (a walk too, but as often as users ask), and deletions,
+     * which may have to wait for another's locks. */
     struct pg *writers, *reader, *scanner, *keeper;
     struct pg_group *submits, *claims, *appends, *finishes, *renewals;
     char job_timeout[24], max_attempts[24];
@@ -29,6 +30,8 @@ struct store {
 
 /* Parameters: user, limit, offset. Columns: a job's, message, result, total, behind, ahead. */
 const struct pg_statement *store_list_statement(const char *status);
+/* Where the list is read: one that takes a walk through the queue delays no other read. */
+struct pg *store_list_connection(const struct store *store, const char *status);
 /* Counts on in the background when a list had to count many jobs itself. */
 void store_list_counted(struct store *store, const char *user_id, int64_t behind, bool ahead);
 

@@ -63,6 +63,12 @@ const struct pg_statement *store_list_statement(const char *status)
     return &none_statement;
 }
 
+struct pg *store_list_connection(const struct store *store, const char *status)
+{
+    bool walks = !strcmp(status, "pending") || !strcmp(status, "running");
+    return walks ? store->keeper : store->reader;
+}
+
 static void advance(struct store *store);
 
 static void on_advanced(void *arg, enum err error, const struct pg_rows *rows)

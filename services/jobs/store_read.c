@@ -165,7 +165,8 @@ void store_list(struct store *store, const char *user_id, int64_t limit, int64_t
     snprintf(numbers[0], sizeof numbers[0], "%" PRId64, limit);
     snprintf(numbers[1], sizeof numbers[1], "%" PRId64, offset);
     const char *values[] = {user_id, numbers[0], numbers[1]};
-    pg_exec(store->reader, store_list_statement(status), -1, timeout_ms, values, 3, on_list, call);
+    pg_exec(store_list_connection(store, status), store_list_statement(status), -1, timeout_ms,
+            values, 3, on_list, call);
 }
 
 enum events_column {

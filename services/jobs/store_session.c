@@ -48,12 +48,14 @@ static const struct pg_statement close_statement = {
     " RETURNING q.job_id, q.user_id, q.attempt, true, false, NULL",
     true};
 
+/* As SCAN does: a walk through the pages. */
 static const struct pg_statement missing_statement = {
     "session_missing",
     "SELECT q.job_id, q.user_id, d.message, " STORE_TIME(
         "d.created_at") ", q.session, w.instance, q.attempt, q.events,"
                         " floor(extract(epoch FROM q.deadline - now()) * 1000)::bigint"
-                        " FROM job_queue q JOIN worker_sessions w ON w.session = q.session"
+                        " FROM job_queue q TABLESAMPLE SYSTEM (100)"
+                        " JOIN worker_sessions w ON w.session = q.session"
                         " JOIN job_data d ON d.id = q.job_id"
                         " WHERE q.state = 1 AND q.session = $1 AND q.deadline > now()"
                         "  AND q.claimed_at < $3::timestamptz - interval '1 second'"
@@ -200,6 +202,6 @@ void store_missing(struct store *store, const char *session, const json_t *held,
     json_array_foreach(held, n, run) store_add(&ids, js_str(run, "job_id", ""));
     pg_array_end(&ids);
     const char *values[] = {session, buf_text(&ids), renewed_at};
-    pg_exec(store->reader, &missing_statement, -1, STORE_READ_MS, values, 3, on_missing, call);
+    pg_exec(store->scanner, &missing_statement, -1, STORE_READ_MS, values, 3, on_missing, call);
     buf_fini(&ids);
 }
