@@ -40,6 +40,7 @@ static void add_usage(struct buf *out, const char *text)
     json_decref(usage);
 }
 
+/* The two ids first: gateways pass on as it is what begins with those that were asked for. */
 static void add_job(struct buf *out, const struct store_job *job)
 {
     buf_add_char(out, '{');
