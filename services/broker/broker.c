@@ -260,10 +260,8 @@ void broker_drain(struct broker *broker)
     broker->draining = true;
     size_t at = 0;
     struct peer *peer = NULL;
-    while ((peer = map_next(broker->peers, &at))) {
-        peer_send_plain(broker, peer, PROTO_DRAIN);
-        peer_send_plain(broker, peer, PROTO_PING);
-    }
+    while ((peer = map_next(broker->peers, &at)))
+        peer_tell_draining(broker, peer);
 }
 
 /* Who has answered the PING has read the DRAIN, and its requests from before have come. */

@@ -66,6 +66,8 @@ void peer_hello(struct broker *broker, struct wire_message *hello);
  * goes at the next peers_reap. */
 void peer_send(struct broker *broker, struct peer *peer, struct wire_message *message);
 void peer_send_plain(struct broker *broker, struct peer *peer, enum proto_type type);
+/* That this broker is about to end; the PING's answer shows that it has been read. */
+void peer_tell_draining(struct broker *broker, struct peer *peer);
 /* Without a peer: tells a stranger to greet. */
 void route_send_plain(struct broker *broker, zmq_msg_t *route, enum proto_type type);
 void peer_mark_dead(struct broker *broker, struct peer *peer);

@@ -70,6 +70,12 @@ void peer_send_plain(struct broker *broker, struct peer *peer, enum proto_type t
     peer_send(broker, peer, &message);
 }
 
+void peer_tell_draining(struct broker *broker, struct peer *peer)
+{
+    peer_send_plain(broker, peer, PROTO_DRAIN);
+    peer_send_plain(broker, peer, PROTO_PING);
+}
+
 static void flush_peer(struct broker *broker, struct peer *peer)
 {
     while (peer->out_head && !peer->dead) {
@@ -180,6 +186,8 @@ void peer_hello(struct broker *broker, struct wire_message *hello)
     log_info("peer_joined", LOG_S("service", *service ? service : "-"),
              LOG_S("instance", instance));
     peer_send_plain(broker, peer, PROTO_WELCOME);
+    if (broker->draining)
+        peer_tell_draining(broker, peer);
     broker->peers_changed = true;
 }
 

@@ -419,6 +419,44 @@ static void test_a_broker_that_ends_loses_no_call(void **state)
     assert_int_equal(after.value, 50);
 }
 
+struct heard {
+    void *socket;
+    uint8_t types[8];
+    size_t count;
+};
+
+static bool has_heard_four(void *arg)
+{
+    struct heard *heard = arg;
+    struct wire_message message;
+    wire_init(&message);
+    while (heard->count < 8 && wire_recv(heard->socket, false, &message) == ERR_OK)
+        heard->types[heard->count++] = message.header.type;
+    wire_fini(&message);
+    return heard->count >= 4;
+}
+
+static void test_who_greets_a_broker_that_ends_is_told(void **state)
+{
+    (void)state;
+    void *context = zmq_ctx_new();
+    struct heard heard = {.socket = zmq_socket(context, ZMQ_DEALER)};
+    wire_socket_setup(heard.socket, 100);
+    assert_int_equal(zmq_connect(heard.socket, world.endpoint), 0);
+    broker_drain(world.broker);
+    struct wire_message hello;
+    wire_init(&hello);
+    hello.header = (struct proto_header){.type = PROTO_HELLO, .instance = 7};
+    wire_set(&hello.metadata, "{\"service\": \"\"}", 15);
+    assert_int_equal(wire_send(heard.socket, false, &hello), ERR_OK);
+    assert_true(loop_run_until(world.loop, has_heard_four, &heard, WAIT_MS));
+    static const uint8_t told[] = {PROTO_WELCOME, PROTO_DRAIN, PROTO_PING, PROTO_PEERS};
+    assert_memory_equal(heard.types, told, sizeof told);
+    assert_false(broker_drained(world.broker)); /* it may have sent something before it read that */
+    zmq_close(heard.socket);
+    zmq_ctx_term(context);
+}
+
 static bool is_idle(void *bus)
 {
     return bus_active(bus) == 0;
@@ -515,6 +553,7 @@ int main(void)
         BUS_TEST(test_cancel_forgets),
         BUS_TEST(test_broker_restart),
         BUS_TEST(test_drained_replica_gets_nothing),
+        BUS_TEST(test_who_greets_a_broker_that_ends_is_told),
         BUS_TEST(test_a_broker_that_ends_loses_no_call),
         BUS_TEST(test_a_service_waits_until_it_is_off_the_list),
         BUS_TEST(test_a_replica_that_has_gone_is_not_waited_for),
