@@ -174,7 +174,7 @@ static void on_deadlines(void *arg)
     expire_list(pg, &pg->waiting, &expired);
     for (unsigned i = 0; i < pg->conn_count; i++) {
         expire_list(pg, &pg->conns[i].waiting, &expired);
-        pg_conn_check_overdue(&pg->conns[i]);
+        pg_conn_check(&pg->conns[i]);
     }
     pg->waiting_count -= expired.count;
     for (struct pg_task *task; (task = pg_list_pop(&expired));)

@@ -262,29 +262,38 @@ static bool is_optional(enum pg_check check)
     return check == PG_CHECK_TIMELINE || check == PG_CHECK_ABANDONED;
 }
 
+/* The cluster that was used last, and its latest timeline. All that a service has of connections
+ * knows it: some only read, or wait for nothing, and would stay at the old primary for ever. */
+static _Thread_local struct {
+    char system[PG_SYSTEM_SIZE];
+    int64_t timeline;
+} latest;
+
 /* A primary that was replaced knows nothing of it, and takes what it is given: who has been at its
  * successor must not go back. */
-static bool is_replaced(struct pg_conn *conn, const PGresult *result)
+static bool is_replaced(const struct pg_conn *conn)
 {
-    struct pg *pg = conn->pg;
-    const char *system = PQgetvalue(result, 0, 0);
+    return conn->timeline && conn->timeline < latest.timeline &&
+           !strcmp(conn->system, latest.system);
+}
+
+static bool meets_replaced(struct pg_conn *conn, const PGresult *result)
+{
+    snprintf(conn->system, sizeof conn->system, "%s", PQgetvalue(result, 0, 0));
     conn->timeline = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
-    if (strcmp(pg->system, system) != 0)
-        snprintf(pg->system, sizeof pg->system, "%s", system);
-    else if (conn->timeline < pg->timeline)
+    if (is_replaced(conn))
         return true;
-    pg->timeline = conn->timeline;
+    memcpy(latest.system, conn->system, sizeof latest.system);
+    latest.timeline = conn->timeline;
     return false;
 }
 
 /* Those that were at the old primary when this one met the new one. */
 static void leave_replaced(struct pg *pg)
 {
-    for (unsigned i = 0; i < pg->conn_count; i++) {
-        struct pg_conn *conn = &pg->conns[i];
-        if (conn->state == PG_CONN_READY && conn->timeline && conn->timeline < pg->timeline)
-            lost(conn, replaced_text);
-    }
+    for (unsigned i = 0; i < pg->conn_count; i++)
+        if (pg->conns[i].state == PG_CONN_READY && is_replaced(&pg->conns[i]))
+            lost(&pg->conns[i], replaced_text);
 }
 
 /* Why the answer to a check is the end of the connection; NULL: it is not. */
@@ -299,7 +308,7 @@ static const char *refusal(struct pg_conn *conn, const struct pg_task *task)
     if (task->check == PG_CHECK_DURABILITY && !conn->pg->allow_unsafe &&
         (strcmp(PQgetvalue(result, 0, 0), "on") != 0 || !strcmp(PQgetvalue(result, 0, 1), "off")))
         return "fsync or synchronous_commit is off: accepted jobs could be lost";
-    if (task->check == PG_CHECK_TIMELINE && is_replaced(conn, result))
+    if (task->check == PG_CHECK_TIMELINE && meets_replaced(conn, result))
         return replaced_text;
     return NULL;
 }
@@ -487,12 +496,14 @@ void pg_conn_pump(struct pg_conn *conn)
         flush(conn);
 }
 
-void pg_conn_check_overdue(struct pg_conn *conn)
+void pg_conn_check(struct pg_conn *conn)
 {
     const struct pg_task *task = conn->in_flight.head;
     if (conn->state == PG_CONN_READY && task &&
         loop_now(conn->pg->loop) - task->sent_at > OVERDUE_MS)
         lost(conn, "the server stopped answering");
+    else if (conn->state == PG_CONN_READY && is_replaced(conn))
+        lost(conn, replaced_text);
 }
 
 void pg_conn_init(struct pg_conn *conn, struct pg *pg, unsigned index)

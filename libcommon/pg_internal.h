@@ -54,8 +54,10 @@ struct pg_conn {
     int fd; /* watched, or −1 */
     uint32_t events;
     int64_t backoff_ms;
-    unsigned host;            /* that the next attempt tries */
-    int64_t timeline;         /* 0: unknown */
+    unsigned host; /* that the next attempt tries */
+    /* The cluster and its timeline: a promotion begins a new one. 0: unknown. */
+    char system[PG_SYSTEM_SIZE];
+    int64_t timeline;
     struct loop_timer *timer; /* reconnection, then the limit of an attempt */
     struct pg_list waiting, in_flight;
     const struct pg_statement *prepared[PG_PREPARED_MAX];
@@ -76,9 +78,6 @@ struct pg {
     struct pg_list waiting, failed;
     struct loop_timer *deadlines, *failures;
     char problem[PG_PROBLEM_SIZE];
-    /* The cluster that was used, and its latest timeline: a promotion begins a new one. */
-    char system[PG_SYSTEM_SIZE];
-    int64_t timeline;
 };
 
 void pg_list_init(struct pg_list *list);
@@ -97,8 +96,8 @@ void pg_conn_init(struct pg_conn *conn, struct pg *pg, unsigned index);
 void pg_conn_fini(struct pg_conn *conn); /* moves what it has to pg->failed */
 /* Sends what waits, as far as there is room. */
 void pg_conn_pump(struct pg_conn *conn);
-/* Ends a connection whose answer is overdue. */
-void pg_conn_check_overdue(struct pg_conn *conn);
+/* Ends a connection whose answer is overdue, or whose server was replaced. */
+void pg_conn_check(struct pg_conn *conn);
 
 /* What a failed statement's SQLSTATE means. */
 enum pg_verdict {

@@ -140,3 +140,26 @@ def test_standby_away_for_long(two):
         load.wait_accepted(50, 60)
     load.check_answers()
     load.check_all_ended(primary)
+
+
+def test_a_primary_that_lives_on_is_left(new_cluster, new_pg_stack):
+    """Promoted beside it: once some of a service's connections have met the new primary, those that
+    only read, and never broke, leave the old one."""
+    primary = new_cluster().make().start()
+    standby = new_cluster().make_standby(primary).start()
+    stack = new_pg_stack(f"postgresql://mcpbus:{PASSWORD}@127.0.0.1:{primary.port},"
+                         f"127.0.0.1:{standby.port}/mcpbus")
+    user = User(stack, original_token(stack))
+    before = user.run("before")
+    assert user.finished(before)["result"] == "echo: before"
+    wait_until(lambda: standby.sql("SELECT true FROM job_data WHERE status = 'completed'"), 20,
+               "the standby has it")
+    standby.promote()
+    primary.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'mcpbus-jobs'")
+    wait_until(lambda: not primary.backends("mcpbus-jobs%"), 20, "the old primary is left")
+    after = wait_until(lambda: user.post("/run", json={"message": "after"}).json().get("job_id"),
+                       30, "jobs are accepted")
+    assert user.finished(after)["result"] == "echo: after"
+    assert user.finished(before)["result"] == "echo: before"
+    assert standby.sql("SELECT true FROM job_data WHERE id = %s", after)
