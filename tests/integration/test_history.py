@@ -165,8 +165,8 @@ class Counted:
         stack.sql(definition.replace("10 seconds", "20 milliseconds").replace(
             "job_totals_advance", "advance_quickly").replace("%", "%%"))
 
-    def connect(self):
-        return psycopg2.connect(self.stack.database_url, application_name="mcpbus-jobs")
+    def connect(self, name="mcpbus-jobs"):
+        return psycopg2.connect(self.stack.database_url, application_name=name)
 
     def submit(self, cursor, user, name):
         cursor.execute("INSERT INTO job_data (id, user_id, message, created_at)"
@@ -191,21 +191,24 @@ def counted(kept):
     return Counted(kept)
 
 
-def test_a_submit_that_commits_late_is_counted(counted):
-    late = counted.connect()
-    counted.submit(late.cursor(), "counted1", "late")
-    counted.submit(late.cursor(), "counted1", "later")
+@pytest.mark.parametrize("name", ["mcpbus-jobs", "a-pooler"])
+def test_a_submit_that_commits_late_is_counted(counted, name):
+    """Under whatever name it comes."""
+    user = f"counted-{name}"
+    late = counted.connect(name)
+    counted.submit(late.cursor(), user, f"{name}-late")
+    counted.submit(late.cursor(), user, f"{name}-later")
     time.sleep(0.1)
-    with counted.connect() as other:
-        counted.submit(other.cursor(), "counted1", "early")
+    with counted.connect(name) as other:
+        counted.submit(other.cursor(), user, f"{name}-early")
     other.close()
-    counted.advance("counted1")
+    counted.advance(user)
     late.commit()
     late.close()
     counted.check()
     time.sleep(0.1)
-    counted.advance("counted1")
-    assert counted.stack.sql("SELECT n FROM job_totals WHERE user_id = 'counted1'") == [(3,)]
+    counted.advance(user)
+    assert counted.stack.sql("SELECT n FROM job_totals WHERE user_id = %s", user) == [(3,)]
     counted.check()
 
 
