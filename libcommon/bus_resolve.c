@@ -7,27 +7,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "libcommon/mem.h"
 
-enum { HOST_SIZE = 256, STACK_BYTES = 256 * 1024 };
+enum { HOST_SIZE = 256, STACK_BYTES = 256 * 1024, LOOK_MS = 10 };
 
 /* Shared with the thread, which may outlive the wish by as long as a name server is silent. */
 struct lookup {
     atomic_int users;
-    atomic_bool ready; /* `address` is filled in, and `event` readable */
-    int event;
+    atomic_bool ready; /* `address` is filled in */
     unsigned turn;
     char host[HOST_SIZE], port[8];
     char address[BUS_ADDRESS_SIZE]; /* "": not found */
 };
 
 struct bus_resolve {
-    struct loop *loop;
     struct lookup *lookup;
+    struct loop_timer *timer; /* by which it is noticed: no descriptor may be left for more */
     void (*done)(void *arg, const char *address);
     void *arg;
 };
@@ -54,7 +50,6 @@ static void release(struct lookup *lookup)
 {
     if (atomic_fetch_sub(&lookup->users, 1) > 1)
         return;
-    close(lookup->event);
     free(lookup);
 }
 
@@ -76,7 +71,6 @@ static void choose(struct lookup *lookup, const struct addrinfo *list)
 static void tell(struct lookup *lookup)
 {
     atomic_store(&lookup->ready, true);
-    eventfd_write(lookup->event, 1);
     release(lookup);
 }
 
@@ -104,13 +98,13 @@ static bool start_thread(struct lookup *lookup)
     return started;
 }
 
-static void on_event(void *arg, uint32_t events)
+static void on_timer(void *arg)
 {
     struct bus_resolve *resolve = arg;
-    (void)events;
-    if (!atomic_load(&resolve->lookup->ready))
+    if (!atomic_load(&resolve->lookup->ready)) {
+        loop_timer_start(resolve->timer, LOOK_MS);
         return;
-    loop_fd_remove(resolve->loop, resolve->lookup->event);
+    }
     const char *address = resolve->lookup->address;
     resolve->done(resolve->arg, *address ? address : NULL);
 }
@@ -120,11 +114,11 @@ struct bus_resolve *bus_resolve_begin(struct loop *loop, const char *endpoint, u
 {
     struct bus_resolve *resolve = mem_alloc(sizeof *resolve);
     struct lookup *lookup = mem_alloc(sizeof *lookup);
-    *resolve = (struct bus_resolve){.loop = loop, .lookup = lookup, .done = done, .arg = arg};
+    *resolve = (struct bus_resolve){.lookup = lookup, .done = done, .arg = arg};
     lookup->turn = turn;
-    lookup->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     atomic_init(&lookup->users, 2);
-    loop_fd_add(loop, lookup->event, EPOLLIN, on_event, resolve);
+    resolve->timer = loop_timer_new(loop, on_timer, resolve);
+    loop_timer_start(resolve->timer, LOOK_MS);
     if (!split(endpoint, lookup->host, lookup->port) || !start_thread(lookup))
         tell(lookup);
     return resolve;
@@ -136,7 +130,7 @@ void bus_resolve_end(struct bus_resolve **resolve_p)
     if (!resolve)
         return;
     *resolve_p = NULL;
-    loop_fd_remove(resolve->loop, resolve->lookup->event);
+    loop_timer_destroy(&resolve->timer);
     release(resolve->lookup);
     free(resolve);
 }

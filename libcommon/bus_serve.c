@@ -123,7 +123,7 @@ void bus_reply(struct bus_call **call_p, json_t *result)
 void bus_reply_text(struct bus_call **call_p, struct buf *result)
 {
     struct bus_call *call = *call_p;
-    size_t len = result->len;
+    size_t len = result->full ? SIZE_MAX : result->len;
     *call_p = NULL;
     send_text(call, PROTO_FINAL, ERR_OK, 0, buf_steal(result), len);
     call_free(call);

@@ -16,7 +16,7 @@ enum {
     PACK_BYTES = 1 << 20,
     ITEM_BYTES = 6 * MESSAGE_MAX + 8192, /* each byte of a message may take six */
     UUIDS_A_FETCH = 64,
-    PACKS_A_REPLICA = 4, /* one is committed while the next is on its way */
+    PACKS_A_REPLICA = 4, /* two are committed at a time, while the next are on their way */
     REPLICAS_MAX = 64,
     WAITING_ITEMS = 4096,
     WAITING_BYTES = 64 << 20,
