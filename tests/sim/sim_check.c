@@ -35,7 +35,7 @@ static struct {
     struct db_job before;
     char session_before[STORE_ID_MAX + 1];
     const char *first_waits; /* a user whose first job must not wait for another's thousand */
-    int64_t others_before, claimed_at, changed_at;
+    int64_t others_before, claimed_at, changed_at, full_at;
 } check;
 
 static void on_before(struct db_job *job)
@@ -268,13 +268,15 @@ void check_progress(int64_t calm_since)
     const struct db *db = sim_db();
     int64_t queued, running, most = sim_db_now() - PROGRESS_US;
     db_counts(db, &queued, &running);
+    if (running >= capacity())
+        check.full_at = sim.now;
+    bool was_free = check.full_at < sim.now - PROGRESS_US; /* all the time, as far as was seen */
     for (size_t i = 0; i < db->job_count && sim.now - calm_since > PROGRESS_US; i++) {
         const struct db_job *job = db->jobs[i];
         if (!job->queued)
             continue;
         if (job->state == 0)
-            SIM_CHECK(job->run_at > most || check.claimed_at > sim.now - PROGRESS_US ||
-                          running >= capacity(),
+            SIM_CHECK(job->run_at > most || check.claimed_at > sim.now - PROGRESS_US || !was_free,
                       "%s waits and workers are free", job->id);
         for (size_t n = 0; job->state == 1 && n < db->session_count; n++)
             SIM_CHECK(strcmp(db->sessions[n]->session, job->session) != 0 ||
