@@ -35,8 +35,8 @@ static const struct pg_statement submit_statement = {
     " SELECT id, user_id, n, now(),"
     "  CASE n WHEN 1 THEN now() + $7::bigint * interval '1 millisecond' END,"
     "  session, n, 1 + n, CASE n WHEN 1 THEN now() END, CASE n WHEN 1 THEN now() END"
-    " FROM taken WHERE (SELECT count(*) FROM fresh) > 0 RETURNING job_id, session"
-    ") SELECT job_id, session, (SELECT " STORE_TIME("now()") ") FROM queued",
+    " FROM taken WHERE (SELECT count(*) FROM fresh) > 0 RETURNING job_id, session, user_id"
+    ") SELECT job_id, session, (SELECT " STORE_TIME("now()") "), user_id FROM queued",
     true};
 
 static const struct pg_statement careful_statement = {
@@ -66,8 +66,8 @@ static const struct pg_statement careful_statement = {
     " FROM input i LEFT JOIN alive a ON a.session = i.session"
     " CROSS JOIN LATERAL (SELECT CASE WHEN a.session IS NULL THEN 0 ELSE 1 END AS n) c"
     " WHERE i.id = ANY (ARRAY (SELECT id FROM fresh)) ORDER BY i.id COLLATE \"C\""
-    " ON CONFLICT DO NOTHING RETURNING job_id, session"
-    ") SELECT job_id, session, " STORE_TIME("now()") " FROM queued",
+    " ON CONFLICT DO NOTHING RETURNING job_id, session, user_id"
+    ") SELECT job_id, session, " STORE_TIME("now()") ", user_id FROM queued",
     true};
 
 /* What is there may be on this server alone: its commit's wait for the standby was cancelled, or a
@@ -168,15 +168,18 @@ static void look_up(struct store *store, struct lookup *lookup)
         buf_fini(&params[i]);
 }
 
-/* Of an id that is twice in the batch, one was taken: the one with that session, which alone may be
- * told to run it. */
-static struct store_submit *taken(void *const *items, size_t count, const char *id,
-                                  const char *session)
+/* Of an id that is twice in the batch, one was taken: that user's, with that session, which alone
+ * may be told to run it. */
+static struct store_submit *taken(void *const *items, size_t count, const struct pg_rows *rows,
+                                  size_t row)
 {
+    const char *id = pg_rows_text(rows, row, 0), *session = pg_rows_text(rows, row, 1);
+    const char *user_id = pg_rows_text(rows, row, 3);
     ptrdiff_t i = store_find(items, count, id_of, id);
     for (; i >= 0 && (size_t)i < count && !strcmp(id_of(items[i]), id); i++) {
         struct store_submit *item = items[i];
-        if (!session || (item->session && !strcmp(item->session, session)))
+        if (!strcmp(item->user_id, user_id) &&
+            (!session || (item->session && !strcmp(item->session, session))))
             return item;
     }
     return NULL;
@@ -189,12 +192,11 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
     for (size_t i = 0; i < count; i++)
         ((struct store_submit *)items[i])->error = error ? error : ERR_NOT_FOUND;
     for (size_t row = 0; row < pg_rows_count(rows); row++) {
-        const char *session = pg_rows_text(rows, row, 1);
-        struct store_submit *item = taken(items, count, pg_rows_text(rows, row, 0), session);
+        struct store_submit *item = taken(items, count, rows, row);
         if (!item)
             continue;
         item->error = ERR_OK;
-        item->claimed = session != NULL;
+        item->claimed = pg_rows_text(rows, row, 1) != NULL;
         store_copy(item->created_at, sizeof item->created_at, pg_rows_text(rows, row, 2));
     }
     struct lookup *lookup = mem_alloc(sizeof *lookup + count * sizeof lookup->items[0]);

@@ -61,6 +61,23 @@ static void a_known_id_fails_no_other_of_its_batch(void **state)
     expect_sql("SELECT count(DISTINCT xmin::text)::text FROM job_queue", "3");
 }
 
+/* Of two users who take the same id at once, one has the job and the other is told so. */
+static void an_id_that_two_users_take_is_one_user_s(void **state)
+{
+    need_database(state);
+    static const char *const users[] = {"a", "b"};
+    struct store_submit items[2];
+    for (int i = 0; i < 2; i++) {
+        items[i] = (struct store_submit){.job_id = "same", .user_id = users[i], .message = "m"};
+        add(&items[i]);
+    }
+    wait_all();
+    int winner = items[0].error ? 1 : 0;
+    assert_int_equal(items[winner].error, ERR_OK);
+    assert_int_equal(items[!winner].error, ERR_CONFLICT);
+    expect_sql("SELECT user_id FROM job_data", users[winner]);
+}
+
 /* A submit that came again while the first waits: whichever of the two counts, the run goes to the
  * session that holds it and to no other. */
 static void a_doubled_submit_runs_in_one_session(void **state)
@@ -676,6 +693,7 @@ int main(void)
         TEST(a_job_is_claimed_once),
         TEST(a_submit_claims_for_a_live_session),
         TEST(a_known_id_fails_no_other_of_its_batch),
+        TEST(an_id_that_two_users_take_is_one_user_s),
         TEST(a_doubled_submit_runs_in_one_session),
         TEST(keys_give_one_job),
         TEST(a_stale_attempt_changes_nothing),
