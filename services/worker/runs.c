@@ -14,6 +14,7 @@ enum {
     SWEEP_MS = 250,
     LINGER_MS = 5000, /* for a run's process after its "done" */
     BACKLOG_FACTOR = 4,
+    WAIT_SHARE = 4, /* of a run's time: what it may wait for a slot */
     JOB_ID_MAX = 256,
 };
 
@@ -211,6 +212,25 @@ static json_t *finish_envelope(void *arg, uint64_t instance)
     return runs->options.envelope(runs->options.arg, instance, true);
 }
 
+/* Replicas that share the last slot may each send a run. Given back in time, it doesn't lose its own
+ * time to another's hours, and a worker with a free slot can have it. */
+static bool waits_too_long(const struct worker_run *run, int64_t now)
+{
+    return run->state == RUN_WAITING && !run->outcome &&
+           now >= run->taken_at + run->time_ms / WAIT_SHARE;
+}
+
+/* What never began has done nothing that forbids another attempt. */
+static void end_late(struct worker_run *run)
+{
+    bool began = run->state == RUN_RUNNING;
+    AUTOFREE char *why = mem_printf(began ? "The run was stopped after %lld seconds."
+                                          : "The run could not begin within %lld seconds.",
+                                    (long long)run->time_ms / 1000);
+    run_stop(run);
+    run_end(run, began ? "failed" : "retry", why);
+}
+
 /* Deadlines; what lingers after it is done. */
 static void on_sweep(void *arg)
 {
@@ -223,12 +243,10 @@ static void on_sweep(void *arg)
             continue;
         if (run->done_at && run->alive && !run->killed && now >= run->done_at + LINGER_MS)
             run_stop(run);
-        if (!run->outcome && now >= run->deadline) {
-            AUTOFREE char *why = mem_printf("The run was stopped after %lld seconds.",
-                                            (long long)run->time_ms / 1000);
-            run_stop(run);
-            run_end(run, "failed", why);
-        }
+        if (waits_too_long(run, now))
+            run_end(run, "released", NULL);
+        else if (!run->outcome && now >= run->deadline)
+            end_late(run);
     }
     loop_timer_start(runs->sweep, SWEEP_MS);
 }

@@ -15,7 +15,8 @@ REASONS = {
     "echo": ("The job was given up: the worker that ran it was lost", "The job timed out."),
     "agent": ("The job was given up: the worker that ran it was lost", "The job timed out.",
               "The run ended unexpectedly", "The run was ended because it did not finish",
-              "The run was stopped after", "What became of the run could not be recorded."),
+              "The run was stopped after", "The run could not begin within",
+              "What became of the run could not be recorded."),
 }
 
 

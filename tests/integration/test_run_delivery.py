@@ -50,6 +50,25 @@ def test_no_tool_call_without_a_record(small_stack):
         ("failed", "The run's events could not be recorded.")
 
 
+def test_a_run_that_finds_no_slot_is_given_back(small_stack):
+    """The only slot is taken when a second run comes, as two replicas may send one each: its time
+    runs out before the slot is free, and its job is done all the same."""
+    user = sign_in(small_stack)
+    first = user.run("[sandbox:slow=60] Say hello")
+    user.reach(first, "running")
+    second = user.run("Say hello")
+    small_stack.sql("UPDATE job_queue SET state = 1, attempt = attempt + 1, events = 2,"
+                    " claimed_at = now() - interval '5 s', deadline = now() + interval '5 s',"
+                    " session = (SELECT session FROM job_queue WHERE job_id = %s)"
+                    " WHERE job_id = %s", first, second)
+    wait_until(lambda: small_stack.sql("SELECT 1 FROM job_queue WHERE job_id = %s AND state = 0"
+                                       " AND failures + losses = 0", second), 20,
+               "the second is given back")
+    assert user.result(first)["status"] == "running"
+    user.cancel(first)
+    assert user.finished(second)["status"] == "completed"
+
+
 def test_an_outcome_outlives_a_fault_of_the_store(wide_echo):
     """PostgreSQL refuses to record outcomes for a while; a job that has ended is told of after."""
     wide_echo.wait_healthy()

@@ -92,17 +92,26 @@ static void check_result(const struct db_job *job)
               job->id, job->result ? job->result : "(none)");
 }
 
-/* An attempt that the store gives up as too late had reached its worker: else nothing was done for
- * it all the time. */
+static bool is_too_late(const struct db_job *job, const char *statement)
+{
+    const char *why = job->error_message ? job->error_message : "";
+    if (job->queued || strcmp(job->status, "failed") != 0)
+        return false;
+    if (!strcmp(statement, "reap"))
+        return !strcmp(why, "The job timed out.");
+    return !strncmp(why, "The run was stopped after ", 26);
+}
+
+/* An attempt that is given up as too late, by the store or its worker, had begun: else nothing was
+ * done for it all the time. */
 static void check_late(const struct db_job *job, const char *statement)
 {
-    if (sim.echo || strcmp(statement, "reap") != 0 || job->queued || !job->error_message ||
-        strcmp(job->error_message, "The job timed out.") != 0)
+    if (sim.echo || !is_too_late(job, statement))
         return;
     for (const struct acting *begun = check.begun; begun; begun = begun->next)
         if (begun->attempt == job->attempt && !strcmp(begun->job_id, job->id))
             return;
-    sim_fail("%s#%lld timed out and was never told to a worker", job->id, (long long)job->attempt);
+    sim_fail("%s#%lld timed out and never began", job->id, (long long)job->attempt);
 }
 
 static void on_after(struct db_job *job, const char *statement, int64_t attempt)
