@@ -212,8 +212,8 @@ static json_t *finish_envelope(void *arg, uint64_t instance)
     return runs->options.envelope(runs->options.arg, instance, true);
 }
 
-/* Replicas that share the last slot may each send a run. Given back in time, it doesn't lose its own
- * time to another's hours, and a worker with a free slot can have it. */
+/* Replicas that share the last slot may each send a run. Given back in time, it doesn't lose its
+ * own time to another's hours, and a worker with a free slot can have it. */
 static bool waits_too_long(const struct worker_run *run, int64_t now)
 {
     return run->state == RUN_WAITING && !run->outcome &&
