@@ -36,10 +36,10 @@ typedef void http_decorate_fn(void *arg, const struct http_request *request, int
 void http_response_header(struct http_response *response, const char *name, const char *value);
 
 struct http_server_options {
-    const char *address; /* "0.0.0.0" */
-    int port;            /* 0: a free one, see http_server_port */
-    bool reuse_port;     /* SO_REUSEPORT, for replicas on one machine */
-    size_t body_max;     /* bytes */
+    const char *address;      /* "0.0.0.0" */
+    int port;                 /* 0: a free one, see http_server_port */
+    bool reuse_port;          /* SO_REUSEPORT, for replicas on one machine */
+    size_t body_max;          /* bytes */
     unsigned connections_max; /* fewer when the process may not open so many files */
     unsigned streams_max;
     int64_t receive_timeout_ms; /* from the first byte of a request to the last of its body */

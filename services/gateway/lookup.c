@@ -63,6 +63,18 @@ static void take_out(struct lookup *lookup)
     lookup->prev = lookup->next = NULL;
 }
 
+static struct lookup *take_first(struct lookups *lookups)
+{
+    struct lookup *lookup = lookups->first;
+    lookups->first = lookup->next;
+    if (lookups->first)
+        lookups->first->prev = NULL;
+    else
+        lookups->last = NULL;
+    lookup->next = NULL;
+    return lookup;
+}
+
 static void finish(struct lookup *lookup, const struct lookup_answer *answer)
 {
     lookup_fn *done = lookup->done;
@@ -212,8 +224,7 @@ static void send_pack(struct lookups *lookups)
     struct buf args;
     pack->lookups = lookups;
     while (lookups->first && pack->count < PACK_ITEMS) {
-        struct lookup *lookup = lookups->first;
-        take_out(lookup);
+        struct lookup *lookup = take_first(lookups);
         lookup->place = &pack->items[pack->count];
         pack->items[pack->count++] = lookup;
     }
@@ -261,11 +272,8 @@ static void sweep(void *arg)
 {
     struct lookups *lookups = arg;
     int64_t now = loop_now(lookups->loop);
-    while (lookups->first && lookups->first->deadline <= now) {
-        struct lookup *lookup = lookups->first;
-        take_out(lookup);
-        fail(lookup, ERR_TIMEOUT, err_text(ERR_TIMEOUT), 0);
-    }
+    while (lookups->first && lookups->first->deadline <= now)
+        fail(take_first(lookups), ERR_TIMEOUT, err_text(ERR_TIMEOUT), 0);
     loop_timer_start(lookups->sweep, SWEEP_MS);
 }
 
@@ -324,9 +332,10 @@ void lookups_destroy(struct lookups **lookups_p)
         return;
     *lookups_p = NULL;
     loop_source_remove(lookups->loop, turn, lookups);
-    while (lookups->packs) {
-        bus_cancel(lookups->bus, lookups->packs->call);
-        pack_free(lookups->packs);
+    for (struct pack *pack = lookups->packs, *next; pack; pack = next) {
+        next = pack->next;
+        bus_cancel(lookups->bus, pack->call);
+        pack_free(pack);
     }
     loop_timer_destroy(&lookups->sweep);
     free(lookups);

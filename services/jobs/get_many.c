@@ -91,7 +91,7 @@ static void on_jobs(void *arg, enum err error, const struct store_job *jobs, siz
     if (error) {
         jobs_reply_error(&many->call, error);
     } else {
-        buf_init(&out, 2 * PROTO_BODY_MAX_BYTES);
+        buf_init(&out, (size_t)2 * PROTO_BODY_MAX_BYTES);
         buf_add_str(&out, "{\"results\":[");
         for (size_t i = 0, next = 0; i < many->count; i++)
             add_result(&out, next < count && jobs[next].index == i ? &jobs[next++] : NULL);
