@@ -35,7 +35,7 @@ static struct {
     struct db_job before;
     char session_before[STORE_ID_MAX + 1];
     const char *first_waits; /* a user whose first job must not wait for another's thousand */
-    int64_t others_before, claimed_at, changed_at, full_at;
+    int64_t others_before, claimed_at, changed_at, full_at, calm_since;
 } check;
 
 static void on_before(struct db_job *job)
@@ -92,13 +92,24 @@ static void check_result(const struct db_job *job)
               job->id, job->result ? job->result : "(none)");
 }
 
+/* Whether trouble left an attempt enough of its time to be told to its worker after all. */
+static bool had_calm(const struct db_job *job)
+{
+    if (!sim.faulty)
+        return true;
+    int64_t from = sim_db_now() - (sim.now - check.calm_since);
+    if (from < job->claimed_at)
+        from = job->claimed_at;
+    return check.calm_since && job->deadline - from > PROGRESS_US;
+}
+
 static bool is_too_late(const struct db_job *job, const char *statement)
 {
     const char *why = job->error_message ? job->error_message : "";
     if (job->queued || strcmp(job->status, "failed") != 0)
         return false;
     if (!strcmp(statement, "reap"))
-        return !strcmp(why, "The job timed out.");
+        return !strcmp(why, "The job timed out.") && had_calm(&check.before);
     return !strncmp(why, "The run was stopped after ", 26);
 }
 
@@ -277,6 +288,7 @@ void check_progress(int64_t calm_since)
     const struct db *db = sim_db();
     int64_t queued, running, most = sim_db_now() - PROGRESS_US;
     db_counts(db, &queued, &running);
+    check.calm_since = calm_since;
     if (running >= capacity())
         check.full_at = sim.now;
     bool was_free = check.full_at < sim.now - PROGRESS_US; /* all the time, as far as was seen */
