@@ -120,9 +120,9 @@ listening_ports() {
         while read -r hex; do echo $((16#$hex)); done
 }
 
-# port_taken PORT
+# port_taken PORT; grep reads to the end, or what writes a long list would be said to have failed
 port_taken() {
-    listening_ports | grep -qx "$1"
+    listening_ports | grep -x "$1" >/dev/null
 }
 
 # free_ports COUNT: the first of COUNT free ports in a row. Below ip_local_port_range, where an

@@ -128,8 +128,8 @@ def test_no_connections_left(pg_pair):
                     admin.cursor().execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                                            " WHERE application_name LIKE 'mcpbus%'")
                 trouble.check()
-                # Three come free, of the twenty and more that ours would have: enough to go on.
-                for _ in range(8):
+                # As many come free as ours have: with fewer it would be luck who gets them.
+                for _ in range(28):
                     others.pop().close()
                 load.wait_accepted(30, 60)
         finally:
