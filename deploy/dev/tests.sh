@@ -29,12 +29,13 @@ cmd_test() {
     MCPBUS_TEST_LONG=$long run_pytest "$ROOT/build/bin" "${names[@]}"
     run_chaos_test "${names[@]}"
     ((!all)) || run_all "${names[@]}"
+    ((!long)) || check "simulation, new seeds" run_simulation $((RANDOM * 100000)) || true
     test_verdict
 }
 
 # --all: a second compiler, and everything again under the sanitizers.
 run_all() {
-    check "simulation, new seeds" run_simulation || true
+    check "simulation, more seeds" run_simulation 1000000 || true
     check "clang build" build_only clang || true
     if check "asan build" build_only asan; then
         sanitizer_options
@@ -133,9 +134,9 @@ run_ctest() {
         --no-tests=ignore "${filter[@]}" || true
 }
 
-# ctest has the same seeds each time; these are others. A failing one is named and can be replayed.
+# run_simulation FIRST-SEED: a failing one is named and can be replayed.
 run_simulation() {
-    "$ROOT/build/tests/mcpbus-sim" --first $((RANDOM * 100000)) --seeds 10000
+    "$ROOT/build/tests/mcpbus-sim" --first "$1" --seeds 10000
 }
 
 # Each fuzz target for a few seconds, from its corpus.
