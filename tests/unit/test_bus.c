@@ -466,7 +466,7 @@ static bool is_idle(void *bus)
 static void test_a_service_waits_until_it_is_off_the_list(void **state)
 {
     (void)state;
-    assert_true(is_idle(world.server));
+    assert_true(loop_run_until(world.loop, is_idle, world.server, WAIT_MS));
     bus_drain(world.server);
     assert_false(is_idle(world.server));
     assert_true(loop_run_until(world.loop, is_idle, world.server, WAIT_MS));
