@@ -1,6 +1,7 @@
 #include "libcommon/err.h"
 
 #include <stddef.h>
+#include <string.h>
 
 static const struct {
     const char *name, *text;
@@ -54,4 +55,12 @@ bool err_from_wire(uint16_t wire, enum err *ret_err)
         }
     }
     return false;
+}
+
+enum err err_from_name(const char *name)
+{
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (strcmp(table[i].name, name) == 0)
+            return (enum err)i;
+    return ERR_INTERNAL;
 }

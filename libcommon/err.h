@@ -29,4 +29,7 @@ bool err_retryable(enum err err, bool idempotent);
 /* The error with this wire status; false (output untouched) when the table has none. */
 MUST_CHECK bool err_from_wire(uint16_t wire, enum err *ret_err);
 
+/* The error of that err_name; ERR_INTERNAL for a name of another version. */
+enum err err_from_name(const char *name);
+
 #endif

@@ -91,16 +91,6 @@ static void item_failed(struct item *item, enum err error, const char *detail,
     item_free(item);
 }
 
-static enum err error_by_name(const char *name)
-{
-#define ERR(id, wire, group, http, text) \
-    if (strcmp(name, #id) == 0)          \
-        return ERR_##id;
-#include "libcommon/err.def"
-#undef ERR
-    return ERR_INTERNAL;
-}
-
 /* What most results are: the job under the id that was made here. */
 static bool is_plain(const struct item *item, const char *text, size_t len)
 {
@@ -124,7 +114,7 @@ static void item_done(struct item *item, const char *text, size_t len)
         item_accepted(item, job_id);
         return;
     }
-    enum err error = name ? error_by_name(name) : ERR_INTERNAL;
+    enum err error = name ? err_from_name(name) : ERR_INTERNAL;
     item_failed(item, error ? error : ERR_INTERNAL, js_str(result, "detail", err_text(error)),
                 js_int(result, "retry_after_ms", 0));
 }

@@ -111,10 +111,7 @@ static enum err error_of(const json_t *result)
     const char *name = js_str(result, "error", NULL);
     if (!json_is_object(result))
         return ERR_INTERNAL;
-    for (enum err err = ERR_OK; name && err <= ERR_UPSTREAM; err++)
-        if (strcmp(err_name(err), name) == 0)
-            return err;
-    return name ? ERR_INTERNAL : ERR_OK;
+    return name ? err_from_name(name) : ERR_OK;
 }
 
 /* A fault of the store's may pass, and an outcome that was dropped would leave its job running
