@@ -7,8 +7,9 @@
 #include <stdbool.h>
 
 #include "libcommon/err.h"
+#include "libmcp/mcp_pool.h"
 
-enum { MCP_SERVERS_MAX = 32, MCP_WHY_SIZE = 256 };
+enum { MCP_WHY_SIZE = 256 };
 
 /* What ${user.…} may name, in this order in `struct mcp_user`. */
 #define MCP_USER_FIELDS(X)      \

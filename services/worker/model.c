@@ -8,7 +8,7 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
-#include "services/worker/clock.h"
+#include "libcommon/clock.h"
 #include "services/worker/model_answer.h"
 
 enum {

@@ -7,11 +7,11 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "services/worker/agent.h"
-#include "services/worker/clock.h"
+#include "libcommon/clock.h"
 #include "services/worker/frames.h"
 #include "services/worker/history.h"
-#include "services/worker/mcp_message.h"
-#include "services/worker/mcp_pool.h"
+#include "libmcp/mcp_message.h"
+#include "libmcp/mcp_pool.h"
 #include "services/worker/tool_names.h"
 
 enum {

@@ -9,7 +9,7 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
-#include "services/worker/clock.h"
+#include "libcommon/clock.h"
 #include "services/worker/history.h"
 #include "services/worker/runs_internal.h"
 

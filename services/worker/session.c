@@ -7,7 +7,7 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
-#include "services/worker/clock.h"
+#include "libcommon/clock.h"
 
 enum {
     RENEW_MS = 2000,

@@ -13,7 +13,7 @@
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "services/settings.h"
-#include "services/worker/clock.h"
+#include "libcommon/clock.h"
 #include "services/worker/runs.h"
 #include "services/worker/session.h"
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "libcommon/mem.h"
-#include "services/worker/clock.h"
+#include "libcommon/clock.h"
 #include "services/worker/isolation.h"
 #include "services/worker/proc.h"
 #include "services/worker/zygote_process.h"

@@ -13,7 +13,7 @@
 
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
-#include "services/worker/clock.h"
+#include "libcommon/clock.h"
 #include "services/worker/isolation.h"
 #include "services/worker/proc.h"
 #include "services/worker/run.h"

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "libcommon/js.h"
-#include "services/worker/mcp_message.h"
+#include "libmcp/mcp_message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

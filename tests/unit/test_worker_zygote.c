@@ -10,7 +10,7 @@
 
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
-#include "services/worker/clock.h"
+#include "libcommon/clock.h"
 #include "services/worker/frames.h"
 #include "services/worker/zygote.h"
 

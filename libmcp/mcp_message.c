@@ -1,4 +1,4 @@
-#include "services/worker/mcp_message.h"
+#include "libmcp/mcp_message.h"
 
 #include <string.h>
 

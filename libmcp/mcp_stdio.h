@@ -1,6 +1,6 @@
 /* A tool server's process and its three pipes, without blocking: for the run's poll loop. */
-#ifndef MCPBUS_WORKER_MCP_STDIO_H
-#define MCPBUS_WORKER_MCP_STDIO_H
+#ifndef MCPBUS_MCP_STDIO_H
+#define MCPBUS_MCP_STDIO_H
 
 #include <jansson.h>
 #include <poll.h>

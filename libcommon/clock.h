@@ -1,6 +1,6 @@
 /* Milliseconds that go on while the machine sleeps: a lease does not wait for a laptop's lid. */
-#ifndef MCPBUS_WORKER_CLOCK_H
-#define MCPBUS_WORKER_CLOCK_H
+#ifndef MCPBUS_CLOCK_H
+#define MCPBUS_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>

@@ -2,7 +2,7 @@
 
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
-#include "services/worker/mcp_message.h"
+#include "libmcp/mcp_message.h"
 
 static void kinds_are_told_apart(void **state)
 {

@@ -1,6 +1,6 @@
 /* One line of JSON-RPC 2.0 from an MCP server, which may hold anything. */
-#ifndef MCPBUS_WORKER_MCP_MESSAGE_H
-#define MCPBUS_WORKER_MCP_MESSAGE_H
+#ifndef MCPBUS_MCP_MESSAGE_H
+#define MCPBUS_MCP_MESSAGE_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "services/worker/mcp_stdio.h"
+#include "libmcp/mcp_stdio.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +14,8 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
-#include "services/worker/clock.h"
-#include "services/worker/mcp_message.h"
+#include "libcommon/clock.h"
+#include "libmcp/mcp_message.h"
 
 enum {
     OUT_MAX = 8 << 20,

@@ -1,13 +1,13 @@
 /* One MCP server of a run: initialize, the list of its tools, calls; over mcp_stdio. All calls
  * return at once; mcp_pool drives them. Times are clock_ms. */
-#ifndef MCPBUS_WORKER_MCP_CLIENT_H
-#define MCPBUS_WORKER_MCP_CLIENT_H
+#ifndef MCPBUS_MCP_CLIENT_H
+#define MCPBUS_MCP_CLIENT_H
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "services/worker/mcp_stdio.h"
+#include "libmcp/mcp_stdio.h"
 
 /* One call of a tool; owned by the caller, at the same place until `done`. */
 struct mcp_call {
@@ -20,6 +20,8 @@ struct mcp_call {
     int context;            /* the caller's, for on_progress */
     bool done, is_error;
 };
+
+enum { MCP_TOOLS_MAX = 2048 }; /* of one server */
 
 enum mcp_state { MCP_STARTING, MCP_READY, MCP_FAILED };
 

@@ -1,8 +1,7 @@
-#include "services/worker/mcp_pool.h"
+#include "libmcp/mcp_pool.h"
 
 #include "libcommon/mem.h"
-#include "services/worker/clock.h"
-#include "services/worker/mcp_config.h"
+#include "libcommon/clock.h"
 
 struct mcp_pool {
     struct mcp_client *clients[MCP_SERVERS_MAX];

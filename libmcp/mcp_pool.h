@@ -1,12 +1,14 @@
 /* All MCP servers of a run, and the one place where the run waits: poll over their pipes and one
  * more descriptor (the run's socket to the loop). */
-#ifndef MCPBUS_WORKER_MCP_POOL_H
-#define MCPBUS_WORKER_MCP_POOL_H
+#ifndef MCPBUS_MCP_POOL_H
+#define MCPBUS_MCP_POOL_H
 
-#include "services/worker/mcp_client.h"
+#include "libmcp/mcp_client.h"
+
+enum { MCP_SERVERS_MAX = 32 };
 
 struct mcp_pool;
-/* Starts the servers of `specs` ([{name, …}], see mcp_config_servers), all at once. */
+/* Starts the servers of `specs` ([{name, …}]: see mcp_client_new), all at once. */
 struct mcp_pool *mcp_pool_new(const json_t *specs, int64_t start_deadline,
                               mcp_progress_fn *on_progress, void *arg);
 /* Stops the servers (see mcp_stdio_stop). */

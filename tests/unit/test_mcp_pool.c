@@ -5,8 +5,8 @@
 
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
-#include "services/worker/clock.h"
-#include "services/worker/mcp_pool.h"
+#include "libcommon/clock.h"
+#include "libmcp/mcp_pool.h"
 
 #define SERVER MCPBUS_SOURCE_DIR "/tests/fixtures/mcp_server.py"
 

@@ -1,4 +1,4 @@
-#include "services/worker/mcp_client.h"
+#include "libmcp/mcp_client.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,9 +7,8 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
-#include "services/worker/clock.h"
-#include "services/worker/mcp_message.h"
-#include "services/worker/tool_names.h"
+#include "libcommon/clock.h"
+#include "libmcp/mcp_message.h"
 
 enum {
     PENDING_MAX = 256,
@@ -140,11 +139,12 @@ static void on_tools(struct mcp_client *client, const json_t *result)
     json_array_foreach(json_object_get(result, "tools"), index, tool)
     {
         const char *name = js_str(tool, "name", "");
-        if (*name && strlen(name) <= NAME_MAX_BYTES && json_array_size(client->tools) < TOOLS_MAX)
+        if (*name && strlen(name) <= NAME_MAX_BYTES &&
+            json_array_size(client->tools) < MCP_TOOLS_MAX)
             json_array_append(client->tools, tool);
     }
     const char *cursor = js_str(result, "nextCursor", NULL);
-    if (cursor && client->pages < PAGES_MAX && json_array_size(client->tools) < TOOLS_MAX)
+    if (cursor && client->pages < PAGES_MAX && json_array_size(client->tools) < MCP_TOOLS_MAX)
         list_tools(client, cursor);
     else
         client->state = MCP_READY;
