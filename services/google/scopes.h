@@ -1,5 +1,5 @@
-/* Google's OAuth scopes as bits, and which of them each API method takes, after the method pages of
- * Google's own reference ("Authorization scopes: requires one of"). */
+/* Google's OAuth scopes as bits. Which of them each API method takes is in scopes_PRODUCT.h, after
+ * the method pages of Google's own reference ("Authorization scopes: requires one of"). */
 #ifndef MCPBUS_GOOGLE_SCOPES_H
 #define MCPBUS_GOOGLE_SCOPES_H
 
@@ -29,6 +29,7 @@
     SCOPE(CALENDAR_EVENTS_OWNED, G_AUTH "calendar.events.owned")                   \
     SCOPE(CALENDAR_EVENTS_OWNED_READONLY, G_AUTH "calendar.events.owned.readonly") \
     SCOPE(DOCUMENTS, G_AUTH "documents")                                           \
+    SCOPE(DOCUMENTS_READONLY, G_AUTH "documents.readonly")                         \
     SCOPE(SPREADSHEETS, G_AUTH "spreadsheets")                                     \
     SCOPE(SPREADSHEETS_READONLY, G_AUTH "spreadsheets.readonly")
 
@@ -43,20 +44,6 @@ enum scope {
 #define SCOPE(name, url) SCOPE_##name = 1 << SCOPE_INDEX_##name,
     GOOGLE_SCOPES(SCOPE)
 #undef SCOPE
-};
-
-/* Any one of these bits allows the method. */
-enum method_scopes {
-    /* users.messages.list and .get with bodies and search; gmail.metadata gives neither. */
-    SCOPES_GMAIL_READ = SCOPE_MAIL | SCOPE_GMAIL_MODIFY | SCOPE_GMAIL_READONLY,
-    SCOPES_GMAIL_LABELS_LIST = SCOPES_GMAIL_READ | SCOPE_GMAIL_LABELS | SCOPE_GMAIL_METADATA,
-    /* files.list; searching in contents takes more than the metadata scopes. */
-    SCOPES_DRIVE_SEARCH = SCOPE_DRIVE | SCOPE_DRIVE_READONLY | SCOPE_DRIVE_FILE,
-    SCOPES_DRIVE_LIST = SCOPES_DRIVE_SEARCH | SCOPE_DRIVE_METADATA | SCOPE_DRIVE_METADATA_READONLY,
-    /* events.list of the user's own calendar. */
-    SCOPES_CALENDAR_LIST = SCOPE_CALENDAR | SCOPE_CALENDAR_READONLY | SCOPE_CALENDAR_EVENTS |
-                           SCOPE_CALENDAR_EVENTS_READONLY | SCOPE_CALENDAR_EVENTS_OWNED |
-                           SCOPE_CALENDAR_EVENTS_OWNED_READONLY,
 };
 
 /* The bits of a JSON array of scope URLs. Unknown ones allow nothing here and are skipped; NULL or

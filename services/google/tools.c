@@ -5,7 +5,10 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "services/google/schema.h"
-#include "services/google/scopes.h"
+#include "services/google/scopes_calendar.h"
+#include "services/google/scopes_docs.h"
+#include "services/google/scopes_drive.h"
+#include "services/google/scopes_gmail.h"
 
 /* Pieces of JSON schema, so that the table shows one line for each parameter. */
 #define MEMBER(name, type, description, more) \

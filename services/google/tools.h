@@ -33,8 +33,8 @@ json_t *tool_json(const struct tool *tool);
 void tool_call(const struct tool *tool, struct api *api, uint32_t scopes, const json_t *args,
                struct result *result);
 
-tool_fn gmail_list_messages, gmail_read_message, gmail_list_labels;
-tool_fn drive_search, drive_list_all_files;
-tool_fn calendar_list_events;
+#define TOOL(name, title, text, scopes, handler, annotations, parameters) tool_fn handler;
+#include "services/google/tools.def"
+#undef TOOL
 
 #endif
