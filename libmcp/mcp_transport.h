@@ -19,10 +19,10 @@ struct mcp_transport;
 
 /* What goes with a message. All borrowed. */
 struct mcp_head {
-    int64_t id;                   /* of a request; 0: a notification or an answer */
-    const char *method;           /* NULL: an answer */
-    const char *name;             /* Mcp-Name: the tool's name or resource's URI; NULL: none */
-    const json_t *tool;           /* of tools/call: the tool as listed, for Mcp-Param-…; or NULL */
+    int64_t id;         /* of a request; 0: a notification or an answer */
+    const char *method; /* NULL: an answer */
+    const char *name;   /* Mcp-Name: the tool's name or resource's URI; NULL: none */
+    const json_t *tool; /* of tools/call: the tool as listed, for Mcp-Param-…; or NULL */
     const char *protocol_version; /* NULL: not agreed on yet (initialize) */
     bool modern;                  /* the stateless era: 2026-07-28 and later */
     int64_t timeout_ms;           /* how long its answer is waited for; 0: without an end */
@@ -72,7 +72,7 @@ struct mcp_transport { /* the first member of each implementation */
 struct mcp_transport_options {
     struct loop *loop;
     struct http_client *http; /* for servers with a url; NULL: none was needed */
-    const json_t *spec;       /* {name, command, args, env} or {name, url, headers, …}; borrowed */
+    const json_t *spec; /* {name, command, args, env} or {name, url, headers, …}; borrowed */
     const struct mcp_transport_events *events; /* outlives it, as does */
     void *arg;
 };

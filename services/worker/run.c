@@ -1,6 +1,7 @@
 #include "services/worker/run.h"
 
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
@@ -10,32 +11,29 @@
 #include "libcommon/clock.h"
 #include "services/worker/frames.h"
 #include "services/worker/history.h"
-#include "libmcp/mcp_message.h"
-#include "libmcp/mcp_pool.h"
-#include "services/worker/tool_names.h"
+#include "services/worker/run_tools.h"
 
 enum {
-    START_TIMEOUT_MS = 60000,
-    SCHEMA_MAX = 32 << 10,
-    NOTES_MAX = 16 << 10,
+    JOB_TIMEOUT_MS = 60000, /* until the job frame is here */
     HISTORY_NOTES_MAX = 8 << 10,
-    PROGRESS_TEXT_MAX = 1024,
-    PROGRESS_MIN_MS = 200, /* between two progress events of a run */
 };
 
 struct run {
     int fd;
     struct buf in;
-    struct mcp_pool *pool;
-    struct tool_names *names;
-    json_t *tools; /* for the model */
+    struct run_tools *tools;
     json_t *job;
-    struct buf notes;
-    int64_t tool_timeout_ms, last_progress;
-    struct agent_call *calls; /* of the turn under way, for progress events */
 };
 
-static enum err event(void *arg, const char *type, json_t *data, bool committed);
+/* Waits for the loop to say something; the tool servers are heard meanwhile. */
+static bool wait_for_loop(struct run *run, int64_t deadline)
+{
+    struct pollfd fd = {.fd = run->fd, .events = POLLIN};
+    if (run->tools)
+        return run_tools_wait(run->tools, run->fd, deadline);
+    int64_t wait = deadline - clock_ms();
+    return poll(&fd, 1, wait < 0 ? 0 : (int)wait) > 0;
+}
 
 /* The loop's next frame of type `t` by `deadline`; whatever else it says is skipped. */
 static enum err receive(struct run *run, const char *t, int64_t deadline, json_t **ret_frame)
@@ -54,7 +52,7 @@ static enum err receive(struct run *run, const char *t, int64_t deadline, json_t
             continue;
         if (clock_ms() >= deadline)
             return ERR_TIMEOUT;
-        if (mcp_pool_turn(run->pool, run->fd, deadline) && (err = frame_fill(run->fd, &run->in)))
+        if (wait_for_loop(run, deadline) && (err = frame_fill(run->fd, &run->in)))
             return err;
     }
 }
@@ -94,162 +92,39 @@ static enum err event(void *arg, const char *type, json_t *data, bool committed)
 
 static const char *server_of(void *arg, const char *tool_name)
 {
-    struct run *run = arg;
-    const struct tool *tool = tool_names_find(run->names, tool_name);
-    return tool ? mcp_client_name(mcp_pool_client(run->pool, (size_t)tool->server)) : "";
+    return run_tools_server(((struct run *)arg)->tools, tool_name);
 }
 
 static bool is_repeatable(void *arg, const char *tool_name)
 {
-    const struct tool *tool = tool_names_find(((struct run *)arg)->names, tool_name);
+    const struct tool *tool = run_tools_find(((struct run *)arg)->tools, tool_name);
     return tool && tool->repeatable;
 }
 
-static void start_call(struct run *run, struct agent_call *from, int index, int64_t deadline,
-                       struct mcp_call *call)
+static void call_tools(void *arg, struct agent_call *calls, size_t count, int64_t deadline)
 {
-    const struct tool *tool = tool_names_find(run->names, from->name);
-    int64_t limit = clock_ms() + run->tool_timeout_ms;
-    *call = (struct mcp_call){
-        .tool = tool->server_tool,
-        .arguments = from->arguments,
-        .text_max = AGENT_TOOL_TEXT_MAX - 64, /* with its marker it is cut no second time */
-        .deadline = limit < deadline ? limit : deadline,
-        .context = index,
-    };
-    mcp_client_call(mcp_pool_client(run->pool, (size_t)tool->server), call);
+    run_tools_call(((struct run *)arg)->tools, calls, count, deadline);
 }
 
-static bool all_done(const struct agent_call *from, const struct mcp_call *calls, size_t count)
+static enum err tools_event(void *arg, const char *type, json_t *data)
 {
-    for (size_t i = 0; i < count; i++)
-        if (!from[i].text && !calls[i].done)
-            return false;
-    return true;
-}
-
-static void call_tools(void *arg, struct agent_call *from, size_t count, int64_t deadline)
-{
-    struct run *run = arg;
-    struct mcp_call calls[AGENT_CALLS_MAX] = {0};
-    run->calls = from;
-    for (size_t i = 0; i < count; i++)
-        if (!from[i].text)
-            start_call(run, &from[i], (int)i, deadline, &calls[i]);
-    while (!all_done(from, calls, count))
-        mcp_pool_turn(run->pool, -1, INT64_MAX);
-    for (size_t i = 0; i < count; i++) {
-        if (from[i].text)
-            continue;
-        from[i].is_error = calls[i].is_error;
-        from[i].text = calls[i].text;
-        from[i].duration_ms = calls[i].ended - calls[i].started;
-    }
-    run->calls = NULL;
-}
-
-static void on_progress(void *arg, const struct mcp_call *call, const json_t *params)
-{
-    struct run *run = arg;
-    if (!run->calls || clock_ms() - run->last_progress < PROGRESS_MIN_MS)
-        return;
-    run->last_progress = clock_ms();
-    const char *text = js_str(params, "message", "");
-    json_t *data = json_pack("{s:s}", "name", run->calls[call->context].name);
-    json_t *progress = json_object_get(params, "progress"),
-           *total = json_object_get(params, "total");
-    if (json_is_number(progress))
-        json_object_set(data, "progress", progress);
-    if (json_is_number(total))
-        json_object_set(data, "total", total);
-    json_object_set_new(data, "message",
-                        js_string_capped(text, strlen(text), PROGRESS_TEXT_MAX, "…"));
-    if (event(run, "progress", data, false))
-        run->calls = NULL; /* nobody hears it: the run's next message ends it */
-}
-
-static json_t *schema_of(const json_t *tool)
-{
-    json_t *schema = json_object_get(tool, "inputSchema");
-    bool usable = json_is_object(schema) && strcmp(js_str(schema, "type", ""), "object") == 0 &&
-                  js_dump_size(schema) <= SCHEMA_MAX;
-    json_t *copy = usable ? json_copy(schema) : json_pack("{s:s}", "type", "object");
-    if (!json_is_object(json_object_get(copy, "properties")))
-        json_object_set_new(copy, "properties", json_object());
-    return copy;
-}
-
-static void add_tools(struct run *run, int server)
-{
-    const struct mcp_client *client = mcp_pool_client(run->pool, (size_t)server);
-    size_t index;
-    json_t *tool;
-    json_array_foreach(mcp_client_tools(client), index, tool)
-    {
-        const json_t *hints = json_object_get(tool, "annotations");
-        bool repeatable =
-            js_bool(hints, "readOnlyHint", false) || js_bool(hints, "idempotentHint", false);
-        const struct tool *known = tool_names_add(run->names, server, mcp_client_name(client),
-                                                  js_str(tool, "name", ""), repeatable);
-        if (!known)
-            return;
-        const char *text = js_str(tool, "description", "");
-        json_array_append_new(
-            run->tools,
-            json_pack("{s:s, s:{s:s, s:o, s:o}}", "type", "function", "function", "name",
-                      known->name, "description",
-                      js_string_capped(text, strlen(text), TOOL_DESCRIPTION_MAX, " [cut]"),
-                      "parameters", schema_of(tool)));
-    }
-}
-
-static enum err tell_unavailable(struct run *run, const struct mcp_client *client)
-{
-    const char *name = mcp_client_name(client), *why = mcp_client_why(client);
-    buf_printf(&run->notes, "The tool server %s is not available: %s. ", name, why);
-    AUTOFREE char *text = mem_printf("The tool server %s is not available: %s", name, why);
-    return event(run, "progress",
-                 json_pack("{s:s, s:s, s:s}", "server", name, "message", text, "level", "warning"),
-                 false);
-}
-
-static enum err start_servers(struct run *run, int64_t deadline)
-{
-    int64_t until = clock_ms() + START_TIMEOUT_MS;
-    if (until > deadline)
-        until = deadline;
-    run->pool = mcp_pool_new(json_object_get(run->job, "servers"), until, on_progress, run);
-    while (mcp_pool_starting(run->pool))
-        mcp_pool_turn(run->pool, -1, until);
-    for (size_t i = 0; i < mcp_pool_count(run->pool); i++) {
-        const struct mcp_client *client = mcp_pool_client(run->pool, i);
-        enum err err = ERR_OK;
-        if (mcp_client_state(client) == MCP_READY)
-            add_tools(run, (int)i);
-        else
-            err = tell_unavailable(run, client);
-        if (err)
-            return err;
-    }
-    return ERR_OK;
+    return event(arg, type, data, false);
 }
 
 static enum err execute(struct run *run)
 {
     int64_t soft_ms = js_int(run->job, "soft_ms", 1500000), deadline = clock_ms() + soft_ms;
-    run->tool_timeout_ms = js_int(run->job, "tool_timeout_ms", 120000);
-    enum err err = start_servers(run, deadline);
-    json_t *history = json_object_get(run->job, "history");
-    AUTOFREE char *notes = history_notes(history, HISTORY_NOTES_MAX);
-    buf_add_str(&run->notes, notes);
-    /* The servers have their environment; this process needs the secrets no longer. */
-    json_object_del(run->job, "servers");
+    struct run_tools_options options = {.job = run->job, .event = tools_event, .arg = run};
+    enum err err = run_tools_new(&options, deadline, &run->tools);
     if (err)
         return err;
+    json_t *history = json_object_get(run->job, "history");
+    AUTOFREE char *done = history_notes(history, HISTORY_NOTES_MAX);
+    AUTOFREE char *notes = mem_printf("%s%s", run_tools_notes(run->tools), done);
     struct agent_task task = {
         .message = js_str(run->job, "message", ""),
-        .notes = buf_text(&run->notes),
-        .tools = run->tools,
+        .notes = notes,
+        .tools = run_tools_list(run->tools),
         .history = history,
         .max_turns = (int)js_int(run->job, "max_turns", 25),
         .deadline = deadline,
@@ -268,19 +143,11 @@ int run_main(int fd)
     struct run run = {.fd = fd};
     signal(SIGPIPE, SIG_IGN);
     buf_init(&run.in, FRAME_MAX + FRAME_HEAD + (64 << 10));
-    buf_init(&run.notes, NOTES_MAX);
-    run.names = tool_names_new();
-    run.tools = json_array();
-    run.pool = mcp_pool_new(NULL, 0, NULL, NULL); /* nothing to wait for but the job */
-    enum err err = receive(&run, "job", clock_ms() + START_TIMEOUT_MS, &run.job);
-    mcp_pool_destroy(&run.pool);
+    enum err err = receive(&run, "job", clock_ms() + JOB_TIMEOUT_MS, &run.job);
     if (!err)
         err = execute(&run);
-    mcp_pool_destroy(&run.pool);
-    tool_names_destroy(&run.names);
-    json_decref(run.tools);
+    run_tools_destroy(&run.tools);
     json_decref(run.job);
     buf_fini(&run.in);
-    buf_fini(&run.notes);
     return err ? 1 : 0;
 }

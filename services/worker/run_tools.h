@@ -1,0 +1,47 @@
+/* The tools of one run: its servers, the table of names that the model says, the calls and their
+ * progress. A part of the run's process; everything is on its thread, and only run_tools_new and
+ * run_tools_call wait. */
+#ifndef MCPBUS_WORKER_RUN_TOOLS_H
+#define MCPBUS_WORKER_RUN_TOOLS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libcommon/err.h"
+#include "services/worker/agent.h"
+#include "services/worker/tool_names.h"
+
+struct run_tools;
+
+struct run_tools_options {
+    json_t *job; /* the job frame: servers, tool_timeout_ms; borrowed */
+    /* Tells an event that nobody waits for; `data` is consumed. An error: nobody is there. */
+    enum err (*event)(void *arg, const char *type, json_t *data);
+    void *arg;
+};
+
+/* Starts the servers and lists their tools, by `deadline` (clock_ms). A server that can't start is
+ * told to the events and in the notes. ERR_PEER_LOST: nobody hears the events. */
+MUST_CHECK enum err run_tools_new(const struct run_tools_options *options, int64_t deadline,
+                                  struct run_tools **ret_tools);
+/* Stops the servers. */
+void run_tools_destroy(struct run_tools **tools_p);
+
+/* What the model should know of servers that are missing, or "". */
+const char *run_tools_notes(const struct run_tools *tools);
+/* All tools in the form of chat completions, in the order of the configuration. Borrowed. */
+json_t *run_tools_list(struct run_tools *tools);
+/* The tool that the model calls `name`; NULL: there is none. Borrowed. */
+const struct tool *run_tools_find(const struct run_tools *tools, const char *name);
+/* The server's name for the tool, for events; "" when there is no such tool. Borrowed. */
+const char *run_tools_server(const struct run_tools *tools, const char *name);
+
+/* Executes those calls that have no text, at once; ends by `deadline`. */
+void run_tools_call(struct run_tools *tools, struct agent_call *calls, size_t count,
+                    int64_t deadline);
+
+/* Waits until `fd` has something to read (true) or `deadline`. */
+bool run_tools_wait(struct run_tools *tools, int fd, int64_t deadline);
+
+#endif
