@@ -14,6 +14,17 @@
 
 struct http_client;
 
+/* What becomes of an answer's body. */
+enum http_body {
+    HTTP_BODY_GATHER, /* it comes with the answer */
+    HTTP_BODY_STREAM, /* on_data gets it as it comes */
+    HTTP_BODY_REFUSE, /* the call ends with ERR_CANCELLED; the answer has status and headers */
+};
+struct http_answer;
+
+/* A method that RFC 9110 §9.2.2 doesn't call idempotent (POST, PATCH) is sent at most once: when a
+ * kept connection turns out to be closed, the call ends with ERR_PEER_LOST instead of being sent
+ * again on another. */
 struct http_call {
     const char *method; /* "GET", "POST", … */
     const char *url;
@@ -22,8 +33,13 @@ struct http_call {
     size_t body_len;
     int64_t timeout_ms; /* for everything */
     size_t answer_max;  /* bytes of body; more is ERR_TOO_LARGE; 0: 1 MiB */
-    /* Called with pieces of a 2xx answer's body as they come (may be NULL: the body is gathered in
-     * the answer). False aborts with ERR_CANCELLED. */
+    bool repeatable;    /* a POST or PATCH that does no harm when sent twice, so may be */
+    /* Called once, when the answer's head is there, with status and headers (borrowed, gone after
+     * the call; no body): before any on_data, long before the end of a stream. May be NULL: then
+     * the body of a 2xx answer goes to on_data where there is one, any other is gathered. */
+    enum http_body (*on_head)(void *arg, const struct http_answer *head);
+    /* Called with pieces of the body as they come. False ends the call with ERR_CANCELLED; so a
+     * stream is closed (from elsewhere: http_client_cancel). */
     bool (*on_data)(void *arg, const char *data, size_t len);
     void *arg;
 };
@@ -35,7 +51,7 @@ struct http_answer {
     const char *content_type; /* "" when none */
     int64_t retry_after_ms;   /* from Retry-After (seconds, date) or retry-after-ms; −1: none */
     const char *should_retry; /* x-should-retry, "" when none */
-    const char *www_authenticate; /* "" when none */
+    const char *www_authenticate; /* several are joined by ", "; "" when none */
     const char *session_id;       /* mcp-session-id, "" when none */
     const char *location;         /* "" when none */
     char error[160];              /* why there was no answer; holds no secret and no query string */

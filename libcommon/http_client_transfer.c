@@ -15,6 +15,9 @@ enum {
     VALUE_MAX = 8192,
     ANSWER_DEFAULT = 1024 * 1024,
     URL_MAX = 64 * 1024,
+    /* Servers close idle connections, often after 5 s. What may be sent only once rather takes a
+     * new connection than one that is being closed just now. */
+    ONCE_IDLE_S = 3,
 };
 static const int64_t RETRY_AFTER_MAX_MS = 24LL * 3600 * 1000;
 
@@ -58,6 +61,18 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+static void keep_value(struct http_transfer *transfer, int which, const char *value, size_t len)
+{
+    char **kept = &transfer->captured[which];
+    if (!*kept) {
+        *kept = mem_strndup(value, len);
+    } else if (which == HTTP_CAPTURED_WWW_AUTHENTICATE && strlen(*kept) + len < VALUE_MAX) {
+        char *first = *kept;
+        *kept = mem_printf("%s, %.*s", first, (int)len, value);
+        free(first);
+    }
+}
+
 static void capture(struct http_transfer *transfer, const char *line, size_t len)
 {
     const char *colon = memchr(line, ':', len);
@@ -74,9 +89,38 @@ static void capture(struct http_transfer *transfer, const char *line, size_t len
         return;
     for (int i = 0; i < HTTP_CAPTURED_COUNT; i++) {
         if (strlen(captured_names[i]) == name_len &&
-            strncasecmp(captured_names[i], line, name_len) == 0 && !transfer->captured[i])
-            transfer->captured[i] = mem_strndup(value, value_len);
+            strncasecmp(captured_names[i], line, name_len) == 0)
+            keep_value(transfer, i, value, value_len);
     }
+}
+
+static long status_of(const struct http_transfer *transfer)
+{
+    long status = 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status;
+}
+
+static void fill_head(const struct http_transfer *transfer, struct http_answer *answer);
+
+/* The line that ends a head. One of 1xx announces another. */
+static bool head_ends(struct http_transfer *transfer)
+{
+    long status = status_of(transfer);
+    if (status < 200)
+        return true;
+    transfer->head_done = true;
+    if (!transfer->on_head) {
+        transfer->stream = transfer->on_data && status < 300;
+        return true;
+    }
+    struct http_answer head;
+    http_answer_failed(&head, "");
+    fill_head(transfer, &head);
+    enum http_body body = transfer->on_head(transfer->arg, &head);
+    transfer->stream = body == HTTP_BODY_STREAM;
+    transfer->cancelled |= body == HTTP_BODY_REFUSE;
+    return !transfer->cancelled;
 }
 
 static size_t on_header(char *line, size_t size, size_t count, void *arg)
@@ -88,22 +132,21 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
         transfer->too_large = true;
         return 0;
     }
-    /* A status line begins another head (after a 1xx); lines after the body are trailers. */
+    if (transfer->cancelled)
+        return 0;
+    if (transfer->head_done) /* trailers */
+        return len;
+    /* A status line begins another head (after a 1xx). */
     if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
         forget_captured(transfer);
-    else if (!transfer->received)
+    else if (line[0] == '\r' || line[0] == '\n')
+        return head_ends(transfer) ? len : 0;
+    else
         capture(transfer, line, len);
     return len;
 }
 
 /* Body */
-
-static bool is_2xx(const struct http_transfer *transfer)
-{
-    long status = 0;
-    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-    return status >= 200 && status < 300;
-}
 
 static size_t on_body(char *data, size_t size, size_t count, void *arg)
 {
@@ -116,11 +159,23 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
         return 0;
     }
     transfer->received += len;
-    if (transfer->on_data && is_2xx(transfer))
+    if (transfer->stream)
         transfer->cancelled |= !transfer->on_data(transfer->arg, data, len);
     else
         buf_add(&transfer->body, data, len);
     return transfer->cancelled ? 0 : len;
+}
+
+/* curl calls this whenever it is about to send the request, and it sends it again by itself when a
+ * kept connection was closed before any answer: by then the peer may have acted on it. */
+static int on_before_send(void *arg, char *peer, char *local, int peer_port, int local_port)
+{
+    (void)peer, (void)local, (void)peer_port, (void)local_port;
+    struct http_transfer *transfer = arg;
+    if (transfer->once && transfer->sent)
+        return CURL_PREREQFUNC_ABORT;
+    transfer->sent = true;
+    return CURL_PREREQFUNC_OK;
 }
 
 /* Setting up */
@@ -237,12 +292,29 @@ static void set_callbacks(struct http_transfer *transfer)
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_before_send);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
+    if (transfer->once)
+        curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)ONCE_IDLE_S);
+}
+
+static bool is_idempotent(const char *method)
+{
+    static const char *const methods[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"};
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (strcmp(method, methods[i]) == 0)
+            return true;
+    return false;
 }
 
 enum err http_transfer_init(struct http_transfer *transfer, CURL *easy,
                             const struct http_client_options *options, const struct http_call *call)
 {
-    *transfer = (struct http_transfer){.easy = easy, .on_data = call->on_data, .arg = call->arg};
+    *transfer = (struct http_transfer){.easy = easy,
+                                       .on_head = call->on_head,
+                                       .on_data = call->on_data,
+                                       .arg = call->arg,
+                                       .once = !call->repeatable && !is_idempotent(call->method)};
     transfer->answer_max = call->answer_max ? call->answer_max : ANSWER_DEFAULT;
     buf_init(&transfer->body, transfer->answer_max);
     bool https = false;
@@ -330,13 +402,26 @@ static void describe(const struct http_transfer *transfer, CURLcode code, enum e
         snprintf(system, sizeof system, ": %s", strerrordesc_np((int)number));
     const char *what = error == ERR_TOO_LARGE   ? "the answer is too large"
                        : error == ERR_CANCELLED ? "cancelled"
-                                                : curl_easy_strerror(code);
+                       : code == CURLE_ABORTED_BY_CALLBACK
+                           ? "the kept connection was closed before an answer came"
+                           : curl_easy_strerror(code);
     snprintf(answer->error, sizeof answer->error, "%s%s (%s)", what, system, place);
 }
 
 static const char *captured_text(const struct http_transfer *transfer, enum http_captured which)
 {
     return transfer->captured[which] ? transfer->captured[which] : "";
+}
+
+static void fill_head(const struct http_transfer *transfer, struct http_answer *answer)
+{
+    answer->status = (int)status_of(transfer);
+    answer->retry_after_ms = retry_after(transfer);
+    answer->content_type = captured_text(transfer, HTTP_CAPTURED_CONTENT_TYPE);
+    answer->should_retry = captured_text(transfer, HTTP_CAPTURED_SHOULD_RETRY);
+    answer->www_authenticate = captured_text(transfer, HTTP_CAPTURED_WWW_AUTHENTICATE);
+    answer->session_id = captured_text(transfer, HTTP_CAPTURED_SESSION_ID);
+    answer->location = captured_text(transfer, HTTP_CAPTURED_LOCATION);
 }
 
 void http_answer_failed(struct http_answer *ret_answer, const char *why)
@@ -362,16 +447,8 @@ enum err http_transfer_answer(const struct http_transfer *transfer, CURLcode cod
         describe(transfer, code, error, ret_answer);
     if (error && error != ERR_TOO_LARGE && error != ERR_CANCELLED)
         return error;
-    long status = 0;
-    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-    ret_answer->status = (int)status;
+    fill_head(transfer, ret_answer);
     ret_answer->body = buf_text(&transfer->body);
     ret_answer->len = transfer->body.len;
-    ret_answer->retry_after_ms = retry_after(transfer);
-    ret_answer->content_type = captured_text(transfer, HTTP_CAPTURED_CONTENT_TYPE);
-    ret_answer->should_retry = captured_text(transfer, HTTP_CAPTURED_SHOULD_RETRY);
-    ret_answer->www_authenticate = captured_text(transfer, HTTP_CAPTURED_WWW_AUTHENTICATE);
-    ret_answer->session_id = captured_text(transfer, HTTP_CAPTURED_SESSION_ID);
-    ret_answer->location = captured_text(transfer, HTTP_CAPTURED_LOCATION);
     return error;
 }

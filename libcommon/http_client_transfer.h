@@ -27,11 +27,14 @@ struct http_transfer {
     struct curl_slist *headers;
     struct buf body;
     size_t answer_max, received, header_bytes;
+    enum http_body (*on_head)(void *arg, const struct http_answer *head);
     bool (*on_data)(void *arg, const char *data, size_t len);
     void *arg;
     char *captured[HTTP_CAPTURED_COUNT];
     char *place; /* "host:port" for error texts */
     bool too_large, cancelled;
+    bool head_done, stream; /* the answer's head is complete; its body goes to on_data */
+    bool once, sent;        /* may be sent once only; has been */
 };
 
 /* Once in a process, before any other curl call. */

@@ -20,7 +20,7 @@
 
 static int listen_fd;
 static char base[64];
-static atomic_int connections;
+static atomic_int connections, drops, drop_connection;
 
 /* The server */
 
@@ -103,6 +103,17 @@ static bool answer(int fd, const char *request, int number)
         return false;
     } else if (starts(request, "GET /stream")) {
         say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nfirst");
+    } else if (strstr(request, " /drop")) {
+        /* The first request on a connection is answered, the next one ends it. */
+        if (number == atomic_exchange(&drop_connection, number)) {
+            drops++;
+            return false;
+        }
+        say_body(fd, "200 OK", "kept");
+    } else if (starts(request, "GET /head")) {
+        say(fd, "HTTP/1.1 103 Early\r\nMcp-Session-Id: early\r\n\r\n"
+                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nMcp-Session-Id: s2\r\n"
+                "WWW-Authenticate: Basic\r\nWWW-Authenticate: Bearer\r\n\r\n");
     } else if (!starts(request, "GET /hang")) {
         say_body(fd, "201 Made", request);
     }
@@ -155,6 +166,9 @@ struct outcome {
     struct http_answer answer;
     char body[4096], www[64], session[64], location[64], should[16], type[64], data[64];
     bool abort;
+    int heads, head_status;
+    char head[128];
+    enum http_body want;
     struct http_client *client;
     uint64_t cancel_id, other_id;
 };
@@ -192,6 +206,18 @@ static bool on_data(void *arg, const char *data, size_t len)
     if (outcome->other_id)
         http_client_cancel(outcome->client, outcome->other_id);
     return !outcome->abort;
+}
+
+static enum http_body on_head(void *arg, const struct http_answer *head)
+{
+    struct outcome *outcome = arg;
+    outcome->heads++;
+    assert_string_equal(outcome->data, "");
+    assert_int_equal(head->len, 0);
+    outcome->head_status = head->status;
+    snprintf(outcome->head, sizeof outcome->head, "%s|%s|%s", head->content_type, head->session_id,
+             head->www_authenticate);
+    return outcome->want;
 }
 
 static const char *const no_headers[] = {NULL};
@@ -369,6 +395,71 @@ static void check_on_data(void **state)
     run(&call, &got);
     assert_int_equal(got.error, ERR_CANCELLED);
     assert_string_equal(got.data, "first");
+}
+
+static void run_head(const char *path, enum http_body want, struct outcome *got)
+{
+    char url[256];
+    *got = (struct outcome){.want = want};
+    struct http_call call = get(url, path);
+    call.on_head = on_head;
+    call.on_data = on_data;
+    call.arg = got;
+    run(&call, got);
+    assert_int_equal(got->heads, 1);
+}
+
+static void check_on_head(void **state)
+{
+    (void)state;
+    struct outcome got;
+    run_head("/error", HTTP_BODY_STREAM, &got);
+    assert_int_equal(got.head_status, 500);
+    assert_string_equal(got.data, "broken");
+    assert_string_equal(got.body, "");
+    run_head("/conn", HTTP_BODY_GATHER, &got);
+    assert_string_equal(got.data, "");
+    assert_true(atoi(got.body) > 0);
+
+    /* Of a stream that never says anything, the head is there all the same. */
+    run_head("/head", HTTP_BODY_REFUSE, &got);
+    assert_int_equal(got.error, ERR_CANCELLED);
+    assert_int_equal(got.head_status, 200);
+    assert_string_equal(got.head, "text/event-stream|s2|Basic, Bearer");
+}
+
+/* Asks twice in a row with `method`; the connection that is kept in between ends in the middle of
+ * the second. */
+static void ask_dropper(const char *method, bool repeatable, struct outcome *got)
+{
+    struct loop *loop = loop_new();
+    struct http_client *client = http_client_new(loop, NULL);
+    char url[256];
+    struct http_call call = get(url, "/drop");
+    call.method = method;
+    call.repeatable = repeatable;
+    drops = 0;
+    for (int i = 0; i < 2; i++) {
+        *got = (struct outcome){0};
+        http_client_send(client, &call, on_done, got);
+        assert_true(loop_run_until(loop, is_done, got, 5000));
+        assert_int_equal(drops, i);
+    }
+    http_client_destroy(&client);
+    loop_destroy(&loop);
+}
+
+static void loop_sends_a_post_once(void **state)
+{
+    (void)state;
+    struct outcome got;
+    ask_dropper("GET", false, &got);
+    assert_string_equal(got.body, "kept");
+    ask_dropper("POST", true, &got);
+    assert_string_equal(got.body, "kept");
+    ask_dropper("POST", false, &got);
+    assert_int_equal(got.error, ERR_PEER_LOST);
+    assert_non_null(strstr(got.answer.error, "closed before an answer"));
 }
 
 static int use_blocking(void **state)
@@ -562,14 +653,17 @@ int main(void)
         cmocka_unit_test_setup(check_failures, use_blocking),
         cmocka_unit_test_setup(check_refused, use_blocking),
         cmocka_unit_test_setup(check_on_data, use_blocking),
+        cmocka_unit_test_setup(check_on_head, use_blocking),
         cmocka_unit_test_setup(blocking_reuses_connections, use_blocking),
         cmocka_unit_test_setup(check_answers, use_loop),
         cmocka_unit_test_setup(check_post, use_loop),
         cmocka_unit_test_setup(check_failures, use_loop),
         cmocka_unit_test_setup(check_refused, use_loop),
         cmocka_unit_test_setup(check_on_data, use_loop),
+        cmocka_unit_test_setup(check_on_head, use_loop),
         cmocka_unit_test(loop_reuses_connections),
         cmocka_unit_test(loop_copies_the_call),
+        cmocka_unit_test(loop_sends_a_post_once),
         cmocka_unit_test(loop_cancel),
         cmocka_unit_test(loop_destroy_ends_calls),
         cmocka_unit_test(loop_waits_for_a_connection),
