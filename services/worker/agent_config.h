@@ -4,16 +4,20 @@
 #define MCPBUS_WORKER_AGENT_CONFIG_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "libcommon/err.h"
 #include "services/settings.h"
 
-enum { AGENT_CONFIG_WHY_SIZE = 320 };
+enum { AGENT_CONFIG_WHY_SIZE = 320, AGENT_SYSTEM_PROMPT_MAX = 64 << 10 };
 
-/* → {model, max_turns, max_tokens, max_cost, prices: {model: [input, cached input, output]},
- * context_tokens, approval, approval_tools: [names], system_prompt?, time_zone}: the job frame's
- * `settings`. ERR_INVALID: `ret_why` names the variable and what it takes. */
+/* → {model, max_turns, max_tokens (0: no limit), max_cost?, prices: {model: [input, cached input,
+ * output]}, context_tokens, system_prompt?, time_zone, approval, approval_tools: [names]}: the job
+ * frame's `settings`. ERR_INVALID: `ret_why` names the variable and what it takes. */
 MUST_CHECK enum err agent_config_load(const struct settings *settings, json_t **ret_config,
                                       char ret_why[AGENT_CONFIG_WHY_SIZE]);
+
+/* Is it a name that the system's zoneinfo knows? */
+bool agent_config_is_time_zone(const char *name);
 
 #endif

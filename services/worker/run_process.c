@@ -162,6 +162,7 @@ static json_t *job_frame(const struct worker_run *run, const struct mcp_user *us
                               (json_int_t)options->settings->max_turns, "tool_timeout_ms",
                               (json_int_t)options->settings->tool_timeout * 1000, "soft_ms",
                               (json_int_t)(soft < left ? soft : left));
+    json_object_set(frame, "settings", options->agent);
     if (run->history)
         json_object_set(frame, "history", run->history);
     return frame;

@@ -22,6 +22,7 @@ struct runs_options {
     struct zygote *zygote;
     struct model *model;
     struct mcp_config *config;
+    json_t *agent;         /* the job frames' `settings` */
     mcp_lookup_fn *lookup; /* for the servers' environment */
     void *lookup_arg;
     /* What goes with a batch to a replica: {session, offer?}; NULL: no session. */

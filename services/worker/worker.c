@@ -14,6 +14,7 @@
 #include "libcommon/mem.h"
 #include "services/settings.h"
 #include "libcommon/clock.h"
+#include "services/worker/agent_config.h"
 #include "services/worker/runs.h"
 #include "services/worker/session.h"
 
@@ -24,6 +25,7 @@ struct worker {
     struct zygote *zygote; /* these three NULL in echo mode */
     struct model *model;
     struct mcp_config *config;
+    json_t *agent; /* see agent_config.h */
     struct runs *runs;
     struct session *session;
     int64_t release_at; /* while draining: when what runs is stopped */
@@ -81,6 +83,8 @@ void worker_stop(struct service *service)
     runs_destroy(&worker->runs);
     model_destroy(&worker->model);
     mcp_config_destroy(&worker->config);
+    json_decref(worker->agent);
+    worker->agent = NULL;
     free(worker);
     service->state = NULL;
 }
@@ -154,6 +158,15 @@ static enum err read_config(struct worker *worker)
                     path ? path : "(unset: mcpbus-google)", why);
     }
     buf_fini(&text);
+    return err;
+}
+
+static enum err read_agent_config(struct worker *worker)
+{
+    char why[AGENT_CONFIG_WHY_SIZE] = "";
+    enum err err = agent_config_load(worker->settings, &worker->agent, why);
+    if (err)
+        fprintf(stderr, "mcpbus-worker: %s\n", why);
     return err;
 }
 
@@ -250,6 +263,8 @@ enum err worker_start(struct service *service)
     if (worker->zygote) {
         enum err err = check_settings(worker->settings);
         if (!err)
+            err = read_agent_config(worker);
+        if (!err)
             err = read_config(worker);
         if (err) {
             worker_stop(service);
@@ -266,6 +281,7 @@ enum err worker_start(struct service *service)
         .zygote = worker->zygote,
         .model = worker->model,
         .config = worker->config,
+        .agent = worker->agent,
         .lookup = lookup,
         .lookup_arg = (void *)worker->settings,
         .envelope = on_envelope,
