@@ -133,11 +133,9 @@ static void add_tools(struct run_tools *tools, int server)
     json_t *tool;
     json_array_foreach(mcp_client_tools(client), index, tool)
     {
-        const json_t *hints = json_object_get(tool, "annotations");
-        bool repeatable =
-            js_bool(hints, "readOnlyHint", false) || js_bool(hints, "idempotentHint", false);
-        const struct tool *known = tool_names_add(tools->names, server, mcp_client_name(client),
-                                                  js_str(tool, "name", ""), repeatable);
+        const struct tool *known =
+            tool_names_add(tools->names, server, mcp_client_name(client), js_str(tool, "name", ""),
+                           json_object_get(tool, "annotations"));
         if (!known)
             return;
         const char *text = js_str(tool, "description", "");

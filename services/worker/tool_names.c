@@ -3,16 +3,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libcommon/js.h"
+#include "libcommon/map.h"
 #include "libcommon/mem.h"
 
 struct tool_names {
     struct tool *tools[TOOLS_MAX];
     size_t count;
+    struct map *by_name;
 };
 
 struct tool_names *tool_names_new(void)
 {
-    return mem_alloc(sizeof(struct tool_names));
+    struct tool_names *names = mem_alloc(sizeof *names);
+    names->by_name = map_new();
+    return names;
 }
 
 void tool_names_destroy(struct tool_names **names_p)
@@ -25,6 +30,7 @@ void tool_names_destroy(struct tool_names **names_p)
         free(names->tools[i]->server_tool);
         free(names->tools[i]);
     }
+    map_destroy(&names->by_name);
     free(names);
 }
 
@@ -37,7 +43,7 @@ static void replace_others(char *name)
 }
 
 const struct tool *tool_names_add(struct tool_names *names, int server, const char *server_name,
-                                  const char *tool_name, bool repeatable)
+                                  const char *tool_name, const json_t *annotations)
 {
     if (names->count == TOOLS_MAX)
         return NULL;
@@ -51,18 +57,19 @@ const struct tool *tool_names_add(struct tool_names *names, int server, const ch
         snprintf(tool->name, sizeof tool->name, "%.*s%s", TOOL_NAME_MAX - len, full, suffix);
     }
     tool->server = server;
-    tool->repeatable = repeatable;
+    bool read_only = js_bool(annotations, "readOnlyHint", false);
+    tool->repeatable = read_only || js_bool(annotations, "idempotentHint", false);
+    tool->destructive = !read_only && js_bool(annotations, "destructiveHint", false);
     tool->server_tool = mem_strdup(tool_name);
     names->tools[names->count++] = tool;
+    map_put(names->by_name, tool->name, strlen(tool->name), tool);
     return tool;
 }
 
 const struct tool *tool_names_find(const struct tool_names *names, const char *name)
 {
-    for (size_t i = 0; i < names->count; i++)
-        if (strcmp(names->tools[i]->name, name) == 0)
-            return names->tools[i];
-    return NULL;
+    size_t len = strlen(name);
+    return len <= TOOL_NAME_MAX ? map_get(names->by_name, name, len) : NULL;
 }
 
 size_t tool_names_count(const struct tool_names *names)
