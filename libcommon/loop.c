@@ -339,10 +339,9 @@ static int sleep_ms(const struct loop *loop, bool quiet, int64_t limit)
     return wait > INT_MAX ? INT_MAX : (int)wait;
 }
 
-static void wait_once(struct loop *loop, int64_t limit)
+static void sleep_once(struct loop *loop, bool quiet, int64_t limit)
 {
     struct epoll_event events[EVENTS_MAX];
-    bool quiet = settle(loop);
     int count = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, sleep_ms(loop, quiet, limit));
     loop->now = clock_ms();
     for (int i = 0; i < count; i++) {
@@ -353,6 +352,12 @@ static void wait_once(struct loop *loop, int64_t limit)
             watch.fn(watch.arg, events[i].events);
     }
     fire_timers(loop);
+}
+
+static void wait_once(struct loop *loop, int64_t limit)
+{
+    bool quiet = settle(loop);
+    sleep_once(loop, quiet, limit);
 }
 
 void loop_run(struct loop *loop)
@@ -371,6 +376,22 @@ bool loop_run_until(struct loop *loop, bool (*done)(void *arg), void *arg, int64
         if (left <= 0 || loop->stopped)
             return done(arg);
         wait_once(loop, left < 10 ? left : 10);
+    }
+    return true;
+}
+
+bool loop_wait_until(struct loop *loop, bool (*done)(void *arg), void *arg, int64_t timeout_ms)
+{
+    int64_t end = timeout_ms < 0 ? 0 : clock_ms() + timeout_ms;
+    loop->stopped = false;
+    while (!done(arg)) {
+        int64_t left = timeout_ms < 0 ? -1 : end - clock_ms();
+        if (loop->stopped || (timeout_ms >= 0 && left <= 0))
+            return false;
+        bool quiet = settle(loop);
+        if (done(arg))
+            return true;
+        sleep_once(loop, quiet, left);
     }
     return true;
 }

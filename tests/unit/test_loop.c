@@ -123,6 +123,30 @@ static void test_deferred_calls(void **state)
     loop_destroy(&p.loop);
 }
 
+static void note_and_defer(void *arg)
+{
+    struct probe *p = arg;
+    on_second(p);
+    if (p->count < 2)
+        loop_defer(p->loop, note_and_defer, p);
+}
+
+static void test_waiting_for_own_callbacks(void **state)
+{
+    (void)state;
+    struct probe p = {.loop = loop_new()};
+    loop_defer(p.loop, note_and_defer, &p);
+    assert_true(loop_wait_until(p.loop, has_two, &p, -1));
+    p.count = 0;
+    p.timers[0] = loop_timer_new(p.loop, note_and_defer, &p);
+    loop_timer_start(p.timers[0], 30);
+    assert_true(loop_wait_until(p.loop, has_two, &p, 60000));
+    p.count = 0;
+    assert_false(loop_wait_until(p.loop, has_two, &p, 20));
+    loop_timer_destroy(&p.timers[0]);
+    loop_destroy(&p.loop);
+}
+
 static void on_signal(void *arg, int signo)
 {
     struct probe *p = arg;
@@ -147,7 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_timers_in_order), cmocka_unit_test(test_descriptors),
         cmocka_unit_test(test_sources),         cmocka_unit_test(test_deferred_calls),
-        cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_signals),         cmocka_unit_test(test_waiting_for_own_callbacks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
