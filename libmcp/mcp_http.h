@@ -1,0 +1,45 @@
+/* Streamable HTTP (mcp_http_new in mcp_transport.h): each message is a POST of its own; answers
+ * come as JSON or as an event stream. In the eras with sessions a stream that breaks is taken up
+ * again by GET with Last-Event-ID, another GET listens for what the server says by itself, and the
+ * session is deleted at the end. A request that may have reached the server is never sent again,
+ * unless the server has said that it did not act on it (401, 307, 308).
+ *
+ * The spec: {name, url, headers?: {name: value}}. Redirects are followed within the same origin
+ * only. What the configured headers hold appears in no log and no error. */
+#ifndef MCPBUS_MCP_HTTP_H
+#define MCPBUS_MCP_HTTP_H
+
+#include "libmcp/mcp_transport.h"
+
+/* Answers a server's demand for authorization. One request at a time asks; the others that were
+ * refused meanwhile wait for the same outcome. */
+struct mcp_http_auth {
+    /* The "Authorization: …" line that requests get now; NULL: none. Borrowed until the next call;
+     * copied at once. A configured Authorization header goes before it. */
+    const char *(*line)(void *arg);
+    /* A request was answered by 401, or by 403 with a WWW-Authenticate header (insufficient_scope).
+     * Finds other credentials, in its own time, then calls `done` once, from the loop: why NULL:
+     * line() gives something new and the request is sent again; else it is refused, for the reason
+     * that `why` tells people. `attempt`: of the same request, from 1. */
+    void (*refused)(void *arg, int status, const char *www_authenticate, unsigned attempt,
+                    void (*done)(void *done_arg, const char *why), void *done_arg);
+    /* The transport is going away: `done` is not called any more. */
+    void (*cancel)(void *arg);
+    void *arg;
+};
+
+/* `auth` outlives the transport. Without it, a 401 is the request's end. */
+void mcp_http_set_auth(struct mcp_transport *transport, const struct mcp_http_auth *auth);
+
+/* The parts that other files of libmcp test and fuzz. */
+
+/* A header value as it is, or as =?base64?…?= when it can't go plainly; free() it. */
+char *mcp_http_encode_value(const char *text);
+/* Is each x-mcp-header annotation of the tool's inputSchema as SEP-2243 wants it? */
+bool mcp_http_tool_is_valid(const json_t *tool, char ret_why[MCP_WHY_SIZE_MAX]);
+/* Adds an "Mcp-Param-NAME: value" text to `lines` for each annotated argument that has a value.
+ * ERR_INVALID: one can't be sent; `ret_why` says why. */
+MUST_CHECK enum err mcp_http_param_lines(const json_t *tool, const json_t *arguments, json_t *lines,
+                                         char ret_why[MCP_WHY_SIZE_MAX]);
+
+#endif
