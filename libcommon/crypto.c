@@ -158,6 +158,18 @@ char *crypto_base64url_encode(const void *data, size_t len)
     return text;
 }
 
+char *crypto_base64_encode(const void *data, size_t len)
+{
+    char *text = crypto_base64url_encode(data, len); /* has room for the padding */
+    size_t digits = strlen(text);
+    for (size_t i = 0; i < digits; i++)
+        text[i] = text[i] == '-' ? '+' : text[i] == '_' ? '/' : text[i];
+    for (; digits % 4; digits++)
+        text[digits] = '=';
+    text[digits] = '\0';
+    return text;
+}
+
 /* The value of a digit; `extra` are the alphabet's last two. */
 static int base64_digit(char c, const char *extra)
 {

@@ -39,7 +39,9 @@ void crypto_uuid7_from(const uint8_t random[CRYPTO_UUID7_RANDOM], char ret_uuid[
 char *crypto_base64url_encode(const void *data, size_t len);
 MUST_CHECK enum err crypto_base64url_decode(const char *text, size_t text_len, uint8_t **ret_data,
                                             size_t *ret_len);
-/* Standard base64 (RFC 4648 §4), padding optional, white space skipped; likewise. */
+/* Standard base64 (RFC 4648 §4): encode pads; decode takes padding or none, and skips white space;
+ * likewise. */
+char *crypto_base64_encode(const void *data, size_t len);
 MUST_CHECK enum err crypto_base64_decode(const char *text, size_t text_len, uint8_t **ret_data,
                                          size_t *ret_len);
 

@@ -34,6 +34,10 @@ struct http_call {
     int64_t timeout_ms; /* for everything */
     size_t answer_max;  /* bytes of body; more is ERR_TOO_LARGE; 0: 1 MiB */
     bool repeatable;    /* a POST or PATCH that does no harm when sent twice, so may be */
+    /* The URL came from outside: it may lead to public addresses alone, not to this host or its
+     * networks (else ERR_INVALID). Where a proxy makes the connection, the proxy has to see to it.
+     */
+    bool public_only;
     /* Called once, when the answer's head is there, with status and headers (borrowed, gone after
      * the call; no body): before any on_data, long before the end of a stream. May be NULL: then
      * the body of a 2xx answer goes to on_data where there is one, any other is gathered. */
@@ -54,6 +58,7 @@ struct http_answer {
     const char *www_authenticate; /* several are joined by ", "; "" when none */
     const char *session_id;       /* mcp-session-id, "" when none */
     const char *location;         /* "" when none */
+    const char *dpop_nonce;       /* dpop-nonce, "" when none */
     char error[160];              /* why there was no answer; holds no secret and no query string */
 };
 

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 
+#include "libcommon/http_client_url.h"
 #include "libcommon/mem.h"
 
 enum {
@@ -29,6 +31,7 @@ static const char *const captured_names[HTTP_CAPTURED_COUNT] = {
     [HTTP_CAPTURED_WWW_AUTHENTICATE] = "www-authenticate",
     [HTTP_CAPTURED_SESSION_ID] = "mcp-session-id",
     [HTTP_CAPTURED_LOCATION] = "location",
+    [HTTP_CAPTURED_DPOP_NONCE] = "dpop-nonce",
 };
 
 static void global_init(void)
@@ -170,12 +173,25 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
  * kept connection was closed before any answer: by then the peer may have acted on it. */
 static int on_before_send(void *arg, char *peer, char *local, int peer_port, int local_port)
 {
-    (void)peer, (void)local, (void)peer_port, (void)local_port;
+    (void)local, (void)peer_port, (void)local_port;
     struct http_transfer *transfer = arg;
-    if (transfer->once && transfer->sent)
+    /* A kept connection was opened for another call, by another rule. */
+    transfer->refused |= transfer->public_only && http_host_is_internal(peer);
+    if (transfer->refused || (transfer->once && transfer->sent))
         return CURL_PREREQFUNC_ABORT;
     transfer->sent = true;
     return CURL_PREREQFUNC_OK;
+}
+
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct http_transfer *transfer = arg;
+    (void)purpose;
+    if (transfer->public_only && http_address_is_internal(&address->addr)) {
+        transfer->refused = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 /* Setting up */
@@ -296,6 +312,10 @@ static void set_callbacks(struct http_transfer *transfer)
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
     if (transfer->once)
         curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)ONCE_IDLE_S);
+    if (transfer->public_only) {
+        curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+        curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+    }
 }
 
 static bool is_idempotent(const char *method)
@@ -320,6 +340,7 @@ enum err http_transfer_init(struct http_transfer *transfer, CURL *easy,
     bool https = false;
     if (!is_method(call->method) || !read_place(transfer, call->url, &https))
         return ERR_INVALID;
+    transfer->public_only = call->public_only && !(https && options && options->proxy);
     int64_t timeout = call->timeout_ms > 0 ? call->timeout_ms : 1;
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
@@ -375,6 +396,8 @@ static enum err error_of(const struct http_transfer *transfer, CURLcode code)
         return ERR_CANCELLED;
     if (transfer->too_large)
         return ERR_TOO_LARGE;
+    if (transfer->refused && code != CURLE_OK)
+        return ERR_INVALID;
     switch (code) {
     case CURLE_OK:
         return ERR_OK;
@@ -402,6 +425,7 @@ static void describe(const struct http_transfer *transfer, CURLcode code, enum e
         snprintf(system, sizeof system, ": %s", strerrordesc_np((int)number));
     const char *what = error == ERR_TOO_LARGE   ? "the answer is too large"
                        : error == ERR_CANCELLED ? "cancelled"
+                       : transfer->refused      ? "the address is not a public one"
                        : code == CURLE_ABORTED_BY_CALLBACK
                            ? "the kept connection was closed before an answer came"
                            : curl_easy_strerror(code);
@@ -422,6 +446,7 @@ static void fill_head(const struct http_transfer *transfer, struct http_answer *
     answer->www_authenticate = captured_text(transfer, HTTP_CAPTURED_WWW_AUTHENTICATE);
     answer->session_id = captured_text(transfer, HTTP_CAPTURED_SESSION_ID);
     answer->location = captured_text(transfer, HTTP_CAPTURED_LOCATION);
+    answer->dpop_nonce = captured_text(transfer, HTTP_CAPTURED_DPOP_NONCE);
 }
 
 void http_answer_failed(struct http_answer *ret_answer, const char *why)

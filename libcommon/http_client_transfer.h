@@ -19,6 +19,7 @@ enum http_captured {
     HTTP_CAPTURED_WWW_AUTHENTICATE,
     HTTP_CAPTURED_SESSION_ID,
     HTTP_CAPTURED_LOCATION,
+    HTTP_CAPTURED_DPOP_NONCE,
     HTTP_CAPTURED_COUNT
 };
 
@@ -33,8 +34,9 @@ struct http_transfer {
     char *captured[HTTP_CAPTURED_COUNT];
     char *place; /* "host:port" for error texts */
     bool too_large, cancelled;
-    bool head_done, stream; /* the answer's head is complete; its body goes to on_data */
-    bool once, sent;        /* may be sent once only; has been */
+    bool head_done, stream;    /* the answer's head is complete; its body goes to on_data */
+    bool once, sent;           /* may be sent once only; has been */
+    bool public_only, refused; /* see http_call; the address was an internal one */
 };
 
 /* Once in a process, before any other curl call. */

@@ -462,6 +462,25 @@ static void loop_sends_a_post_once(void **state)
     assert_non_null(strstr(got.answer.error, "closed before an answer"));
 }
 
+static void check_public_only(void **state)
+{
+    (void)state;
+    char url[256];
+    struct http_call call = get(url, "/conn");
+    struct outcome got;
+    for (int i = 0; i < 2; i++) { /* a fresh connection, then one that is kept */
+        call.public_only = true;
+        got = (struct outcome){0};
+        run(&call, &got);
+        assert_int_equal(got.error, ERR_INVALID);
+        assert_non_null(strstr(got.answer.error, "not a public one"));
+        call.public_only = false;
+        got = (struct outcome){0};
+        run(&call, &got);
+        assert_int_equal(got.error, ERR_OK);
+    }
+}
+
 static int use_blocking(void **state)
 {
     (void)state;
@@ -654,6 +673,7 @@ int main(void)
         cmocka_unit_test_setup(check_refused, use_blocking),
         cmocka_unit_test_setup(check_on_data, use_blocking),
         cmocka_unit_test_setup(check_on_head, use_blocking),
+        cmocka_unit_test_setup(check_public_only, use_blocking),
         cmocka_unit_test_setup(blocking_reuses_connections, use_blocking),
         cmocka_unit_test_setup(check_answers, use_loop),
         cmocka_unit_test_setup(check_post, use_loop),
@@ -661,6 +681,7 @@ int main(void)
         cmocka_unit_test_setup(check_refused, use_loop),
         cmocka_unit_test_setup(check_on_data, use_loop),
         cmocka_unit_test_setup(check_on_head, use_loop),
+        cmocka_unit_test_setup(check_public_only, use_loop),
         cmocka_unit_test(loop_reuses_connections),
         cmocka_unit_test(loop_copies_the_call),
         cmocka_unit_test(loop_sends_a_post_once),
