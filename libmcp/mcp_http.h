@@ -14,14 +14,15 @@
 /* Answers a server's demand for authorization. One request at a time asks; the others that were
  * refused meanwhile wait for the same outcome. */
 struct mcp_http_auth {
-    /* The "Authorization: …" line that requests get now; NULL: none. Borrowed until the next call;
-     * copied at once. A configured Authorization header goes before it. */
-    const char *(*line)(void *arg);
+    /* Adds the header lines that authorize such a request now ("Authorization: …") to `lines`, an
+     * array of texts; none when there are none yet. Not asked when Authorization is configured. */
+    void (*lines)(void *arg, const char *method, const char *url, json_t *lines);
     /* A request was answered by 401, or by 403 with a WWW-Authenticate header (insufficient_scope).
-     * Finds other credentials, in its own time, then calls `done` once, from the loop: why NULL:
-     * line() gives something new and the request is sent again; else it is refused, for the reason
-     * that `why` tells people. `attempt`: of the same request, from 1. */
-    void (*refused)(void *arg, int status, const char *www_authenticate, unsigned attempt,
+     * Finds other credentials, in its own time, then calls `done` once, from the loop and not from
+     * within this: why NULL: `lines` gives something new and the request is sent again; else it is
+     * refused, for the reason that `why` tells people. `attempt`: of the same request, from 1.
+     * `answer` is borrowed for this call. */
+    void (*refused)(void *arg, const struct http_answer *answer, unsigned attempt,
                     void (*done)(void *done_arg, const char *why), void *done_arg);
     /* The transport is going away: `done` is not called any more. */
     void (*cancel)(void *arg);
