@@ -50,6 +50,7 @@ struct http_call {
 
 struct http_answer {
     int status; /* 0: no answer came */
+    bool sent;  /* may the peer have got the request? Never, when there was no connection to it */
     const char *body;
     size_t len;
     const char *content_type; /* "" when none */
@@ -58,6 +59,7 @@ struct http_answer {
     const char *www_authenticate; /* several are joined by ", "; "" when none */
     const char *session_id;       /* mcp-session-id, "" when none */
     const char *location;         /* "" when none */
+    const char *range;            /* of an upload under way: what has arrived; "" when none */
     const char *dpop_nonce;       /* dpop-nonce, "" when none */
     char error[160];              /* why there was no answer; holds no secret and no query string */
 };

@@ -31,6 +31,7 @@ static const char *const captured_names[HTTP_CAPTURED_COUNT] = {
     [HTTP_CAPTURED_WWW_AUTHENTICATE] = "www-authenticate",
     [HTTP_CAPTURED_SESSION_ID] = "mcp-session-id",
     [HTTP_CAPTURED_LOCATION] = "location",
+    [HTTP_CAPTURED_RANGE] = "range",
     [HTTP_CAPTURED_DPOP_NONCE] = "dpop-nonce",
 };
 
@@ -446,6 +447,7 @@ static void fill_head(const struct http_transfer *transfer, struct http_answer *
     answer->www_authenticate = captured_text(transfer, HTTP_CAPTURED_WWW_AUTHENTICATE);
     answer->session_id = captured_text(transfer, HTTP_CAPTURED_SESSION_ID);
     answer->location = captured_text(transfer, HTTP_CAPTURED_LOCATION);
+    answer->range = captured_text(transfer, HTTP_CAPTURED_RANGE);
     answer->dpop_nonce = captured_text(transfer, HTTP_CAPTURED_DPOP_NONCE);
 }
 
@@ -459,6 +461,8 @@ void http_answer_failed(struct http_answer *ret_answer, const char *why)
         .www_authenticate = "",
         .session_id = "",
         .location = "",
+        .range = "",
+        .dpop_nonce = "",
     };
     snprintf(ret_answer->error, sizeof ret_answer->error, "%s", why);
 }
@@ -468,6 +472,7 @@ enum err http_transfer_answer(const struct http_transfer *transfer, CURLcode cod
 {
     enum err error = error_of(transfer, code);
     http_answer_failed(ret_answer, "");
+    ret_answer->sent = transfer->sent;
     if (error)
         describe(transfer, code, error, ret_answer);
     if (error && error != ERR_TOO_LARGE && error != ERR_CANCELLED)
