@@ -1,16 +1,15 @@
 # shellcheck shell=bash
 # ./dev test: everything in a temporary folder, on free ports, beside whatever is up.
 
-readonly FUZZ_SECONDS=${FUZZ_SECONDS:-10}
 TEST_FAILURES=()
 
 cmd_test() {
-    local all=0 long=0 names=()
+    local all=0 level=0 names=()
     TEST_SOAK=0
     while (($#)); do
         case $1 in
-        --all) all=1 ;;
-        --long) long=1 ;;
+        --all) all=1 level=$((level > 1 ? level : 1)) ;;
+        --long) level=2 ;;
         --soak) TEST_SOAK=1 ;;
         -*) die "test takes [NAME…] [--all] [--long] [--soak], not \"$1\"" ;;
         *) names+=("$1") ;;
@@ -20,16 +19,18 @@ cmd_test() {
     install_for build run test
     ((!all)) || install_for lint
     test_environment
+    export MCPBUS_TEST_LONG=$level
+    FUZZ_SECONDS=${FUZZ_SECONDS:-$((all ? 10 : 4))}
     trap test_cleanup EXIT
     trap 'exit 130' INT TERM
     TEST_BEGIN=$SECONDS
     build release
     run_ctest build "${names[@]}"
     ((${#names[@]})) || run_fuzz
-    MCPBUS_TEST_LONG=$long run_pytest "$ROOT/build/bin" "${names[@]}"
+    run_pytest "$ROOT/build/bin" "${names[@]}"
     run_chaos_test "${names[@]}"
     ((!all)) || run_all "${names[@]}"
-    ((!long)) || check "simulation, new seeds" run_simulation $((RANDOM * 100000)) || true
+    ((level < 2)) || check "simulation, new seeds" run_simulation $((RANDOM * 100000)) || true
     test_verdict
 }
 
@@ -191,7 +192,7 @@ pytest_in_root() {
     local status=0
     cd "$ROOT" || return 1
     PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -p no:cacheprovider -v \
-        --durations=5 --tb=short --continue-on-collection-errors tests/integration tests/model \
+        --durations=20 --tb=short --continue-on-collection-errors tests/integration tests/model \
         "$@" || status=$?
     ((status == 5 && $# > 0)) || return "$status"
 }

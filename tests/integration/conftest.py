@@ -71,15 +71,17 @@ def logs_of_a_failure(request):
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: only with ./dev test --all or --long")
     config.addinivalue_line("markers", "long: only with ./dev test --long")
 
 
 def pytest_collection_modifyitems(items):
-    if os.environ.get("MCPBUS_TEST_LONG") == "1":
-        return
+    """MCPBUS_TEST_LONG: 0, 1 (slow ones too) or 2 (long ones as well)."""
+    level = int(os.environ.get("MCPBUS_TEST_LONG", "0"))
     for item in items:
-        if item.get_closest_marker("long"):
-            item.add_marker(pytest.mark.skip(reason="long: ./dev test --long runs it"))
+        for needed, name, flag in ((1, "slow", "--all"), (2, "long", "--long")):
+            if level < needed and item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=f"{name}: ./dev test {flag} runs it"))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -113,14 +113,21 @@ class Acts:
 
 
 def check_all_slots(lab):
-    """Every slot of every worker is free, and used when there is work for all."""
+    """Every slot of every worker is free, and used when there is work for all. A worker may hold one
+    more for a moment, when two replicas have seen its last slot free."""
     lab.settle()
-    acts = Acts(lab, 2 * SLOTS * lab.scale["worker"], 1.5)
+    acts = Acts(lab, 3 * SLOTS * lab.scale["worker"], 2)
+    most = collections.Counter()
 
     def all_used():
-        rows = lab.sql("SELECT session, count(*) FROM job_queue WHERE state = 1 GROUP BY session")
-        return len(rows) == lab.scale["worker"] and all(count == SLOTS for _, count in rows)
-    wait_until(all_used, 20, "all slots are used")
+        for session, count in lab.sql("SELECT session, count(*) FROM job_queue WHERE state = 1 "
+                                      "GROUP BY session"):
+            most[session] = max(most[session], count)
+        return len(most) >= lab.scale["worker"] and min(most.values()) >= SLOTS
+    try:
+        wait_until(all_used, 20, "all slots are used")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {most}\n{lab.log()}") from None
     acts.judge()
 
 

@@ -149,6 +149,13 @@ def reset(writer):
     writer.transport.abort()
 
 
+def bound(address):
+    one = socket.socket(socket.AF_INET)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind(address)
+    return one
+
+
 class Loop:
     """One thread for all proxies of the process."""
     one = None
@@ -174,6 +181,7 @@ class Proxy:
         self.rules = {}
         self.tasks = set()
         self.server = None
+        self.holder = None
         self.address = listen
         Loop.call(self._start())
 
@@ -186,8 +194,13 @@ class Proxy:
         await self._listen()
 
     async def _listen(self):
-        self.server = await asyncio.start_server(self._accepted, *self.address, limit=CHUNK)
-        self.address = self.server.sockets[0].getsockname()[:2]
+        """A second socket keeps the port while the door is shut: nobody else gets it meanwhile, and no
+        connection to it begins at that very port and meets itself."""
+        if not self.holder:
+            self.holder = bound(self.address)
+            self.address = self.holder.getsockname()[:2]
+        self.server = await asyncio.start_server(self._accepted, sock=bound(self.address),
+                                                 limit=CHUNK)
 
     async def _accepted(self, reader, writer):
         connection = Connection(self, writer)
@@ -293,6 +306,7 @@ class Proxy:
             await asyncio.gather(*tasks, return_exceptions=True)
         self.refuse()
         Loop.call(stop())
+        self.holder.close()
 
     def __enter__(self):
         return self

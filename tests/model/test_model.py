@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 MODEL = pathlib.Path(__file__).with_name("queue.pml")
-LONG = os.environ.get("MCPBUS_TEST_LONG") == "1"
+LONG = os.environ.get("MCPBUS_TEST_LONG") == "2"
 SECONDS = 1500 if LONG else 300  # machines are slow and shared
 MEGABYTES = 1900
 
