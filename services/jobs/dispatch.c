@@ -70,6 +70,14 @@ static void begin_runs(struct jobs *jobs, struct outbox *outbox)
     buf_add_char(text, '[');
 }
 
+static void add_json(struct buf *text, const char *key, const char *json)
+{
+    if (!json)
+        return;
+    js_add_key(text, key);
+    buf_add_str(text, json);
+}
+
 static void write_run(struct buf *text, const struct store_run *run, int64_t ordinal)
 {
     buf_add_char(text, '{');
@@ -81,6 +89,10 @@ static void write_run(struct buf *text, const struct store_run *run, int64_t ord
     js_add_member_int(text, "ordinal", ordinal);
     js_add_member(text, "created_at", run->created_at);
     js_add_member_int(text, "time_ms", run->time_ms);
+    if (run->conversation_id)
+        js_add_member(text, "conversation_id", run->conversation_id);
+    add_json(text, "options", run->options);
+    add_json(text, "usage", run->usage);
     buf_add_char(text, '}');
 }
 
@@ -178,6 +190,9 @@ static void on_claimed(struct store_claim *item)
             .attempt = item->attempt,
             .events = item->events,
             .time_ms = jobs->settings->job_timeout * 1000,
+            .options = item->options,
+            .conversation_id = item->conversation_id,
+            .usage = item->usage,
         };
         dispatch_run(jobs, &run, slots_sent(slot, loop_now(jobs->loop)));
     } else if (slot) {

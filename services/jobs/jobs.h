@@ -17,6 +17,7 @@ enum {
     JOBS_MESSAGE_MAX = 262144,
     JOBS_KEY_MAX = 256,
     JOBS_HASH_MAX = 128,
+    JOBS_OPTIONS_MAX = 262144,
     JOBS_ITEMS_MAX = 1024,     /* of a request */
     JOBS_WAITING_MAX = 100000, /* ids in memory */
     JOBS_RETRY_MS = 1000,
@@ -113,9 +114,11 @@ static inline struct jobs *jobs_of(void *service)
     return ((struct service *)service)->state;
 }
 bus_handler_fn jobs_submit, jobs_get, jobs_get_many, jobs_list, jobs_events, jobs_cancel,
-    jobs_forget, jobs_health, jobs_session_open, jobs_session_renew, jobs_session_close, jobs_offer,
-    jobs_append, jobs_finish;
+    jobs_decide, jobs_conversation, jobs_forget, jobs_health, jobs_session_open, jobs_session_renew,
+    jobs_session_close, jobs_offer, jobs_append, jobs_finish;
 
+/* Is it the data of an event `waiting_approval`, {calls: [{id, name, …}], …}? */
+bool jobs_asks_approval(const json_t *data);
 /* Is it an id: 1 to STORE_ID_MAX characters of [A-Za-z0-9._-]? */
 bool jobs_is_id(const char *text);
 

@@ -26,6 +26,7 @@ static enum err start(struct service *service)
         .url = jobs->settings->database_url,
         .job_timeout_ms = jobs->settings->job_timeout * 1000,
         .max_attempts = jobs->settings->job_max_attempts,
+        .approval_timeout_ms = jobs->settings->approval_timeout * 1000,
     };
     enum err error = store_new(&options, &jobs->store);
     if (error) {
@@ -81,6 +82,8 @@ static const struct bus_method methods[] = {
     {"list", jobs_list},
     {"events", jobs_events},
     {"cancel", jobs_cancel},
+    {"decide", jobs_decide},
+    {"conversation", jobs_conversation},
     {"forget", jobs_forget},
     {"health", jobs_health},
     {"session_open", jobs_session_open},

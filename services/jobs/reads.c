@@ -6,7 +6,13 @@
 #include "libcommon/mem.h"
 #include "services/jobs/jobs.h"
 
-enum { READ_MAX_MS = 10000, LIMIT_MAX = 100, EVENTS_LIMIT_MAX = 1000, OFFSET_MAX = 1000000000 };
+enum {
+    READ_MAX_MS = 10000,
+    LIMIT_MAX = 100,
+    TURNS_MAX = 200,
+    EVENTS_LIMIT_MAX = 1000,
+    OFFSET_MAX = 1000000000
+};
 
 struct reading {
     struct jobs *jobs;
@@ -66,8 +72,26 @@ void jobs_list(void *service, struct bus_call *call, json_t *args)
         return;
     }
     struct reading *reading = reading_new(jobs, call, args);
-    store_list(jobs->store, reading->user_id, limit, offset, js_str(args, "status", ""),
-               time_for(call), on_read, reading);
+    const char *conversation_id = js_str(args, "conversation_id", NULL);
+    if (conversation_id)
+        store_list_conversation(jobs->store, reading->user_id, limit, offset, conversation_id,
+                                time_for(call), on_read, reading);
+    else
+        store_list(jobs->store, reading->user_id, limit, offset, js_str(args, "status", ""),
+                   time_for(call), on_read, reading);
+}
+
+void jobs_conversation(void *service, struct bus_call *call, json_t *args)
+{
+    struct jobs *jobs = jobs_of(service);
+    int64_t limit = js_int(args, "limit", 0);
+    if (limit < 1 || limit > TURNS_MAX) {
+        bus_reply_error(&call, ERR_INVALID, "limit must be 1 to %d", TURNS_MAX);
+        return;
+    }
+    struct reading *reading = reading_new(jobs, call, args);
+    store_conversation(jobs->store, reading->user_id, js_str(args, "conversation_id", ""),
+                       js_str(args, "before", ""), limit, time_for(call), on_read, reading);
 }
 
 void jobs_events(void *service, struct bus_call *call, json_t *args)

@@ -10,6 +10,7 @@
 
 enum {
     EVENT_MAX_BYTES = 64 * 1024,
+    ASKING_MAX_BYTES = 256 * 1024, /* calls that wait are made later just as they were asked for */
     EVENT_TEXT_MAX = 12 * 1024,
     EVENT_TYPE_MAX = 32,
     EVENTS_OF_APPEND_MAX = 1000,
@@ -252,6 +253,11 @@ static void on_appended(struct store_append *item)
     appending_free(appending);
 }
 
+static bool is_asking(const char *type)
+{
+    return !strcmp(type, "waiting_approval");
+}
+
 /* An event that is too large keeps its short members; long texts are cut with a marker. */
 static json_t *shortened(const json_t *data)
 {
@@ -275,25 +281,31 @@ static json_t *shortened(const json_t *data)
     return small;
 }
 
-static char *event_data(const json_t *data)
+/* NULL: it is too large, and must not be shortened. */
+static char *event_data(const char *type, const json_t *data)
 {
     char *text = js_dump(data);
-    if (strlen(text) <= EVENT_MAX_BYTES)
+    size_t len = strlen(text);
+    if (len <= EVENT_MAX_BYTES || (is_asking(type) && len <= ASKING_MAX_BYTES))
         return text;
     free(text);
+    if (is_asking(type))
+        return NULL;
     AUTOJSON json_t *small = shortened(data);
     return js_dump(small);
 }
 
-/* Only the store tells how a job ended. */
+/* Only the store tells how a job ended, and only its user what is approved. */
 static bool is_event(const json_t *event)
 {
     const char *type = js_str(event, "type", "");
     const json_t *data = json_object_get(event, "data");
     size_t len = strlen(type);
     if (len == 0 || len > EVENT_TYPE_MAX || strspn(type, "abcdefghijklmnopqrstuvwxyz_") != len ||
-        !json_is_object(data))
+        !json_is_object(data) || !strcmp(type, "approval"))
         return false;
+    if (is_asking(type))
+        return jobs_asks_approval(data);
     return strcmp(type, "status") != 0 || !strcmp(js_str(data, "status", ""), "running");
 }
 
@@ -304,26 +316,31 @@ static bool fill_events(struct store_append *append, const json_t *events)
         const json_t *event = json_array_get(events, i);
         if (!is_event(event))
             return false;
-        append->events[append->count].type = js_str(event, "type", "");
-        append->events[append->count++].data = event_data(json_object_get(event, "data"));
+        const char *type = js_str(event, "type", "");
+        char *data = event_data(type, json_object_get(event, "data"));
+        if (!data)
+            return false;
+        append->events[append->count++] = (struct store_event){type, data};
     }
     return true;
 }
 
-static bool has_tool_call(const json_t *events)
+static bool must_be_kept(const json_t *events)
 {
-    for (size_t i = 0; i < json_array_size(events); i++)
-        if (!strcmp(js_str(json_array_get(events, i), "type", ""), "tool_call"))
+    for (size_t i = 0; i < json_array_size(events); i++) {
+        const char *type = js_str(json_array_get(events, i), "type", "");
+        if (!strcmp(type, "tool_call") || is_asking(type))
             return true;
+    }
     return false;
 }
 
-/* The last number is the terminal event's. Behind it nothing is kept, and the run goes on; but no
- * tool is called without a record under the fence. */
+/* The last numbers are an approval's and the terminal event's. Behind them nothing is kept, and the
+ * run goes on; but no tool is called without a record under the fence, and nobody asked. */
 static void refuse_append(struct request *request, size_t index, const json_t *events,
                           int64_t after)
 {
-    if (has_tool_call(events))
+    if (must_be_kept(events))
         request_set_error(request, index, ERR_INVALID, "the job has too many events");
     else
         set_last(request, index, ERR_OK, after);
@@ -338,7 +355,7 @@ static void append_one(struct request *request, size_t index, const json_t *item
         request_set_error(request, index, ERR_INVALID, "not an append");
         return;
     }
-    if (after + (int64_t)count >= STORE_EVENTS_MAX) {
+    if (after + (int64_t)count >= STORE_EVENTS_MAX - 1) {
         refuse_append(request, index, events, after);
         return;
     }
@@ -400,14 +417,24 @@ static void count_fate(const char *fate)
         !strcmp(fate, "completed") ? metric_counter(name, "end=\"completed\"", help)
         : !strcmp(fate, "failed")  ? metric_counter(name, "end=\"failed\"", help)
         : !strcmp(fate, "retry")   ? metric_counter(name, "end=\"retry\"", help)
+        : !strcmp(fate, "waiting") ? metric_counter(name, "end=\"waiting\"", help)
                                    : metric_counter(name, "end=\"released\"", help);
     metric_add(metric, 1);
 }
+
+static bool end_crowded(struct finishing *finishing);
 
 static void on_finished(struct store_finish *item)
 {
     struct finishing *finishing = (struct finishing *)item;
     struct request *request = finishing->request;
+    bool crowded = !item->error && !strcmp(item->fate, "crowded");
+    if (crowded && end_crowded(finishing))
+        return;
+    if (crowded)
+        item->error = ERR_OVERLOADED;
+    if (!item->error && !strcmp(item->fate, "unasked"))
+        item->error = ERR_INVALID;
     if (item->error) {
         /* It may have ended by the same call, sent again after a lost connection. */
         dispatch_hint(request->jobs, item->job_id);
@@ -420,6 +447,20 @@ static void on_finished(struct store_finish *item)
         request_set(request, finishing->index, NULL);
     }
     finishing_free(finishing);
+}
+
+/* Another job of the user's would wait for approval, and too many do: it ends here. */
+static bool end_crowded(struct finishing *finishing)
+{
+    struct store_finish *item = &finishing->item;
+    free(finishing->error_message);
+    finishing->error_message = mem_printf(
+        "The run would have to wait for approval, as %d of your jobs do already: the most that may.",
+        STORE_PARKED_MAX);
+    item->outcome = "failed";
+    item->error_message = finishing->error_message;
+    item->fate[0] = '\0';
+    return store_finish(finishing->request->jobs->store, item) == ERR_OK;
 }
 
 static char *text_capped(const json_t *item, const char *key, size_t max)
@@ -446,10 +487,15 @@ static char *small_json(const json_t *item, const char *key, bool wants_array)
     return NULL;
 }
 
+static bool is_waiting(const char *outcome)
+{
+    return !strcmp(outcome, "waiting");
+}
+
 static bool is_outcome(const char *outcome)
 {
     return !strcmp(outcome, "completed") || !strcmp(outcome, "failed") ||
-           !strcmp(outcome, "retry") || !strcmp(outcome, "released");
+           !strcmp(outcome, "retry") || !strcmp(outcome, "released") || is_waiting(outcome);
 }
 
 static void finish_one(struct request *request, size_t index, const json_t *item)
@@ -476,7 +522,8 @@ static void finish_one(struct request *request, size_t index, const json_t *item
         .env_names = finishing->env_names,
         .done = on_finished,
     };
-    enum err error = store_finish(request->jobs->store, &finishing->item);
+    enum err error = is_waiting(outcome) ? store_park(request->jobs->store, &finishing->item)
+                                         : store_finish(request->jobs->store, &finishing->item);
     if (error) {
         finishing_free(finishing);
         request_set_error(request, index, error, NULL);

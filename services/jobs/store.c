@@ -54,6 +54,8 @@ enum err store_new(const struct store_options *options, struct store **ret_store
     store->job_timeout_ms = options->job_timeout_ms;
     snprintf(store->job_timeout, sizeof store->job_timeout, "%" PRId64, options->job_timeout_ms);
     snprintf(store->max_attempts, sizeof store->max_attempts, "%" PRId64, options->max_attempts);
+    snprintf(store->approval_timeout, sizeof store->approval_timeout, "%" PRId64,
+             options->approval_timeout_ms);
     enum err error = open_pg(options, "mcpbus-jobs", STORE_SUBMITTERS + STORE_WRITERS, writer_setup,
                              &store->writers);
     if (!error)
@@ -70,6 +72,7 @@ enum err store_new(const struct store_options *options, struct store **ret_store
     store_claim_init(store);
     store_append_init(store);
     store_finish_init(store);
+    store_park_init(store);
     store_renew_init(store);
     pg_group_yield(store->claims, store->submits, YIELD_ENOUGH, YIELD_MS);
     pg_group_yield(store->finishes, store->submits, YIELD_ENOUGH, YIELD_MS);
@@ -84,9 +87,11 @@ void store_destroy(struct store **store_p)
         return;
     *store_p = NULL;
     pg_group_destroy(&store->submits);
+    pg_group_destroy(&store->submits_more);
     pg_group_destroy(&store->claims);
     pg_group_destroy(&store->appends);
     pg_group_destroy(&store->finishes);
+    pg_group_destroy(&store->parks);
     pg_group_destroy(&store->renewals);
     pg_destroy(&store->writers);
     pg_destroy(&store->reader);
@@ -109,17 +114,20 @@ const char *store_problem(const struct store *store)
 
 size_t store_pending(const struct store *store)
 {
-    return pg_group_pending(store->submits) + pg_group_pending(store->claims) +
-           pg_group_pending(store->appends) + pg_group_pending(store->finishes) +
+    return pg_group_pending(store->submits) + pg_group_pending(store->submits_more) +
+           pg_group_pending(store->claims) + pg_group_pending(store->appends) +
+           pg_group_pending(store->finishes) + pg_group_pending(store->parks) +
            pg_group_pending(store->renewals) + pg_pending(store->reader);
 }
 
 struct pg_group *store_group(struct store *store, const struct store_batch *batch)
 {
     struct pg_group_options options = {
-        .pg = store->writers,
-        .first_connection = batch->submits ? 0 : STORE_SUBMITTERS,
-        .writers = batch->submits ? STORE_SUBMITTERS : STORE_WRITERS,
+        .pg = batch->pg ? batch->pg : store->writers,
+        .first_connection = batch->pg || batch->submits ? 0 : STORE_SUBMITTERS,
+        .writers = batch->pg        ? 1
+                   : batch->submits ? STORE_SUBMITTERS
+                                    : STORE_WRITERS,
         .batch_max = BATCH_MAX,
         .waiting_max = WAITING_MAX,
         .statement = batch->statement,

@@ -24,6 +24,7 @@ enum {
     STORE_TIME_SIZE = 28, /* RFC 3339 in UTC, six digits */
     STORE_ID_MAX = 128,
     STORE_USER_MAX = 256,
+    STORE_CONVERSATION_MAX = 512,
     STORE_EVENTS_MAX = 10000, /* of a job */
 };
 
@@ -32,6 +33,7 @@ struct store_options {
     const char *url;
     int64_t job_timeout_ms;
     int64_t max_attempts;
+    int64_t approval_timeout_ms;
     bool allow_unsafe;
 };
 
@@ -51,8 +53,9 @@ void store_probe(struct store *store, store_done_fn *done, void *arg);
  * or the hash differs. Adding: ERR_OVERLOADED. */
 struct store_submit {
     const char *job_id, *user_id, *message;
-    const char *key, *hash; /* NULL: none */
-    const char *session;    /* NULL: queue it */
+    const char *key, *hash;                /* NULL: none */
+    const char *session;                   /* NULL: queue it */
+    const char *options, *conversation_id; /* JSON, a text; NULL: none */
     void (*done)(struct store_submit *item);
     enum err error;
     bool claimed;
@@ -70,6 +73,7 @@ struct store_claim {
     enum err error;
     int64_t attempt, events;
     const char *user_id, *message, *created_at;
+    const char *options, *conversation_id, *usage; /* as in struct store_run */
 };
 MUST_CHECK enum err store_claim(struct store *store, struct store_claim *item);
 
@@ -102,6 +106,13 @@ struct store_finish {
 };
 MUST_CHECK enum err store_finish(struct store *store, struct store_finish *item);
 
+/* PARK: the attempt ends, the job waits for DECIDE until the approval's timeout. ERR_STALE_TOKEN.
+ * `fate`: waiting; unasked: the last event is no `waiting_approval`, or crowded: the user has
+ * STORE_PARKED_MAX such jobs (about: two replicas may count at once); then nothing was changed.
+ * Outcome, result and error_message are not looked at. */
+enum { STORE_PARKED_MAX = 1000 };
+MUST_CHECK enum err store_park(struct store *store, struct store_finish *item);
+
 /* RENEW: ERR_STALE_TOKEN when the lease has run out. `held` and `ret_held`: arrays of
  * {job_id, attempt}; the answer's are those of `held` that the store agrees with. */
 struct store_renew {
@@ -118,6 +129,8 @@ MUST_CHECK enum err store_renew(struct store *store, struct store_renew *item);
 struct store_run {
     const char *job_id, *user_id, *message, *created_at, *session, *instance;
     int64_t attempt, events, time_ms;
+    /* JSON, a text, JSON of what earlier attempts have used; NULL: none, not known. */
+    const char *options, *conversation_id, *usage;
 };
 typedef void store_runs_fn(void *arg, enum err error, const struct store_run *runs, size_t count);
 /* Runs that a session should hold since a second before `renewed_at`, and that are not in its
@@ -139,11 +152,17 @@ typedef void store_changes_fn(void *arg, enum err error, const struct store_chan
 /* Queued jobs that are due, at most `per_user` of each user. */
 void store_scan(struct store *store, int64_t per_user, int64_t max, store_changes_fn *done,
                 void *arg);
-/* REAP and BURY: running with no live session, or past its deadline. */
+/* REAP and BURY: running with no live session, or past its deadline; parked for too long. */
 void store_reap(struct store *store, store_changes_fn *done, void *arg);
 /* One change at most; none: it is not there, or has ended. */
 void store_cancel(struct store *store, const char *job_id, const char *user_id,
                   store_changes_fn *done, void *arg);
+
+/* DECIDE: a parked job is queued again with an event `approval` of this data (JSON). One change at
+ * most; none: it is not there, or does not wait, or `call_ids` (a PostgreSQL array of texts; NULL:
+ * any) has one that it does not wait with. */
+void store_decide(struct store *store, const char *job_id, const char *user_id, const char *data,
+                  const char *call_ids, store_changes_fn *done, void *arg);
 
 /* ERR_STALE_TOKEN: that session has ended. */
 void store_session_open(struct store *store, const char *session, const char *instance,
@@ -163,6 +182,7 @@ struct store_job {
     const char *job_id, *user_id, *status, *error_message, *created_at, *updated_at, *completed_at;
     const char *token_usage; /* JSON of any kind, or NULL */
     const char *message, *result;
+    const char *conversation_id, *waiting_approval; /* NULL; an array as JSON, or NULL */
     bool cut;
 };
 typedef void store_jobs_fn(void *arg, enum err error, const struct store_job *jobs, size_t count);
@@ -170,6 +190,14 @@ void store_get_many(struct store *store, const char *const *ids, const char *con
                     size_t count, int64_t timeout_ms, store_jobs_fn *done, void *arg);
 void store_list(struct store *store, const char *user_id, int64_t limit, int64_t offset,
                 const char *status, int64_t timeout_ms, store_json_fn *done, void *arg);
+/* Only a conversation's. */
+void store_list_conversation(struct store *store, const char *user_id, int64_t limit,
+                             int64_t offset, const char *conversation_id, int64_t timeout_ms,
+                             store_json_fn *done, void *arg);
+/* jobs.conversation. */
+void store_conversation(struct store *store, const char *user_id, const char *conversation_id,
+                        const char *before, int64_t limit, int64_t timeout_ms, store_json_fn *done,
+                        void *arg);
 void store_events(struct store *store, const char *job_id, const char *user_id, int64_t after,
                   int64_t limit, int64_t timeout_ms, store_json_fn *done, void *arg);
 

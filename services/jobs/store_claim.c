@@ -18,7 +18,7 @@ static const struct pg_statement claim_statement = {
     " FROM input i WHERE q.job_id = i.id AND q.state = 0 AND q.run_at <= now()"
     " RETURNING q.job_id, q.attempt, q.events, q.session"
     ") SELECT c.job_id, c.attempt, c.events, d.user_id, d.message, " STORE_TIME(
-        "d.created_at") ", c.session FROM claimed c JOIN job_data d ON d.id = c.job_id",
+        "d.created_at") ", c.session, d.options, d.conversation_id, d.token_usage FROM claimed c JOIN job_data d ON d.id = c.job_id",
     true};
 
 /* TABLESAMPLE, all of it: a walk through the table's pages and nothing else. By its index, which
@@ -60,6 +60,9 @@ static void fill(struct store_claim *item, const struct pg_rows *rows, size_t ro
     item->user_id = pg_rows_text(rows, row, 3);
     item->message = pg_rows_text(rows, row, 4);
     item->created_at = pg_rows_text(rows, row, 5);
+    item->options = pg_rows_text(rows, row, 7);
+    item->conversation_id = pg_rows_text(rows, row, 8);
+    item->usage = pg_rows_text(rows, row, 9);
 }
 
 static void done(void *arg, void *const *batch, size_t count, enum err error,

@@ -10,14 +10,17 @@
 static const struct pg_statement get_many_statement = {
     "get_many",
     "SELECT n, id, user_id, status, error_message, token_usage, created, updated, completed, cut,"
-    " CASE WHEN NOT cut THEN message END, CASE WHEN NOT cut THEN result END FROM ("
+    " CASE WHEN NOT cut THEN message END, CASE WHEN NOT cut THEN result END,"
+    " conversation_id, CASE WHEN NOT cut THEN waiting_approval END FROM ("
     " SELECT i.n, j.*, i.n > 1 AND"
-    "  sum(octet_length(j.message) + coalesce(octet_length(j.result), 0) + 1000)"
+    "  sum(octet_length(j.message) + coalesce(octet_length(j.result), 0) + 1000"
+    "   + coalesce(octet_length(j.waiting_approval::text), 0))"
     "  OVER (ORDER BY i.n) > 500000 AS cut"
     " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i (id, user_id, n)"
     " CROSS JOIN LATERAL (SELECT id, user_id, status, error_message, token_usage, "
     STORE_TIME("created_at") " AS created, " STORE_TIME("updated_at") " AS updated, "
-    STORE_TIME("completed_at") " AS completed, message, result FROM job_records r"
+    STORE_TIME("completed_at") " AS completed, message, result, conversation_id,"
+    " waiting_approval FROM job_records r"
     " WHERE r.id = i.id AND r.user_id || '' = i.user_id OFFSET 0) j) k ORDER BY n",
     true};
 /* clang-format on */
@@ -42,6 +45,8 @@ static void read_job(const struct pg_rows *rows, size_t row, struct store_job *r
         .cut = pg_rows_bool(rows, row, 9),
         .message = pg_rows_text(rows, row, 10),
         .result = pg_rows_text(rows, row, 11),
+        .conversation_id = pg_rows_text(rows, row, 12),
+        .waiting_approval = pg_rows_text(rows, row, 13),
     };
 }
 

@@ -13,8 +13,8 @@ struct store {
      * is kept, lists of what waits or runs (a walk too, but as often as users ask), and deletions,
      * which may have to wait for another's locks. */
     struct pg *writers, *reader, *scanner, *keeper;
-    struct pg_group *submits, *claims, *appends, *finishes, *renewals;
-    char job_timeout[24], max_attempts[24];
+    struct pg_group *submits, *submits_more, *claims, *appends, *finishes, *parks, *renewals;
+    char job_timeout[24], max_attempts[24], approval_timeout[24];
     int64_t job_timeout_ms;
     char *counting; /* the user whose jobs are being counted; NULL: nobody's */
     int64_t count_next;
@@ -26,10 +26,12 @@ struct store {
 /* Of job_records, as a job is read. */
 #define STORE_JOB_COLUMNS                                                                         \
     "id, user_id, status, error_message, token_usage, " STORE_TIME("created_at") ", " STORE_TIME( \
-        "updated_at") ", " STORE_TIME("completed_at")
+        "updated_at") ", " STORE_TIME("completed_at") ", conversation_id, waiting_approval"
 
 /* Parameters: user, limit, offset. Columns: a job's, message, result, total, behind, ahead. */
 const struct pg_statement *store_list_statement(const char *status);
+/* The same with a fourth parameter: the conversation. */
+const struct pg_statement *store_list_conversation_statement(void);
 /* Where the list is read: one that takes a walk through the queue delays no other read. */
 struct pg *store_list_connection(const struct store *store, const char *status);
 /* Counts on in the background when a list had to count many jobs itself. */
@@ -40,6 +42,7 @@ void store_submit_init(struct store *store);
 void store_claim_init(struct store *store);
 void store_append_init(struct store *store);
 void store_finish_init(struct store *store);
+void store_park_init(struct store *store);
 void store_renew_init(struct store *store);
 
 /* A statement that is a batch. Submits have connections of their own: in a pipeline they would wait
@@ -48,6 +51,7 @@ struct store_batch {
     const struct pg_statement *statement, *careful; /* as in pg_group_options */
     int params;
     bool submits;
+    struct pg *pg; /* NULL: the writers */
     void (*encode)(void *store, void *const *items, size_t count, struct buf *params);
     void (*done)(void *store, void *const *items, size_t count, enum err error,
                  const struct pg_rows *rows);

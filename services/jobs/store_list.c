@@ -42,11 +42,24 @@ static const struct list {
 } lists[] = {
     {"", {"list", LIST(OF_USER PAGE), true}},
     {"pending", {"list_pending", LIST(OF_QUEUE("0")), true}},
-    {"running", {"list_running", LIST(OF_QUEUE("1")), true}},
+    {"running", {"list_running", LIST(OF_QUEUE("ANY ('{1,2}')")), true}},
     {"completed", {"list_completed", LIST(OF_USER "AND status = 'completed' " PAGE), true}},
     {"failed", {"list_failed", LIST(OF_MISHAPS("failed")), true}},
     {"cancelled", {"list_cancelled", LIST(OF_MISHAPS("cancelled")), true}},
 };
+
+/* The total is the conversation's here. */
+static const struct pg_statement conversation_statement = {
+    "list_conversation",
+    "WITH page AS MATERIALIZED (SELECT id, created_at FROM job_conversations"
+    " WHERE user_id = $1 AND conversation_id = $4 " PAGE "), total AS MATERIALIZED ("
+    " SELECT count(*) AS n FROM job_conversations WHERE user_id = $1 AND conversation_id = $4"
+    ") SELECT " STORE_JOB_COLUMNS ", left(j.message, 4097), left(j.result, 4097),"
+    " t.n, 0, false"
+    " FROM total t LEFT JOIN (page p (page_id, page_at) CROSS JOIN LATERAL"
+    "  (SELECT * FROM job_records r WHERE r.id = p.page_id OFFSET 0) j) ON true"
+    " ORDER BY p.page_at DESC, p.page_id DESC",
+    true};
 /* clang-format on */
 
 static const struct pg_statement none_statement = {"list_none", LIST(OF_USER "AND false " PAGE),
@@ -61,6 +74,11 @@ const struct pg_statement *store_list_statement(const char *status)
         if (!strcmp(lists[i].status, status))
             return &lists[i].statement;
     return &none_statement;
+}
+
+const struct pg_statement *store_list_conversation_statement(void)
+{
+    return &conversation_statement;
 }
 
 struct pg *store_list_connection(const struct store *store, const char *status)

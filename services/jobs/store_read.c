@@ -8,7 +8,13 @@
 #include "services/jobs/store_internal.h"
 
 /* Control characters take six bytes in JSON: a full page of them must still fit into a message. */
-enum { LIST_TEXT_MAX = 4096, LIST_ERROR_MAX = 8192, LIST_JSON_MAX = 10000, PAGE_EVENTS_MAX = 1000 };
+enum {
+    LIST_TEXT_MAX = 4096,
+    LIST_ERROR_MAX = 8192,
+    LIST_JSON_MAX = 10000,
+    LIST_CALLS_MAX = 20,
+    PAGE_EVENTS_MAX = 1000,
+};
 static const char cut_marker[] = "… [cut]";
 
 /* clang-format off */
@@ -107,22 +113,43 @@ static json_t *object(const struct pg_rows *rows, size_t row, int column)
     return json_null();
 }
 
+/* A row of STORE_JOB_COLUMNS and what follows them. */
+enum job_column { J_CONVERSATION = 8, J_WAITING, J_MESSAGE, J_RESULT, J_TOTAL, J_BEHIND, J_AHEAD };
+
 static json_t *job(const struct pg_rows *rows, size_t row, json_t *message, json_t *result,
                    json_t *error_message)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "job_id",
-                     text(rows, row, 0), "user_id", text(rows, row, 1), "message", message,
-                     "status", text(rows, row, 2), "result", result, "error_message", error_message,
-                     "token_usage", object(rows, row, 4), "created_at", text(rows, row, 5),
-                     "updated_at", text(rows, row, 6), "completed_at", text(rows, row, 7));
+    json_t *job = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "job_id",
+                            text(rows, row, 0), "user_id", text(rows, row, 1), "message", message,
+                            "status", text(rows, row, 2), "result", result, "error_message",
+                            error_message, "token_usage", object(rows, row, 4), "created_at",
+                            text(rows, row, 5), "updated_at", text(rows, row, 6), "completed_at",
+                            text(rows, row, 7), "conversation_id", text(rows, row, J_CONVERSATION));
+    if (pg_rows_text(rows, row, J_WAITING))
+        json_object_set_new(job, "waiting_approval", parsed(rows, row, J_WAITING));
+    return job;
+}
+
+/* In a list, what would be too large is told by its names alone. */
+static void shorten_waiting(const struct pg_rows *rows, size_t row, json_t *job)
+{
+    json_t *calls = json_object_get(job, "waiting_approval"), *call;
+    size_t i;
+    if (!calls || pg_rows_len(rows, row, J_WAITING) <= LIST_TEXT_MAX)
+        return;
+    while (json_array_size(calls) > LIST_CALLS_MAX)
+        json_array_remove(calls, json_array_size(calls) - 1);
+    json_array_foreach(calls, i, call) json_object_del(call, "arguments");
 }
 
 static void on_get(void *arg, enum err error, const struct pg_rows *rows)
 {
     if (!error && pg_rows_count(rows) == 0)
         error = ERR_NOT_FOUND;
-    call_end(arg, error,
-             error ? NULL : job(rows, 0, text(rows, 0, 8), text(rows, 0, 9), text(rows, 0, 3)));
+    call_end(
+        arg, error,
+        error ? NULL
+              : job(rows, 0, text(rows, 0, J_MESSAGE), text(rows, 0, J_RESULT), text(rows, 0, 3)));
 }
 
 void store_get(struct store *store, const char *job_id, const char *user_id, int64_t timeout_ms,
@@ -140,23 +167,28 @@ static void on_list(void *arg, enum err error, const struct pg_rows *rows)
         return;
     }
     json_t *jobs = json_array();
-    for (size_t row = 0; row < pg_rows_count(rows); row++)
-        if (pg_rows_text(rows, row, 0))
-            json_array_append_new(jobs, job(rows, row, text_capped(rows, row, 8, LIST_TEXT_MAX),
-                                            text_capped(rows, row, 9, LIST_TEXT_MAX),
-                                            text_capped(rows, row, 3, LIST_ERROR_MAX)));
+    for (size_t row = 0; row < pg_rows_count(rows); row++) {
+        if (!pg_rows_text(rows, row, 0))
+            continue;
+        json_t *one = job(rows, row, text_capped(rows, row, J_MESSAGE, LIST_TEXT_MAX),
+                          text_capped(rows, row, J_RESULT, LIST_TEXT_MAX),
+                          text_capped(rows, row, 3, LIST_ERROR_MAX));
+        shorten_waiting(rows, row, one);
+        json_array_append_new(jobs, one);
+    }
     json_t *result = json_pack("{s:o, s:I, s:I, s:I}", "jobs", jobs, "total",
-                               (json_int_t)pg_rows_int(rows, 0, 10, 0), "limit",
+                               (json_int_t)pg_rows_int(rows, 0, J_TOTAL, 0), "limit",
                                (json_int_t)call->limit, "offset", (json_int_t)call->offset);
-    store_list_counted(call->store, call->user_id, pg_rows_int(rows, 0, 11, 0),
-                       pg_rows_bool(rows, 0, 12));
+    store_list_counted(call->store, call->user_id, pg_rows_int(rows, 0, J_BEHIND, 0),
+                       pg_rows_bool(rows, 0, J_AHEAD));
     call_end(call, ERR_OK, result);
 }
 
-void store_list(struct store *store, const char *user_id, int64_t limit, int64_t offset,
-                const char *status, int64_t timeout_ms, store_json_fn *done, void *arg)
+/* Of a conversation, or (NULL) of all with this status. */
+static void list(struct store *store, const char *user_id, int64_t limit, int64_t offset,
+                 const char *status, const char *conversation_id, int64_t timeout_ms,
+                 struct json_call *call)
 {
-    struct json_call *call = call_new(done, arg);
     call->store = store;
     call->user_id = mem_strdup(user_id);
     call->limit = limit;
@@ -164,9 +196,26 @@ void store_list(struct store *store, const char *user_id, int64_t limit, int64_t
     char numbers[2][24];
     snprintf(numbers[0], sizeof numbers[0], "%" PRId64, limit);
     snprintf(numbers[1], sizeof numbers[1], "%" PRId64, offset);
-    const char *values[] = {user_id, numbers[0], numbers[1]};
-    pg_exec(store_list_connection(store, status), store_list_statement(status), -1, timeout_ms,
-            values, 3, on_list, call);
+    const char *values[] = {user_id, numbers[0], numbers[1], conversation_id};
+    if (conversation_id)
+        pg_exec(store->reader, store_list_conversation_statement(), -1, timeout_ms, values, 4,
+                on_list, call);
+    else
+        pg_exec(store_list_connection(store, status), store_list_statement(status), -1, timeout_ms,
+                values, 3, on_list, call);
+}
+
+void store_list(struct store *store, const char *user_id, int64_t limit, int64_t offset,
+                const char *status, int64_t timeout_ms, store_json_fn *done, void *arg)
+{
+    list(store, user_id, limit, offset, status, NULL, timeout_ms, call_new(done, arg));
+}
+
+void store_list_conversation(struct store *store, const char *user_id, int64_t limit,
+                             int64_t offset, const char *conversation_id, int64_t timeout_ms,
+                             store_json_fn *done, void *arg)
+{
+    list(store, user_id, limit, offset, "", conversation_id, timeout_ms, call_new(done, arg));
 }
 
 enum events_column {

@@ -53,7 +53,8 @@ static const struct pg_statement missing_statement = {
     "session_missing",
     "SELECT q.job_id, q.user_id, d.message, " STORE_TIME(
         "d.created_at") ", q.session, w.instance, q.attempt, q.events,"
-                        " floor(extract(epoch FROM q.deadline - now()) * 1000)::bigint"
+                        " floor(extract(epoch FROM q.deadline - now()) * 1000)::bigint,"
+                        " d.options, d.conversation_id, d.token_usage"
                         " FROM job_queue q TABLESAMPLE SYSTEM (100)"
                         " JOIN worker_sessions w ON w.session = q.session"
                         " JOIN job_data d ON d.id = q.job_id"
@@ -183,6 +184,9 @@ static void on_missing(void *arg, enum err error, const struct pg_rows *rows)
             .attempt = pg_rows_int(rows, i, 6, 0),
             .events = pg_rows_int(rows, i, 7, 0),
             .time_ms = pg_rows_int(rows, i, 8, 0),
+            .options = pg_rows_text(rows, i, 9),
+            .conversation_id = pg_rows_text(rows, i, 10),
+            .usage = pg_rows_text(rows, i, 11),
         };
     call->done(call->arg, error, runs, count);
     free(runs);

@@ -7,68 +7,85 @@
 
 /* The usual batch: every id is new. Without ON CONFLICT a row costs a third less; an id that is
  * there already ends the batch with a unique violation, and it is repeated with care. Both insert
- * all keys first, then all jobs, so that two batches with items in common wait in line. */
-static const struct pg_statement submit_statement = {
-    "submit",
-    "WITH alive AS MATERIALIZED ("
-    " SELECT session FROM worker_sessions"
-    " WHERE session = ANY ($6::text[]) AND lease_until > now()"
-    "), input AS MATERIALIZED ("
-    " SELECT i.id, i.user_id, i.message, i.key, i.hash, a.session FROM"
-    " unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])"
-    "  AS i (id, user_id, message, key, hash, session)"
-    " LEFT JOIN alive a ON a.session = i.session"
-    "), keyed AS ("
-    " INSERT INTO job_idempotency (user_id, key, hash, job_id)"
-    " SELECT user_id, key, hash, id FROM input WHERE key IS NOT NULL ORDER BY user_id, key, id"
-    " ON CONFLICT DO NOTHING RETURNING job_id"
-    "), taken AS MATERIALIZED ("
-    " SELECT id, user_id, message, session, CASE WHEN session IS NULL THEN 0 ELSE 1 END AS n"
-    " FROM input WHERE (SELECT count(*) FROM keyed) >= 0"
-    "  AND (key IS NULL OR id IN (SELECT job_id FROM keyed))"
-    "), fresh AS ("
-    " INSERT INTO job_data (id, user_id, message, created_at, updated_at)"
-    " SELECT id, user_id, message, now(), now() FROM taken RETURNING 1"
-    "), queued AS ("
-    " INSERT INTO job_queue (job_id, user_id, state, run_at, deadline, session, attempt, events,"
-    "  claimed_at, first_started_at)"
-    " SELECT id, user_id, n, now(),"
-    "  CASE n WHEN 1 THEN now() + $7::bigint * interval '1 millisecond' END,"
-    "  session, n, 1 + n, CASE n WHEN 1 THEN now() END, CASE n WHEN 1 THEN now() END"
-    " FROM taken WHERE (SELECT count(*) FROM fresh) > 0 RETURNING job_id, session, user_id"
-    ") SELECT job_id, session, (SELECT " STORE_TIME("now()") "), user_id FROM queued",
-    true};
+ * all keys first, then all jobs, so that two batches with items in common wait in line.
+ * Jobs with options or a conversation go in batches of their own, with MORE: the others pay nothing
+ * for them. */
+#define MORE_ARRAYS ", $8::text[], $9::text[]"
+#define MORE_NAMES ", options, conversation"
+#define MORE_COLUMNS ", options, conversation_id"
+#define MORE_VALUES ", options::json, conversation"
+#define CONVERSED                                                                        \
+    "), conversed AS ("                                                                  \
+    " INSERT INTO job_conversations (user_id, conversation_id, created_at, id)"          \
+    " SELECT user_id, conversation, now(), id FROM input WHERE conversation IS NOT NULL" \
+    " AND id = ANY (ARRAY (SELECT id FROM fresh)) ON CONFLICT DO NOTHING"
 
-static const struct pg_statement careful_statement = {
-    "submit_carefully",
-    "WITH input AS MATERIALIZED ("
-    " SELECT DISTINCT ON (id) id, user_id, message, key, hash, session FROM"
-    " unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])"
-    "  AS i (id, user_id, message, key, hash, session) ORDER BY id"
-    "), keyed AS ("
-    " INSERT INTO job_idempotency (user_id, key, hash, job_id)"
-    " SELECT user_id, key, hash, id FROM input WHERE key IS NOT NULL ORDER BY user_id, key, id"
-    " ON CONFLICT DO NOTHING RETURNING job_id"
-    "), fresh AS ("
-    " INSERT INTO job_data (id, user_id, message, created_at, updated_at)"
-    " SELECT id, user_id, message, now(), now() FROM input"
-    " WHERE key IS NULL OR id IN (SELECT job_id FROM keyed) ORDER BY id COLLATE \"C\""
-    " ON CONFLICT DO NOTHING RETURNING id"
-    "), alive AS MATERIALIZED ("
-    " SELECT session FROM worker_sessions"
-    " WHERE session = ANY ($6::text[]) AND lease_until > now()"
-    "), queued AS ("
-    " INSERT INTO job_queue (job_id, user_id, state, run_at, deadline, session, attempt, events,"
-    "  claimed_at, first_started_at)"
-    " SELECT i.id, i.user_id, n, now(),"
-    "  CASE n WHEN 1 THEN now() + $7::bigint * interval '1 millisecond' END,"
-    "  a.session, n, 1 + n, CASE n WHEN 1 THEN now() END, CASE n WHEN 1 THEN now() END"
-    " FROM input i LEFT JOIN alive a ON a.session = i.session"
-    " CROSS JOIN LATERAL (SELECT CASE WHEN a.session IS NULL THEN 0 ELSE 1 END AS n) c"
-    " WHERE i.id = ANY (ARRAY (SELECT id FROM fresh)) ORDER BY i.id COLLATE \"C\""
-    " ON CONFLICT DO NOTHING RETURNING job_id, session, user_id"
-    ") SELECT job_id, session, " STORE_TIME("now()") ", user_id FROM queued",
-    true};
+#define SUBMIT(arrays, names, columns, values, returning)                                           \
+    "WITH alive AS MATERIALIZED ("                                                                  \
+    " SELECT session FROM worker_sessions"                                                          \
+    " WHERE session = ANY ($6::text[]) AND lease_until > now()"                                     \
+    "), input AS MATERIALIZED ("                                                                    \
+    " SELECT i.id, i.user_id, i.message, i.key, i.hash, a.session" names " FROM"                    \
+    " unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]" arrays         \
+    ")  AS i (id, user_id, message, key, hash, session" names ")"                                   \
+    " LEFT JOIN alive a ON a.session = i.session"                                                   \
+    "), keyed AS ("                                                                                 \
+    " INSERT INTO job_idempotency (user_id, key, hash, job_id)"                                     \
+    " SELECT user_id, key, hash, id FROM input WHERE key IS NOT NULL ORDER BY user_id, key, id"     \
+    " ON CONFLICT DO NOTHING RETURNING job_id"                                                      \
+    "), taken AS MATERIALIZED ("                                                                    \
+    " SELECT id, user_id, message, session, CASE WHEN session IS NULL THEN 0 ELSE 1 END AS n" names \
+    " FROM input WHERE (SELECT count(*) FROM keyed) >= 0"                                           \
+    "  AND (key IS NULL OR id IN (SELECT job_id FROM keyed))"                                       \
+    "), fresh AS ("                                                                                 \
+    " INSERT INTO job_data (id, user_id, message, created_at, updated_at" columns ")"               \
+    " SELECT id, user_id, message, now(), now()" values " FROM taken" returning "), queued AS ("    \
+    " INSERT INTO job_queue (job_id, user_id, state, run_at, deadline, session, attempt, events,"   \
+    "  claimed_at, first_started_at)"                                                               \
+    " SELECT id, user_id, n, now(),"                                                                \
+    "  CASE n WHEN 1 THEN now() + $7::bigint * interval '1 millisecond' END,"                       \
+    "  session, n, 1 + n, CASE n WHEN 1 THEN now() END, CASE n WHEN 1 THEN now() END"               \
+    " FROM taken WHERE (SELECT count(*) FROM fresh) > 0 RETURNING job_id, session, user_id"         \
+    ") SELECT job_id, session, (SELECT " STORE_TIME("now()") "), user_id FROM queued"
+
+#define SUBMIT_CAREFULLY(arrays, names, columns, values, conversed)                               \
+    "WITH input AS MATERIALIZED ("                                                                \
+    " SELECT DISTINCT ON (id) id, user_id, message, key, hash, session" names " FROM"             \
+    " unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]" arrays       \
+    ")  AS i (id, user_id, message, key, hash, session" names ") ORDER BY id"                     \
+    "), keyed AS ("                                                                               \
+    " INSERT INTO job_idempotency (user_id, key, hash, job_id)"                                   \
+    " SELECT user_id, key, hash, id FROM input WHERE key IS NOT NULL ORDER BY user_id, key, id"   \
+    " ON CONFLICT DO NOTHING RETURNING job_id"                                                    \
+    "), fresh AS ("                                                                               \
+    " INSERT INTO job_data (id, user_id, message, created_at, updated_at" columns ")"             \
+    " SELECT id, user_id, message, now(), now()" values " FROM input"                             \
+    " WHERE key IS NULL OR id IN (SELECT job_id FROM keyed) ORDER BY id COLLATE \"C\""            \
+    " ON CONFLICT DO NOTHING RETURNING id" conversed "), alive AS MATERIALIZED ("                 \
+    " SELECT session FROM worker_sessions"                                                        \
+    " WHERE session = ANY ($6::text[]) AND lease_until > now()"                                   \
+    "), queued AS ("                                                                              \
+    " INSERT INTO job_queue (job_id, user_id, state, run_at, deadline, session, attempt, events," \
+    "  claimed_at, first_started_at)"                                                             \
+    " SELECT i.id, i.user_id, n, now(),"                                                          \
+    "  CASE n WHEN 1 THEN now() + $7::bigint * interval '1 millisecond' END,"                     \
+    "  a.session, n, 1 + n, CASE n WHEN 1 THEN now() END, CASE n WHEN 1 THEN now() END"           \
+    " FROM input i LEFT JOIN alive a ON a.session = i.session"                                    \
+    " CROSS JOIN LATERAL (SELECT CASE WHEN a.session IS NULL THEN 0 ELSE 1 END AS n) c"           \
+    " WHERE i.id = ANY (ARRAY (SELECT id FROM fresh)) ORDER BY i.id COLLATE \"C\""                \
+    " ON CONFLICT DO NOTHING RETURNING job_id, session, user_id"                                  \
+    ") SELECT job_id, session, " STORE_TIME("now()") ", user_id FROM queued"
+
+static const struct pg_statement submit_statement = {"submit",
+                                                     SUBMIT("", "", "", "", " RETURNING 1"), true};
+static const struct pg_statement careful_statement = {"submit_carefully",
+                                                      SUBMIT_CAREFULLY("", "", "", "", ""), true};
+static const struct pg_statement submit_more_statement = {
+    "submit_more",
+    SUBMIT(MORE_ARRAYS, MORE_NAMES, MORE_COLUMNS, MORE_VALUES, " RETURNING id" CONVERSED), true};
+static const struct pg_statement careful_more_statement = {
+    "submit_more_carefully",
+    SUBMIT_CAREFULLY(MORE_ARRAYS, MORE_NAMES, MORE_COLUMNS, MORE_VALUES, CONVERSED), true};
 
 /* What is there may be on this server alone: its commit's wait for the standby was cancelled, or a
  * crash ended it. A commit of our own that waits as well, behind it, tells that the standby has it.
@@ -88,11 +105,12 @@ static const char *id_of(const void *item)
     return ((const struct store_submit *)item)->job_id;
 }
 
-static void encode(void *arg, void *const *items, size_t count, struct buf *params)
+enum { PLAIN_ARRAYS = 6, TIMEOUT = 6, OPTIONS = 7, CONVERSATION = 8, PARAMS = 9 };
+
+static void encode_sorted(const struct store *store, void *const *sorted, size_t count,
+                          struct buf *params)
 {
-    const struct store *store = arg;
-    AUTOFREE void **sorted = store_sorted(items, count, id_of);
-    store_begin(params, 6);
+    store_begin(params, PLAIN_ARRAYS);
     for (size_t i = 0; i < count; i++) {
         const struct store_submit *item = sorted[i];
         store_add(&params[0], item->job_id);
@@ -102,8 +120,27 @@ static void encode(void *arg, void *const *items, size_t count, struct buf *para
         store_add(&params[4], item->key ? item->hash : NULL);
         store_add(&params[5], item->session);
     }
-    store_end(params, 6);
-    buf_add_str(&params[6], store->job_timeout);
+    store_end(params, PLAIN_ARRAYS);
+    buf_add_str(&params[TIMEOUT], store->job_timeout);
+}
+
+static void encode(void *arg, void *const *items, size_t count, struct buf *params)
+{
+    AUTOFREE void **sorted = store_sorted(items, count, id_of);
+    encode_sorted(arg, sorted, count, params);
+}
+
+static void encode_more(void *arg, void *const *items, size_t count, struct buf *params)
+{
+    AUTOFREE void **sorted = store_sorted(items, count, id_of);
+    encode_sorted(arg, sorted, count, params);
+    store_begin(&params[OPTIONS], 2);
+    for (size_t i = 0; i < count; i++) {
+        const struct store_submit *item = sorted[i];
+        store_add(&params[OPTIONS], item->options);
+        store_add(&params[CONVERSATION], item->conversation_id);
+    }
+    store_end(&params[OPTIONS], 2);
 }
 
 struct lookup {
@@ -216,15 +253,23 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
 
 void store_submit_init(struct store *store)
 {
-    store->submits = store_group(store, &(struct store_batch){.statement = &submit_statement,
-                                                              .careful = &careful_statement,
-                                                              .params = 7,
-                                                              .submits = true,
-                                                              .encode = encode,
-                                                              .done = done});
+    struct store_batch plain = {.statement = &submit_statement,
+                                .careful = &careful_statement,
+                                .params = OPTIONS,
+                                .submits = true,
+                                .encode = encode,
+                                .done = done};
+    struct store_batch more = plain;
+    more.statement = &submit_more_statement;
+    more.careful = &careful_more_statement;
+    more.params = PARAMS;
+    more.encode = encode_more;
+    store->submits = store_group(store, &plain);
+    store->submits_more = store_group(store, &more);
 }
 
 enum err store_submit(struct store *store, struct store_submit *item)
 {
-    return pg_group_add(store->submits, item);
+    bool more = item->options || item->conversation_id;
+    return pg_group_add(more ? store->submits_more : store->submits, item);
 }

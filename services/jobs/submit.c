@@ -18,13 +18,24 @@ struct submission {
     struct request *request;
     size_t index;
     char session[STORE_ID_MAX + 1]; /* reserved there; "": none */
+    char *options;                  /* JSON; NULL: none */
 };
+
+static void submission_free(struct submission *submission)
+{
+    free(submission->options);
+    free(submission);
+}
+
+static void unreserve_slot(struct slot *slot)
+{
+    if (slot)
+        slots_unreserve(slot);
+}
 
 static void unreserve(struct jobs *jobs, const char *session)
 {
-    struct slot *slot = *session ? slots_find(jobs->slots, session) : NULL;
-    if (slot)
-        slots_unreserve(slot);
+    unreserve_slot(*session ? slots_find(jobs->slots, session) : NULL);
 }
 
 static void send_run(struct jobs *jobs, const struct submission *submission)
@@ -43,8 +54,16 @@ static void send_run(struct jobs *jobs, const struct submission *submission)
         .attempt = 1,
         .events = 2,
         .time_ms = jobs->settings->job_timeout * 1000,
+        .options = item->options,
+        .conversation_id = item->conversation_id,
     };
     dispatch_run(jobs, &run, slots_sent(slot, loop_now(jobs->loop)));
+}
+
+static size_t bytes_of(const struct submission *submission)
+{
+    return strlen(submission->item.message) +
+           (submission->options ? strlen(submission->options) : 0);
 }
 
 static void accept(struct request *request, size_t index, const char *job_id)
@@ -63,7 +82,7 @@ static void on_submitted(struct store_submit *item)
     struct request *request = submission->request;
     struct jobs *jobs = request->jobs;
     fair_queue_hold(jobs->queue, item->user_id, -1);
-    jobs->submit_bytes -= strlen(item->message);
+    jobs->submit_bytes -= bytes_of(submission);
     bool fresh = !item->error && !*item->existing;
     if (fresh && item->claimed) {
         send_run(jobs, submission);
@@ -81,7 +100,7 @@ static void on_submitted(struct store_submit *item)
         request_set_error(request, submission->index, item->error, NULL);
     else
         accept(request, submission->index, fresh ? item->job_id : item->existing);
-    free(submission);
+    submission_free(submission);
 }
 
 static const char *bounded(const json_t *item, const char *key, size_t min, size_t max)
@@ -112,6 +131,27 @@ static const char *fill(struct store_submit *submit, const json_t *item)
     if (submit->key && !submit->hash)
         return "key needs hash";
     return NULL;
+}
+
+/* The same of what most jobs have not. */
+static const char *fill_more(struct submission *submission, const json_t *item)
+{
+    const json_t *options = json_object_get(item, "options");
+    const json_t *conversation = json_object_get(item, "conversation_id");
+    if (conversation && !json_is_null(conversation)) {
+        submission->item.conversation_id =
+            bounded(item, "conversation_id", 1, STORE_CONVERSATION_MAX);
+        if (!submission->item.conversation_id)
+            return "conversation_id must be 1 to 512 bytes";
+    }
+    if (!options || json_is_null(options))
+        return NULL;
+    if (!json_is_object(options))
+        return "options must be an object";
+    submission->options = js_dump(options);
+    submission->item.options = submission->options;
+    return strlen(submission->options) <= JOBS_OPTIONS_MAX ? NULL
+                                                           : "options must be 256 KiB at most";
 }
 
 static bool over_limit(struct jobs *jobs, const char *user_id)
@@ -145,16 +185,22 @@ static void submit_one(struct request *request, size_t index, const json_t *item
     submission->item = submit;
     submission->request = request;
     submission->index = index;
+    why = fill_more(submission, item);
+    if (why) {
+        unreserve_slot(slot);
+        submission_free(submission);
+        request_set_error(request, index, ERR_INVALID, why);
+        return;
+    }
     if (slot) {
         snprintf(submission->session, sizeof submission->session, "%s", slot->session);
         submission->item.session = submission->session;
     }
-    size_t bytes = strlen(submit.message);
+    size_t bytes = bytes_of(submission);
     if (jobs->submit_bytes + bytes > SUBMIT_MAX_BYTES ||
         store_submit(jobs->store, &submission->item)) {
-        if (slot)
-            slots_unreserve(slot);
-        free(submission);
+        unreserve_slot(slot);
+        submission_free(submission);
         request_set_error(request, index, ERR_OVERLOADED, "too many jobs are being accepted");
         return;
     }

@@ -75,8 +75,11 @@ static int setup(void **state)
     env = e;
     sql("TRUNCATE job_data, job_queue, job_events, job_idempotency, worker_sessions");
     e->loop = loop_new();
-    struct store_options options = {
-        .loop = e->loop, .url = url, .job_timeout_ms = 60000, .max_attempts = 3};
+    struct store_options options = {.loop = e->loop,
+                                    .url = url,
+                                    .job_timeout_ms = 60000,
+                                    .max_attempts = 3,
+                                    .approval_timeout_ms = 60000};
     assert_int_equal(store_new(&options, &e->store), ERR_OK);
     assert_true(loop_run_until(e->loop, ready, e, WAIT_MS));
     *state = e;
