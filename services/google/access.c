@@ -20,9 +20,13 @@ static const char not_signed_in[] =
 static const char sign_in_again[] =
     "Google no longer accepts this sign-in: it has expired or was revoked. Sign in again.";
 
+static const char not_this_client[] =
+    "Google does not accept this application's OAuth client (GOOGLE_CLIENT_ID and "
+    "GOOGLE_CLIENT_SECRET), so access can't be renewed.";
+
 struct access {
     const struct google_config *config;
-    const struct http_client_options *http;
+    struct fetcher *fetcher;
     char *token;           /* NULL: none */
     int64_t expires_at_ms; /* 0: unknown */
 };
@@ -34,12 +38,11 @@ static int64_t wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-struct access *access_new(const struct google_config *config,
-                          const struct http_client_options *http)
+struct access *access_new(const struct google_config *config, struct fetcher *fetcher)
 {
     struct access *access = mem_alloc(sizeof *access);
     access->config = config;
-    access->http = http;
+    access->fetcher = fetcher;
     access->token = mem_strdup_opt(config->access_token);
     access->expires_at_ms = config->expires_at_ms;
     return access;
@@ -85,7 +88,7 @@ static enum err take_token(struct access *access, const struct http_answer *answ
     return ERR_OK;
 }
 
-static enum err ask(struct access *access, int64_t timeout_ms, struct http_answer_owned *ret_answer)
+static enum err ask(struct access *access, int64_t timeout_ms, struct fetched *ret_fetched)
 {
     const struct google_config *config = access->config;
     static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded",
@@ -106,34 +109,47 @@ static enum err ask(struct access *access, int64_t timeout_ms, struct http_answe
                              .body = form,
                              .body_len = strlen(form),
                              .timeout_ms = timeout_ms,
-                             .answer_max = ANSWER_MAX};
-    enum err err = http_fetch(access->http, &call, ret_answer);
+                             .answer_max = ANSWER_MAX,
+                             .repeatable = true};
+    enum err err = fetch(access->fetcher, &call, ret_fetched);
     mem_free_secret(&form);
     return err;
 }
 
+/* RFC 6749 §5.2: what is refused is the application, not the user's grant. */
+static bool is_client_error(const struct http_answer *answer)
+{
+    AUTOJSON json_t *json = NULL;
+    if (answer->status == 200 || js_parse(answer->body, answer->len, &json, NULL) != ERR_OK)
+        return false;
+    const char *error = js_str(json, "error", "");
+    return strcmp(error, "invalid_client") == 0 || strcmp(error, "unauthorized_client") == 0;
+}
+
 enum err access_refresh(struct access *access, int64_t timeout_ms, char ret_why[ACCESS_WHY_SIZE])
 {
-    struct http_answer_owned owned;
+    struct fetched fetched;
     if (!access_can_refresh(access)) {
         snprintf(ret_why, ACCESS_WHY_SIZE, "%s", access->token ? sign_in_again : not_signed_in);
         return ERR_UNAUTHENTICATED;
     }
-    enum err err = ask(access, timeout_ms, &owned);
+    enum err err = ask(access, timeout_ms, &fetched);
     if (err) {
         snprintf(ret_why, ACCESS_WHY_SIZE, "Google's sign-in service could not be reached: %s",
-                 owned.answer.error);
-        return ERR_UPSTREAM;
+                 err == ERR_CANCELLED ? "cancelled" : fetched.answer.error);
+        fetched_free(&fetched);
+        return err == ERR_CANCELLED ? err : ERR_UPSTREAM;
     }
-    int status = owned.answer.status;
+    int status = fetched.answer.status;
+    bool client = is_client_error(&fetched.answer);
     if (status == 200)
-        err = take_token(access, &owned.answer);
+        err = take_token(access, &fetched.answer);
     else
         err = status == 400 || status == 401 ? ERR_UNAUTHENTICATED : ERR_UPSTREAM;
-    http_answer_free(&owned);
+    fetched_free(&fetched);
     log_info("token_refreshed", LOG_I("status", status), LOG_S("outcome", err_name(err)));
     if (err == ERR_UNAUTHENTICATED)
-        snprintf(ret_why, ACCESS_WHY_SIZE, "%s", sign_in_again);
+        snprintf(ret_why, ACCESS_WHY_SIZE, "%s", client ? not_this_client : sign_in_again);
     else if (err)
         snprintf(ret_why, ACCESS_WHY_SIZE,
                  "Google's sign-in service has a problem (HTTP %d). Try again later.", status);

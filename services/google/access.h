@@ -6,20 +6,20 @@
 #include <stdint.h>
 
 #include "libcommon/err.h"
-#include "libcommon/http_client.h"
 #include "services/google/config.h"
+#include "services/google/fetch.h"
 
 struct access;
 
-struct access *access_new(const struct google_config *config,
-                          const struct http_client_options *http);
+/* Both are borrowed and must live as long. */
+struct access *access_new(const struct google_config *config, struct fetcher *fetcher);
 void access_destroy(struct access **access_p);
 
 enum { ACCESS_WHY_SIZE = 600 };
 
 /* The token to use now, borrowed until the next call; one that is about to expire is refreshed
  * first, when that is possible. ERR_UNAUTHENTICATED (nobody is signed in, or Google wants a new
- * consent) and ERR_UPSTREAM (no answer): `ret_why` says so in plain words. */
+ * consent), ERR_UPSTREAM (no answer) and ERR_CANCELLED: `ret_why` says so in plain words. */
 MUST_CHECK enum err access_token(struct access *access, int64_t timeout_ms, const char **ret_token,
                                  char ret_why[ACCESS_WHY_SIZE]);
 /* Google refused the token: gets another. The same errors. */

@@ -1,55 +1,46 @@
-#include "services/google/api.h"
-
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "libcommon/crypto.h"
-#include "libcommon/http_client.h"
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "services/google/api_answer.h"
+#include "services/google/api_internal.h"
 
 enum {
     REQUEST_MS = 30 * 1000,
-    ANSWER_MAX = 32 * 1024 * 1024,
+    ANSWER_MAX = 48 * 1024 * 1024, /* Gmail's largest attachment, 25 MB, as base64 in JSON */
     ATTEMPTS = 4,
-    BACKOFF_MS = 300,        /* doubles, plus up to as much again at random */
+    BACKOFF_MS = 400, /* doubles, plus up to as much again at random */
+    BACKOFF_MAX_MS = 8 * 1000,
     PATIENCE_MS = 15 * 1000, /* a longer Retry-After ends the call */
-    PAGES_MAX = 60,
-    QUERY_MAX = 64 * 1024,
     ID_MAX = 256,
 };
 
-struct api {
-    const struct google_config *config;
-    struct http_client_options http;
-    struct access *access;
-    int64_t deadline_ms;
-};
-
 static const char *const hosts[] = {
-    [API_GMAIL] = "https://gmail.googleapis.com",
-    [API_DRIVE] = "https://www.googleapis.com",
-    [API_CALENDAR] = "https://www.googleapis.com",
+    [API_GMAIL] = "https://gmail.googleapis.com",   [API_DRIVE] = "https://www.googleapis.com",
+    [API_CALENDAR] = "https://www.googleapis.com",  [API_DOCS] = "https://docs.googleapis.com",
+    [API_SHEETS] = "https://sheets.googleapis.com",
 };
 
-static int64_t now_ms(void)
+int64_t api_now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-struct api *api_new(const struct google_config *config)
+struct api *api_new(struct loop *loop, const struct google_config *config)
 {
+    struct http_client_options http = {.proxy = config->proxy, .ca_bundle = config->ca_bundle};
     struct api *api = mem_alloc(sizeof *api);
     api->config = config;
-    api->http.proxy = config->proxy;
-    api->http.ca_bundle = config->ca_bundle;
-    api->access = access_new(config, &api->http);
-    api_begin(api);
+    api->loop = loop;
+    api->fetcher = fetcher_new(loop, &http);
+    api->access = access_new(config, api->fetcher);
+    api_begin(api, NULL);
     return api;
 }
 
@@ -58,200 +49,187 @@ void api_destroy(struct api **api_p)
     if (!*api_p)
         return;
     access_destroy(&(*api_p)->access);
+    fetcher_destroy(&(*api_p)->fetcher);
     free(*api_p);
     *api_p = NULL;
 }
 
-void api_begin(struct api *api)
+void api_begin(struct api *api, const struct api_caller *caller)
 {
-    api->deadline_ms = now_ms() + API_TOTAL_MS;
+    api->caller = caller ? *caller : (struct api_caller){0};
+    fetcher_watch(api->fetcher, api->caller.cancelled, api->caller.arg);
+    api->deadline_ms = api_now_ms() + API_TOTAL_MS;
 }
 
-static int64_t time_left(const struct api *api)
+void api_progress(struct api *api, double done, double total, const char *text)
 {
-    int64_t left = api->deadline_ms - now_ms();
-    return left > REQUEST_MS ? REQUEST_MS : left;
+    if (api->caller.progress)
+        api->caller.progress(api->caller.arg, done, total, text);
 }
 
-static char *make_url(const struct api *api, const struct api_request *request)
+static int64_t time_left(const struct api *api, int64_t most)
 {
-    const char *base = api->config->api_base ? api->config->api_base : hosts[request->host];
+    int64_t left = api->deadline_ms - api_now_ms();
+    return left > most ? most : left;
+}
+
+char *api_url(const struct api *api, enum api_host host, const char *path, const char *query)
+{
+    const char *base = api->config->api_base ? api->config->api_base : hosts[host];
     size_t len = strlen(base);
     while (len && base[len - 1] == '/')
         len--;
-    bool query = request->query && *request->query;
-    return mem_printf("%.*s%s%s%s", (int)len, base, request->path, query ? "?" : "",
-                      query ? request->query : "");
+    bool has_query = query && *query;
+    return mem_printf("%.*s%s%s%s", (int)len, base, path, has_query ? "?" : "",
+                      has_query ? query : "");
 }
 
 /* One exchange, without any repetition. */
-static enum err exchange(struct api *api, const struct api_request *request, const char *token,
-                         struct http_answer_owned *ret_answer)
+static enum err send_once(struct api *api, const struct exchange *exchange, const char *token,
+                          struct fetched *ret_fetched)
 {
-    AUTOFREE char *url = make_url(api, request);
-    AUTOFREE char *body = request->body ? js_dump(request->body) : NULL;
     char *bearer = mem_printf("Authorization: Bearer %s", token);
-    const char *headers[] = {bearer, "Accept: application/json",
-                             body ? "Content-Type: application/json" : NULL, NULL};
-    struct http_call call = {.method = request->method ? request->method : "GET",
-                             .url = url,
-                             .headers = headers,
-                             .body = body,
-                             .body_len = body ? strlen(body) : 0,
-                             .timeout_ms = time_left(api),
-                             .answer_max = ANSWER_MAX};
-    enum err err = http_fetch(&api->http, &call, ret_answer);
+    AUTOFREE char *accept =
+        mem_printf("Accept: %s", exchange->accept ? exchange->accept : "application/json");
+    AUTOFREE char *type = NULL, *range = NULL;
+    const char *headers[5] = {bearer, accept};
+    int count = 2;
+    if (exchange->content_type)
+        headers[count++] = type = mem_printf("Content-Type: %s", exchange->content_type);
+    if (exchange->content_range)
+        headers[count++] = range = mem_printf("Content-Range: %s", exchange->content_range);
+    struct http_call call = {
+        .method = exchange->method,
+        .url = exchange->url,
+        .headers = headers,
+        .body = exchange->body,
+        .body_len = exchange->len,
+        .timeout_ms = time_left(api, exchange->timeout_ms ? exchange->timeout_ms : REQUEST_MS),
+        .answer_max = exchange->answer_max ? exchange->answer_max : ANSWER_MAX,
+        .repeatable = exchange->repeatable,
+        .on_data = exchange->on_data,
+        .arg = exchange->arg};
+    enum err err = fetch(api->fetcher, &call, ret_fetched);
     mem_free_secret(&bearer);
     return err;
 }
 
-static struct api_verdict no_answer(enum err err, const char *reason, char *ret_why)
+static struct api_verdict no_token(enum err err)
 {
-    if (err == ERR_TOO_LARGE)
-        snprintf(ret_why, API_WHY_SIZE, "Google's answer is too large.");
-    else if (err == ERR_TIMEOUT)
-        snprintf(ret_why, API_WHY_SIZE, "Google did not answer in time. Try again later.");
-    else
-        snprintf(ret_why, API_WHY_SIZE, "Google could not be reached: %s", reason);
-    return (struct api_verdict){err == ERR_TOO_LARGE || err == ERR_TIMEOUT ? err : ERR_UPSTREAM,
-                                err == ERR_PEER_LOST};
+    return (struct api_verdict){.error = err, .passing = err == ERR_UPSTREAM, .not_done = true};
 }
 
 /* An exchange with the token of now; a refused one is refreshed, once. */
-static struct api_verdict attempt(struct api *api, const struct api_request *request,
-                                  json_t **ret_json, int64_t *ret_wait_ms, char *ret_why)
+static struct api_verdict attempt(struct api *api, const struct exchange *exchange,
+                                  struct fetched *ret_fetched, char *ret_why)
 {
     for (bool fresh = false;; fresh = true) {
-        struct http_answer_owned owned;
         const char *token = NULL;
-        enum err err = access_token(api->access, time_left(api), &token, ret_why);
+        enum err err = access_token(api->access, time_left(api, REQUEST_MS), &token, ret_why);
         if (err)
-            return (struct api_verdict){err, false};
-        err = exchange(api, request, token, &owned);
-        *ret_wait_ms = owned.answer.retry_after_ms;
+            return no_token(err);
+        err = send_once(api, exchange, token, ret_fetched);
         if (err)
-            return no_answer(err, owned.answer.error, ret_why);
-        struct api_verdict verdict = api_read_answer(&owned.answer, ret_json, ret_why);
-        log_debug("google_answered", LOG_S("path", request->path),
-                  LOG_I("status", owned.answer.status));
-        http_answer_free(&owned);
+            return api_no_answer(err, ret_fetched->answer.error, ret_why);
+        struct api_verdict verdict = api_judge(&ret_fetched->answer, ret_why);
+        log_debug("google_answered", LOG_I("status", ret_fetched->answer.status));
         if (verdict.error != ERR_UNAUTHENTICATED || fresh || !access_can_refresh(api->access))
             return verdict;
-        err = access_refresh(api->access, time_left(api), ret_why);
+        fetched_free(ret_fetched);
+        err = access_refresh(api->access, time_left(api, REQUEST_MS), ret_why);
         if (err)
-            return (struct api_verdict){err, false};
+            return no_token(err);
     }
 }
 
-static void sleep_ms(int64_t ms)
-{
-    struct timespec rest = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    nanosleep(&rest, NULL);
-}
-
-/* How long to wait before the next attempt; −1: there is none. */
-static int64_t next_wait(const struct api *api, int number, int64_t asked_ms)
+int64_t api_next_wait(const struct api *api, int number, int64_t asked_ms)
 {
     int64_t backoff = (int64_t)BACKOFF_MS << number;
+    if (backoff > BACKOFF_MAX_MS)
+        backoff = BACKOFF_MAX_MS;
     int64_t wait = asked_ms >= 0 ? asked_ms : backoff;
     wait += (int64_t)(crypto_random_u64() % (uint64_t)backoff);
-    bool late = now_ms() + wait >= api->deadline_ms;
+    bool late = api_now_ms() + wait >= api->deadline_ms;
     return number + 1 >= ATTEMPTS || asked_ms > PATIENCE_MS || late ? -1 : wait;
+}
+
+static bool is_safe_to_repeat(const struct exchange *exchange)
+{
+    static const char *const methods[] = {"GET", "HEAD", "PUT", "DELETE"};
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (strcmp(exchange->method, methods[i]) == 0)
+            return true;
+    return exchange->repeatable;
+}
+
+/* After this verdict, may the exchange take place once more? */
+static bool may_repeat(const struct exchange *exchange, const struct api_verdict *verdict)
+{
+    return verdict->error && verdict->passing &&
+           (verdict->not_done || is_safe_to_repeat(exchange)) &&
+           (!exchange->on_data || (exchange->restart && exchange->restart(exchange->arg)));
+}
+
+static void add_doubt(const struct exchange *exchange, const struct api_verdict *verdict,
+                      char *ret_why)
+{
+    size_t len = strlen(ret_why);
+    if (verdict->unknown && !is_safe_to_repeat(exchange))
+        snprintf(ret_why + len, API_WHY_SIZE - len,
+                 " It is not known whether it was carried out: check before you try again.");
+}
+
+enum err api_exchange(struct api *api, const struct exchange *exchange, struct fetched *ret_fetched,
+                      char *ret_why)
+{
+    for (int number = 0;; number++) {
+        struct fetched fetched = {.answer.retry_after_ms = -1};
+        if (time_left(api, REQUEST_MS) <= 0) {
+            snprintf(ret_why, API_WHY_SIZE, "Google took too long. Try again later.");
+            return ERR_TIMEOUT;
+        }
+        struct api_verdict verdict = attempt(api, exchange, &fetched, ret_why);
+        if (!verdict.error) {
+            *ret_fetched = fetched;
+            return ERR_OK;
+        }
+        int64_t asked_ms = fetched.answer.retry_after_ms;
+        fetched_free(&fetched);
+        int64_t wait = may_repeat(exchange, &verdict) ? api_next_wait(api, number, asked_ms) : -1;
+        if (wait < 0) {
+            add_doubt(exchange, &verdict, ret_why);
+            return verdict.error;
+        }
+        log_info("google_retried", LOG_S("error", err_name(verdict.error)), LOG_I("wait_ms", wait));
+        if (fetch_pause(api->fetcher, wait) != ERR_OK)
+            return api_no_answer(ERR_CANCELLED, "", ret_why).error;
+    }
+}
+
+enum err api_exchange_json(struct api *api, const struct exchange *exchange, json_t **ret_json,
+                           char *ret_why)
+{
+    struct fetched fetched;
+    enum err err = api_exchange(api, exchange, &fetched, ret_why);
+    if (err)
+        return err;
+    err = api_read_json(&fetched.answer, ret_json, ret_why);
+    fetched_free(&fetched);
+    return err;
 }
 
 enum err api_call(struct api *api, const struct api_request *request, json_t **ret_json,
                   char ret_why[API_WHY_SIZE])
 {
-    bool get = !request->method || strcmp(request->method, "GET") == 0;
-    for (int number = 0;; number++) {
-        if (time_left(api) <= 0) {
-            snprintf(ret_why, API_WHY_SIZE, "Google took too long. Try again later.");
-            return ERR_TIMEOUT;
-        }
-        int64_t asked_ms = -1;
-        struct api_verdict verdict = attempt(api, request, ret_json, &asked_ms, ret_why);
-        int64_t wait =
-            verdict.error && verdict.passing && get ? next_wait(api, number, asked_ms) : -1;
-        if (wait < 0)
-            return verdict.error;
-        log_info("google_retried", LOG_S("path", request->path),
-                 LOG_S("error", err_name(verdict.error)), LOG_I("wait_ms", wait));
-        sleep_ms(wait);
-    }
-}
-
-/* Lists */
-
-void query_add(struct buf *query, const char *name, const char *value)
-{
-    AUTOFREE char *encoded = http_url_encode(value);
-    buf_printf(query, "%s%s=%s", query->len ? "&" : "", name, encoded);
-}
-
-void query_add_int(struct buf *query, const char *name, int64_t value)
-{
-    buf_printf(query, "%s%s=%lld", query->len ? "&" : "", name, (long long)value);
-}
-
-static enum err get_page(struct api *api, const struct api_list *list, const char *token,
-                         int64_t left, json_t **ret_page, char *ret_why)
-{
-    struct buf query;
-    struct api_request request = list->request;
-    buf_init(&query, QUERY_MAX);
-    buf_add_str(&query, request.query ? request.query : "");
-    query_add_int(&query, list->page_size, left < list->page_max ? left : list->page_max);
-    if (*token)
-        query_add(&query, "pageToken", token);
-    request.query = buf_text(&query);
-    enum err err = buf_check(&query);
-    if (err)
-        snprintf(ret_why, API_WHY_SIZE, "The request is too long.");
-    else
-        err = api_call(api, &request, ret_page, ret_why);
-    buf_fini(&query);
-    return err;
-}
-
-/* Passes the page's entries on; false when no more are wanted. */
-static bool take_page(const struct api_list *list, const json_t *page, int64_t *left,
-                      bool *ret_more)
-{
-    size_t i;
-    json_t *item;
-    json_array_foreach(json_object_get(page, list->items), i, item)
-    {
-        if (*left == 0 || !list->fn(list->arg, item)) {
-            *ret_more = true;
-            return false;
-        }
-        --*left;
-    }
-    return true;
-}
-
-enum err api_list(struct api *api, const struct api_list *list, bool *ret_more,
-                  char ret_why[API_WHY_SIZE])
-{
-    AUTOFREE char *token = mem_strdup("");
-    int64_t left = list->max;
-    *ret_more = false;
-    for (int number = 0; number < PAGES_MAX; number++) {
-        AUTOJSON json_t *page = NULL;
-        enum err err = get_page(api, list, token, left, &page, ret_why);
-        if (err)
-            return err;
-        const char *next = js_str(page, "nextPageToken", "");
-        if (!take_page(list, page, &left, ret_more))
-            return ERR_OK;
-        bool same = strcmp(next, token) == 0;
-        *ret_more = *next && !same;
-        if (!*ret_more || left == 0)
-            return ERR_OK;
-        free(token);
-        token = mem_strdup(next);
-    }
-    return ERR_OK;
+    AUTOFREE char *url = api_url(api, request->host, request->path, request->query);
+    AUTOFREE char *body = request->body ? js_dump(request->body) : NULL;
+    struct exchange exchange = {.method = request->method ? request->method : "GET",
+                                .url = url,
+                                .content_type = body ? "application/json" : NULL,
+                                .body = body,
+                                .len = body ? strlen(body) : 0,
+                                .repeatable = request->repeatable};
+    return api_exchange_json(api, &exchange, ret_json, ret_why);
 }
 
 bool api_is_id(const char *id)

@@ -26,13 +26,18 @@ static enum log_level level_of(const char *name)
 
 static int serve(const struct google_config *config)
 {
-    struct server *server = server_new(config);
+    struct loop *loop = loop_new();
+    struct server *server = server_new(loop, config);
+    struct rpc *rpc = rpc_new(loop, STDIN_FILENO, STDOUT_FILENO, server_method, server);
+    server_attach(server, rpc);
     if (!config->scopes)
         log_warning("no_scopes", LOG_S("why", "GOOGLE_AUTHORIZED_SCOPES allows no tool"));
-    enum err err = rpc_serve(STDIN_FILENO, STDOUT_FILENO, server_method, server);
+    enum err err = rpc_serve(rpc);
     if (err)
         log_warning("stopped", LOG_S("error", err_text(err)));
     server_destroy(&server);
+    rpc_destroy(&rpc);
+    loop_destroy(&loop);
     return err ? 1 : 0;
 }
 

@@ -1,16 +1,9 @@
-#include "services/google/rpc.h"
-
-#include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "libcommon/buf.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
-
-enum { READ_SIZE = 64 * 1024 };
+#include "services/google/rpc.h"
 
 /* Messages */
 
@@ -37,8 +30,14 @@ static json_t *call(const json_t *message, const json_t *id, rpc_method_fn *fn, 
         return refusal(id, RPC_INVALID_PARAMS, "params must be an object");
     AUTOJSON json_t *params = given ? json_incref((json_t *)given) : json_object();
     json_t *result = fn(arg, method, params, id, &error);
-    if (!result)
-        return refusal(id, error.code, error.message);
+    if (!result && error.code == RPC_CANCELLED)
+        return NULL;
+    if (!result) {
+        json_t *answer = refusal(id, error.code, error.message);
+        if (error.data)
+            json_object_set_new(json_object_get(answer, "error"), "data", error.data);
+        return answer;
+    }
     return json_pack("{s:s,s:O,s:o}", "jsonrpc", "2.0", "id", id ? id : json_null(), "result",
                      result);
 }
@@ -91,112 +90,4 @@ json_t *rpc_answer(const char *line, size_t len, rpc_method_fn *fn, void *arg)
     if (json_is_array(message))
         return answer_batch(message, fn, arg);
     return answer_one(message, fn, arg);
-}
-
-/* Lines */
-
-struct stream {
-    int in, out;
-    rpc_method_fn *fn;
-    void *arg;
-    struct buf buf;
-    size_t scanned; /* of buf: no line end before it */
-    bool skipping;  /* the rest of a line that was too long */
-};
-
-static enum err write_all(int fd, const char *data, size_t len)
-{
-    while (len) {
-        ssize_t n = write(fd, data, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return ERR_PEER_LOST;
-        data += n;
-        len -= (size_t)n;
-    }
-    return ERR_OK;
-}
-
-/* `answer` is consumed; NULL writes nothing. */
-static enum err write_answer(const struct stream *stream, json_t *answer)
-{
-    if (!answer)
-        return ERR_OK;
-    AUTOFREE char *text = js_dump(answer);
-    json_decref(answer);
-    size_t len = strlen(text);
-    text[len] = '\n'; /* in the NUL's place, so that a line is one write */
-    return write_all(stream->out, text, len + 1);
-}
-
-static enum err take_line(struct stream *stream, const char *line, size_t len)
-{
-    if (stream->skipping) {
-        stream->skipping = false;
-        return ERR_OK;
-    }
-    while (len && strchr(" \t\r", line[len - 1]))
-        len--;
-    if (!len)
-        return ERR_OK;
-    return write_answer(stream, rpc_answer(line, len, stream->fn, stream->arg));
-}
-
-static enum err take_lines(struct stream *stream)
-{
-    size_t from = 0;
-    const char *end;
-    struct buf *buf = &stream->buf;
-    while ((end = memchr(buf_text(buf) + stream->scanned, '\n', buf->len - stream->scanned))) {
-        size_t to = (size_t)(end - buf->data);
-        enum err err = take_line(stream, buf->data + from, to - from);
-        if (err)
-            return err;
-        from = stream->scanned = to + 1;
-    }
-    buf_consume(buf, from);
-    stream->scanned = buf->len;
-    if (buf->len <= RPC_LINE_MAX && !stream->skipping)
-        return ERR_OK;
-    bool known = stream->skipping;
-    buf_reset(buf);
-    stream->scanned = 0;
-    stream->skipping = true;
-    return known ? ERR_OK
-                 : write_answer(stream, refusal(NULL, RPC_INVALID_REQUEST,
-                                                "a message may have at most 4 MiB"));
-}
-
-/* *ret_more: false at the end of the input. */
-static enum err read_some(struct stream *stream, bool *ret_more)
-{
-    char *room = buf_reserve(&stream->buf, READ_SIZE);
-    if (!room)
-        return ERR_INTERNAL;
-    ssize_t n = read(stream->in, room, READ_SIZE);
-    if (n < 0 && errno != EINTR)
-        return ERR_INTERNAL;
-    *ret_more = n != 0;
-    if (n > 0)
-        stream->buf.len += (size_t)n;
-    return ERR_OK;
-}
-
-enum err rpc_serve(int in, int out, rpc_method_fn *fn, void *arg)
-{
-    struct stream stream = {.in = in, .out = out, .fn = fn, .arg = arg};
-    bool more = true;
-    enum err err = ERR_OK;
-    buf_init(&stream.buf, RPC_LINE_MAX + 2 * READ_SIZE);
-    while (!err && more) {
-        err = read_some(&stream, &more);
-        if (!err)
-            err = take_lines(&stream);
-    }
-    /* The last line may lack its end. */
-    if (!err)
-        err = take_line(&stream, buf_text(&stream.buf), stream.buf.len);
-    buf_fini(&stream.buf);
-    return err;
 }

@@ -22,11 +22,23 @@
     MEMBER(name, "integer", description,          \
            ",\"minimum\":" #min ",\"maximum\":" #max ",\"default\":" #def)
 #define BOOLEAN(name, description, def) MEMBER(name, "boolean", description, ",\"default\":" def)
+#define TEXTS(name, description, max)                                            \
+    MEMBER(name, "array", description,                                           \
+           ",\"items\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":1000}" \
+           ",\"maxItems\":" #max)
+/* `choices` and `def` are JSON texts with their quotation marks escaped. */
+#define CHOICE(name, description, choices, def) \
+    MEMBER(name, "string", description, ",\"enum\":[" choices "],\"default\":\"" def "\"")
 #define OBJECT(members, required)                                               \
     "{\"type\":\"object\",\"properties\":{" members "},\"required\":[" required \
     "],\"additionalProperties\":false}"
 
 #define READS .read_only = true, .idempotent = true
+/* Adds something new each time; changes, or adds, the same each time; may lose what was there. */
+#define ADDS .read_only = false
+#define CHANGES .idempotent = true
+#define REPLACES .destructive = true, .idempotent = true
+#define DESTROYS .destructive = true
 
 const struct tool tools[] = {
 #define TOOL(tool_name, tool_title, text, any_scope, handler, annotations, parameters) \
@@ -89,6 +101,5 @@ void tool_call(const struct tool *tool, struct api *api, uint32_t scopes, const 
         result_fail(result, "Invalid arguments for %s: %s.", tool->name, why);
         return;
     }
-    api_begin(api);
     tool->fn(api, checked, result);
 }

@@ -101,7 +101,11 @@ static char *serve(const char *input, size_t len)
     fwrite(input, 1, len, in);
     fflush(in);
     lseek(fileno(in), 0, SEEK_SET);
-    assert_int_equal(rpc_serve(fileno(in), fileno(out), method, NULL), ERR_OK);
+    struct loop *loop = loop_new();
+    struct rpc *rpc = rpc_new(loop, fileno(in), fileno(out), method, NULL);
+    assert_int_equal(rpc_serve(rpc), ERR_OK);
+    rpc_destroy(&rpc);
+    loop_destroy(&loop);
     char *text = mem_alloc(65536);
     (void)!pread(fileno(out), text, 65535, 0);
     fclose(in);
