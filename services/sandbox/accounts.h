@@ -22,7 +22,8 @@ struct account {
     char email[EMAIL_MAX + 1];
     char sub[22]; /* 21 digits */
     char name[128];
-    uint64_t used; /* counts up with each use */
+    char time_zone[64]; /* of the calendar; "": UTC */
+    uint64_t used;      /* counts up with each use */
 
     /* The consent given to the client: grant 0 is none. */
     uint64_t grant;

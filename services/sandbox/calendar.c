@@ -1,39 +1,135 @@
-/* Calendar's API v3, the primary calendar alone. */
+/* Calendar's API v3, the primary calendar alone: reading events. */
+#include "services/sandbox/calendar.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
-#include "services/sandbox/data.h"
-#include "services/sandbox/errors.h"
+#include "libcommon/zone.h"
+#include "services/sandbox/scopes.h"
 
-enum { PAGE_MAX = 2500, MADE_IDS = 1000, TEXT_MAX = 8192, ATTENDEES_MAX = 200 };
+enum { PAGE_MAX = 2500 };
 
-static bool is_own(struct call *call)
+bool calendar_is_own_id(const struct call *call, const char *id)
 {
-    if (strcmp(call->args[0], "primary") == 0 ||
-        strcasecmp(call->args[0], call->account->email) == 0)
+    return strcmp(id, "primary") == 0 || strcasecmp(id, call->account->email) == 0;
+}
+
+bool calendar_is_own(struct call *call)
+{
+    if (calendar_is_own_id(call, call->args[0]))
         return true;
     google_error(call, 404, "notFound", "Not Found");
     return false;
 }
 
-/* When an event starts or ends. */
-static int64_t event_time(const json_t *event, const char *key)
+const char *calendar_zone(const struct call *call)
 {
-    const json_t *when = json_object_get(event, key);
-    int64_t ms = 0;
-    const char *text = js_str(when, "dateTime", js_str(when, "date", ""));
-    if (time_parse(text, &ms))
-        return 0;
-    return ms;
+    return *call->account->time_zone ? call->account->time_zone : "UTC";
 }
 
-struct range {
-    int64_t min, max;
-    const char *words;
-};
+/* "2025-01-31T09:00:00" or "2025-01-31" on a zone's clock. */
+static enum err local_time(const char *text, const char *zone, int64_t *ret_ms)
+{
+    char moment[TIME_TEXT_SIZE];
+    int64_t ms, seconds;
+    struct tm tm;
+    snprintf(moment, sizeof(moment), strlen(text) == 10 ? "%.40sT00:00:00Z" : "%.40sZ", text);
+    if (time_parse(moment, &ms))
+        return ERR_INVALID;
+    time_t whole = (time_t)(ms / 1000);
+    gmtime_r(&whole, &tm);
+    if (zone_to_utc(zone, &tm, &seconds))
+        return ERR_INVALID;
+    *ret_ms = seconds * 1000;
+    return ERR_OK;
+}
+
+enum err calendar_when(const struct call *call, const json_t *when, int64_t *ret_ms)
+{
+    const char *date = js_str(when, "date", NULL), *moment = js_str(when, "dateTime", NULL);
+    const char *zone = js_str(when, "timeZone", NULL);
+    if (zone && !zone_is_known(zone))
+        return ERR_INVALID;
+    if (date)
+        return moment || strlen(date) != 10 ? ERR_INVALID
+                                            : local_time(date, calendar_zone(call), ret_ms);
+    if (!moment || strlen(moment) <= 10 || strlen(moment) > 40)
+        return ERR_INVALID;
+    if (time_parse(moment, ret_ms) == ERR_OK)
+        return ERR_OK;
+    return zone ? local_time(moment, zone, ret_ms) : ERR_INVALID;
+}
+
+int64_t calendar_time(const struct call *call, const json_t *event, const char *key)
+{
+    int64_t ms = 0;
+    return calendar_when(call, json_object_get(event, key), &ms) ? 0 : ms;
+}
+
+bool calendar_is_cancelled(const json_t *event)
+{
+    return strcmp(js_str(event, "status", ""), "cancelled") == 0;
+}
+
+/* The moment on the zone's clock. */
+static void show_in(json_t *event, const char *key, const struct call *call, const char *zone)
+{
+    char text[ZONE_TEXT_SIZE];
+    json_t *when = json_object_get(event, key);
+    if (!json_object_get(when, "dateTime") ||
+        zone_format(zone, calendar_time(call, event, key) / 1000, text))
+        return;
+    json_t *shown = json_copy(when);
+    json_object_set_new(shown, "dateTime", json_string(text));
+    if (!json_object_get(shown, "timeZone"))
+        json_object_set_new(shown, "timeZone", json_string(zone));
+    json_object_set_new(event, key, shown);
+}
+
+json_t *calendar_view(struct call *call, const json_t *event)
+{
+    const char *zone = http_request_query(call->request, "timeZone");
+    json_t *view = json_copy((json_t *)event);
+    zone = zone && zone_is_known(zone) ? zone : calendar_zone(call);
+    show_in(view, "start", call, zone);
+    show_in(view, "end", call, zone);
+    return view;
+}
+
+void calendar_reply(struct call *call, const json_t *event)
+{
+    AUTOFREE char *etag = mem_strdup(js_str(event, "etag", ""));
+    const struct http_header headers[] = {{"ETag", etag}, {NULL, NULL}};
+    reply_fields(call, 200, calendar_view(call, event), http_request_query(call->request, "fields"),
+                 headers);
+}
+
+json_t *calendar_own_event(struct call *call)
+{
+    if (!calendar_is_own(call))
+        return NULL;
+    json_t *event = item_find(call->account->events, call->args[1]);
+    const char *wanted = http_request_header(call->request, "If-Match");
+    if (!event)
+        google_error(call, 404, "notFound", "Not Found");
+    else if (wanted && strcmp(wanted, "*") != 0 && strcmp(wanted, js_str(event, "etag", "")) != 0)
+        google_error(call, 412, "conditionNotMet", "Precondition Failed");
+    else
+        return event;
+    return NULL;
+}
+
+void calendar_get(struct call *call)
+{
+    const json_t *event = calendar_own_event(call);
+    if (event)
+        calendar_reply(call, event);
+}
+
+/* events.list */
 
 /* ?name as a time; `def` when it is absent; false after a 400. */
 static bool read_time(struct call *call, const char *name, int64_t def, int64_t *ret_ms)
@@ -46,305 +142,113 @@ static bool read_time(struct call *call, const char *name, int64_t def, int64_t 
     return false;
 }
 
-static bool read_range(struct call *call, struct range *ret_range)
+static bool is_true(struct call *call, const char *name)
+{
+    const char *value = http_request_query(call->request, name);
+    return value && strcmp(value, "true") == 0;
+}
+
+static bool check_order(struct call *call)
 {
     const char *order = http_request_query(call->request, "orderBy");
-    const char *single = http_request_query(call->request, "singleEvents");
-    ret_range->words = http_request_query(call->request, "q");
+    if (!order || strcmp(order, "updated") == 0 ||
+        (strcmp(order, "startTime") == 0 && is_true(call, "singleEvents")))
+        return true;
+    if (strcmp(order, "startTime") == 0)
+        google_error(call, 400, "orderingNotAvailable",
+                     "The requested ordering is not available for the particular query.");
+    else
+        google_error(call, 400, "invalid", "Invalid value for orderBy.");
+    return false;
+}
+
+static bool read_range(struct call *call, struct calendar_range *ret_range)
+{
+    *ret_range = (struct calendar_range){.words = http_request_query(call->request, "q"),
+                                         .cancelled = is_true(call, "showDeleted")};
+    const char *zone = http_request_query(call->request, "timeZone");
     if (!read_time(call, "timeMin", INT64_MIN, &ret_range->min) ||
-        !read_time(call, "timeMax", INT64_MAX, &ret_range->max))
+        !read_time(call, "timeMax", INT64_MAX, &ret_range->max) ||
+        !read_time(call, "updatedMin", INT64_MIN, &ret_range->changed))
         return false;
     if (ret_range->min >= ret_range->max) {
         google_error(call, 400, "timeRangeEmpty", "The specified time range is empty.");
         return false;
     }
-    bool known = !order || strcmp(order, "startTime") == 0 || strcmp(order, "updated") == 0;
-    if (!known ||
-        (order && strcmp(order, "startTime") == 0 && (!single || strcmp(single, "true") != 0))) {
-        google_error(call, 400, known ? "orderingNotAvailable" : "invalid",
-                     known ? "The requested ordering is not available for the particular query."
-                           : "Invalid value for orderBy.");
+    if (zone && !zone_is_known(zone)) {
+        google_error(call, 400, "invalidParameter", "Invalid time zone.");
         return false;
     }
-    return true;
+    return check_order(call);
 }
 
-static bool in_range(const json_t *event, const struct range *range)
+static bool is_selected(struct call *call, const json_t *event, const struct calendar_range *range)
 {
-    return event_time(event, "end") > range->min && event_time(event, "start") < range->max &&
+    int64_t updated = 0;
+    if ((calendar_is_cancelled(event) && !range->cancelled) ||
+        time_parse(js_str(event, "updated", ""), &updated) || updated < range->changed)
+        return false;
+    return calendar_time(call, event, "end") > range->min &&
+           calendar_time(call, event, "start") < range->max &&
            (!range->words || strcasestr(js_str(event, "summary", ""), range->words) ||
             strcasestr(js_str(event, "description", ""), range->words) ||
             strcasestr(js_str(event, "location", ""), range->words));
 }
 
-static int compare_events(const void *a, const void *b)
+static int compare_events(const void *a, const void *b, void *call)
 {
-    int64_t first = event_time(*(json_t *const *)a, "start");
-    int64_t second = event_time(*(json_t *const *)b, "start");
+    int64_t first = calendar_time(call, *(json_t *const *)a, "start");
+    int64_t second = calendar_time(call, *(json_t *const *)b, "start");
     return (first > second) - (first < second);
 }
 
-/* The events in the range by their start; `events` has room for all. */
-static size_t select_events(struct call *call, const struct range *range, json_t **events)
+size_t calendar_select(struct call *call, const struct calendar_range *range, json_t **events)
 {
     size_t i, count = 0;
     json_t *event;
-    json_array_foreach(call->account->events, i, event) if (in_range(event, range))
-        events[count++] = event;
-    qsort(events, count, sizeof(events[0]), compare_events);
+    json_array_foreach(call->account->events, i, event)
+    {
+        if (is_selected(call, event, range))
+            events[count++] = event;
+    }
+    qsort_r(events, count, sizeof(events[0]), compare_events, call);
     return count;
+}
+
+/* All that calendar.events.freebusy shows of an event. */
+static json_t *busy_view(const json_t *event)
+{
+    json_t *view = json_object();
+    static const char *const SHOWN[] = {"kind", "id", "start", "end", "status", "transparency"};
+    for (size_t i = 0; i < sizeof(SHOWN) / sizeof(SHOWN[0]); i++)
+        if (json_object_get(event, SHOWN[i]))
+            json_object_set(view, SHOWN[i], json_object_get(event, SHOWN[i]));
+    return view;
 }
 
 void calendar_list(struct call *call)
 {
-    struct range range;
+    struct calendar_range range;
     json_t *events[ACCOUNT_ITEMS_MAX];
     size_t offset, limit = (size_t)call_limit(call, "maxResults", 250, PAGE_MAX);
-    if (!is_own(call) || !call_offset(call, &offset) || !read_range(call, &range))
+    const char *zone = http_request_query(call->request, "timeZone");
+    if (!calendar_is_own(call) || !call_offset(call, &offset) || !read_range(call, &range))
         return;
-    size_t count = select_events(call, &range, events);
+    bool times_alone = (call->scopes & SCOPE_CALENDAR_EVENTS_FREEBUSY) &&
+                       !(call->scopes & (SCOPE_CALENDAR | SCOPE_CALENDAR_READONLY |
+                                         SCOPE_CALENDAR_EVENTS | SCOPE_CALENDAR_EVENTS_READONLY));
+    size_t count = calendar_select(call, &range, events);
     json_t *items = json_array();
-    for (size_t i = offset; i < count && i - offset < limit; i++)
-        json_array_append(items, events[i]);
-    json_t *answer = json_pack("{s:s, s:s, s:s, s:s, s:[], s:o}", "kind", "calendar#events",
-                               "summary", call->account->email, "timeZone", "UTC", "accessRole",
-                               "owner", "defaultReminders", "items", items);
+    for (size_t i = offset; i < count && i - offset < limit; i++) {
+        json_t *view = calendar_view(call, events[i]);
+        json_array_append_new(items, times_alone ? busy_view(view) : json_incref(view));
+        json_decref(view);
+    }
+    json_t *answer = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:[], s:o}", "kind", "calendar#events", "etag", "\"p32\"",
+        "summary", call->account->email, "timeZone", zone ? zone : calendar_zone(call),
+        "accessRole", times_alone ? "freeBusyReader" : "owner", "defaultReminders", "items", items);
     if (offset + limit < count)
         json_object_set_new(answer, "nextPageToken", page_token(offset + limit));
     reply_json(call, 200, answer);
-}
-
-static json_t *own_event(struct call *call)
-{
-    if (!is_own(call))
-        return NULL;
-    json_t *event = item_find(call->account->events, call->args[1]);
-    if (!event)
-        google_error(call, 404, "notFound", "Not Found");
-    return event;
-}
-
-void calendar_get(struct call *call)
-{
-    json_t *event = own_event(call);
-    if (event)
-        reply_json(call, 200, json_incref(event));
-}
-
-void calendar_delete(struct call *call)
-{
-    if (!own_event(call))
-        return;
-    item_remove(call->account->events, call->args[1]);
-    http_respond(call->request, 204, NULL, "", 0, NULL);
-}
-
-/* Is it {date} or {dateTime with an offset, or with a timeZone}? */
-static bool when_is_valid(const json_t *when)
-{
-    int64_t ms;
-    char text[TIME_TEXT_SIZE];
-    const char *date = js_str(when, "date", NULL), *moment = js_str(when, "dateTime", NULL);
-    if (date)
-        return !moment && strlen(date) == 10 && time_parse(date, &ms) == ERR_OK;
-    if (!moment || strlen(moment) > 40)
-        return false;
-    if (time_parse(moment, &ms) == ERR_OK)
-        return strlen(moment) > 10;
-    snprintf(text, sizeof(text), "%sZ", moment);
-    return js_str(when, "timeZone", NULL) && time_parse(text, &ms) == ERR_OK;
-}
-
-/* A moment in a named zone is taken as UTC: the invented calendar lies there. */
-static json_t *normal_when(const json_t *when)
-{
-    int64_t ms;
-    char text[TIME_TEXT_SIZE];
-    json_t *copy = json_deep_copy(when);
-    const char *moment = js_str(when, "dateTime", NULL);
-    if (moment && time_parse(moment, &ms)) {
-        snprintf(text, sizeof(text), "%sZ", moment);
-        json_object_set_new(copy, "dateTime", json_string(text));
-    }
-    return copy;
-}
-
-static const char *check_event(const json_t *event)
-{
-    const json_t *attendees = json_object_get(event, "attendees"), *one;
-    size_t i;
-    if (event_time(event, "end") < event_time(event, "start"))
-        return "The specified time range is empty.";
-    if (json_array_size(attendees) > ATTENDEES_MAX)
-        return "Too many attendees.";
-    json_array_foreach(
-        attendees, i,
-        one) if (!email_is_valid(js_str(one, "email", ""))) return "Invalid attendee email.";
-    return NULL;
-}
-
-/* Copies what a caller may set; NULL: fine, else what is wrong. */
-static const char *apply(json_t *event, const json_t *body, int64_t now_ms)
-{
-    static const char *const TEXTS[] = {"summary",    "location",     "description", "status",
-                                        "visibility", "transparency", "colorId",     NULL};
-    static const char *const OTHERS[] = {"attendees", "recurrence", "reminders", "guestsCanModify",
-                                         NULL};
-    static const char *const TIMES[] = {"start", "end", NULL};
-    char now[TIME_TEXT_SIZE];
-    for (int i = 0; TEXTS[i]; i++) {
-        const char *value = js_str(body, TEXTS[i], NULL);
-        if (value)
-            json_object_set_new(event, TEXTS[i],
-                                js_string_capped(value, strlen(value), TEXT_MAX, ""));
-    }
-    for (int i = 0; OTHERS[i]; i++)
-        if (json_object_get(body, OTHERS[i]))
-            json_object_set(event, OTHERS[i], json_object_get(body, OTHERS[i]));
-    for (int i = 0; TIMES[i]; i++) {
-        const json_t *when = json_object_get(body, TIMES[i]);
-        if (when && !when_is_valid(when))
-            return "Invalid start or end time.";
-        if (when)
-            json_object_set_new(event, TIMES[i], normal_when(when));
-    }
-    time_rfc3339(now_ms, now);
-    json_object_set_new(event, "updated", json_string(now));
-    return check_event(event);
-}
-
-/* New attendees have not answered yet. */
-static void invite(json_t *event)
-{
-    size_t i;
-    json_t *one;
-    json_array_foreach(json_object_get(event, "attendees"), i,
-                       one) if (!json_object_get(one, "responseStatus"))
-        json_object_set_new(one, "responseStatus", json_string("needsAction"));
-}
-
-static json_t *blank_event(struct call *call)
-{
-    char id[ITEM_ID_SIZE], now[TIME_TEXT_SIZE];
-    data_event_id(call->account->email, MADE_IDS + call->account->serial++, id);
-    time_rfc3339(call->now_ms, now);
-    AUTOFREE char *link = mem_printf("https://www.google.com/calendar/event?eid=%s", id);
-    AUTOFREE char *uid = mem_printf("%s@google.com", id);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:b}, s:{s:s, s:b}, s:s, s:i, s:s}",
-                     "kind", "calendar#event", "id", id, "status", "confirmed", "htmlLink", link,
-                     "created", now, "iCalUID", uid, "creator", "email", call->account->email,
-                     "self", 1, "organizer", "email", call->account->email, "self", 1, "eventType",
-                     "default", "sequence", 0, "etag", "\"1\"");
-}
-
-void calendar_insert(struct call *call)
-{
-    AUTOJSON json_t *body = is_own(call) ? google_body(call) : NULL;
-    if (!body)
-        return;
-    size_t bytes;
-    http_request_body(call->request, &bytes);
-    AUTOJSON json_t *event = blank_event(call);
-    const char *why = apply(event, body, call->now_ms);
-    if (!why && (!json_object_get(event, "start") || !json_object_get(event, "end")))
-        why = "Missing start or end time.";
-    invite(event);
-    if (why)
-        google_error(call, 400, "required", why);
-    else if (item_add(call->account, call->account->events, json_incref(event), bytes))
-        google_error(call, 403, "quotaExceeded", "Calendar usage limits exceeded.");
-    else
-        reply_json(call, 200, json_incref(event));
-}
-
-void calendar_patch(struct call *call)
-{
-    json_t *event = own_event(call);
-    AUTOJSON json_t *body = event ? google_body(call) : NULL;
-    if (!body)
-        return;
-    AUTOJSON json_t *changed = json_deep_copy(event);
-    const char *why = apply(changed, body, call->now_ms);
-    size_t bytes;
-    http_request_body(call->request, &bytes);
-    if (why || bytes > ACCOUNT_STORED_MAX - call->account->stored) {
-        google_error(call, why ? 400 : 403, why ? "invalid" : "quotaExceeded",
-                     why ? why : "Calendar usage limits exceeded.");
-        return;
-    }
-    invite(changed);
-    call->account->stored += bytes;
-    json_object_set_new(changed, "sequence", json_integer(js_int(event, "sequence", 0) + 1));
-    json_object_clear(event);
-    json_object_update(event, changed);
-    reply_json(call, 200, json_incref(event));
-}
-
-static json_t *busy_times(struct call *call, const struct range *range)
-{
-    json_t *events[ACCOUNT_ITEMS_MAX];
-    size_t count = select_events(call, range, events);
-    json_t *busy = json_array();
-    int64_t start = 0, end = INT64_MIN;
-    for (size_t i = 0; i <= count; i++) {
-        int64_t next = i < count ? event_time(events[i], "start") : INT64_MAX;
-        if (i < count && strcmp(js_str(events[i], "transparency", ""), "transparent") == 0)
-            continue;
-        if (next > end && end != INT64_MIN) {
-            char from[TIME_TEXT_SIZE], to[TIME_TEXT_SIZE];
-            time_rfc3339(start, from);
-            time_rfc3339(end, to);
-            memcpy(from + 19, "Z", 2);
-            memcpy(to + 19, "Z", 2);
-            json_array_append_new(busy, json_pack("{s:s, s:s}", "start", from, "end", to));
-        }
-        if (i == count)
-            break;
-        start = next > end ? next : start;
-        int64_t until = event_time(events[i], "end");
-        end = until > end ? until : end;
-        start = start < range->min ? range->min : start;
-        end = end > range->max ? range->max : end;
-    }
-    return busy;
-}
-
-void calendar_free_busy(struct call *call)
-{
-    AUTOJSON json_t *body = google_body(call);
-    struct range range = {0};
-    if (!body)
-        return;
-    if (time_parse(js_str(body, "timeMin", ""), &range.min) ||
-        time_parse(js_str(body, "timeMax", ""), &range.max) || range.min >= range.max) {
-        google_error(call, 400, "badRequest", "Missing or invalid timeMin or timeMax.");
-        return;
-    }
-    size_t i;
-    const json_t *item;
-    json_t *calendars = json_object();
-    json_array_foreach(json_object_get(body, "items"), i, item)
-    {
-        const char *id = js_str(item, "id", "");
-        bool own = strcmp(id, "primary") == 0 || strcasecmp(id, call->account->email) == 0;
-        json_object_set_new(calendars, id,
-                            own ? json_pack("{s:o}", "busy", busy_times(call, &range))
-                                : json_pack("{s:[{s:s, s:s}], s:[]}", "errors", "domain", "global",
-                                            "reason", "notFound", "busy"));
-        if (i == 49) /* Google's own limit */
-            break;
-    }
-    reply_json(call, 200,
-               json_pack("{s:s, s:s, s:s, s:o}", "kind", "calendar#freeBusy", "timeMin",
-                         js_str(body, "timeMin", ""), "timeMax", js_str(body, "timeMax", ""),
-                         "calendars", calendars));
-}
-
-void calendar_calendars(struct call *call)
-{
-    reply_json(call, 200,
-               json_pack("{s:s, s:[{s:s, s:s, s:s, s:b, s:s, s:s}]}", "kind",
-                         "calendar#calendarList", "items", "kind", "calendar#calendarListEntry",
-                         "id", call->account->email, "summary", call->account->email, "primary", 1,
-                         "accessRole", "owner", "timeZone", "UTC"));
 }

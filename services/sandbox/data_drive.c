@@ -85,6 +85,7 @@ void file_set_content(json_t *file, const void *data, size_t len)
 {
     char size[32];
     uint8_t digest[CRYPTO_SHA256_BYTES];
+    json_object_del(file, "_grid");
     char checksum[2 * CRYPTO_SHA256_BYTES + 1];
     if (js_is_utf8(data, len)) {
         json_object_del(file, "_data");

@@ -12,9 +12,13 @@
 static json_t *own_document(struct call *call, const char *id)
 {
     json_t *file = item_find(call->account->files, id);
-    if (file && strcmp(js_str(file, "mimeType", ""), DOCUMENT) == 0)
+    if (!file || !drive_shows(call, file))
+        google_rpc_error(call, 404, NULL, "Requested entity was not found.");
+    else if (strcmp(js_str(file, "mimeType", ""), DOCUMENT) != 0)
+        google_rpc_error(call, 400, "FAILED_PRECONDITION",
+                         "This operation is not supported for this document");
+    else
         return file;
-    google_error(call, 404, "notFound", "Requested entity was not found.");
     return NULL;
 }
 
@@ -43,9 +47,10 @@ static json_t *document(const json_t *file)
         index = end;
         text += len;
     }
-    return json_pack("{s:s, s:s, s:s, s:{s:o}}", "documentId", js_str(file, "id", ""), "title",
-                     js_str(file, "name", ""), "revisionId", js_str(file, "version", "1"), "body",
-                     "content", content);
+    return json_pack("{s:s, s:s, s:s, s:s, s:{s:o}}", "documentId", js_str(file, "id", ""), "title",
+                     js_str(file, "name", ""), "revisionId", js_str(file, "version", "1"),
+                     "suggestionsViewMode", "PREVIEW_WITHOUT_SUGGESTIONS", "body", "content",
+                     content);
 }
 
 void docs_get(struct call *call)
@@ -68,39 +73,53 @@ void docs_create(struct call *call)
     file_set_content(file, "\n", 1);
     json_incref(file);
     if (item_add(call->account, call->account->files, file, 512))
-        google_error(call, 403, "storageQuotaExceeded", "The invented Drive is full.");
+        google_rpc_error(call, 403, NULL, "The invented Drive is full.");
     else
         reply_json(call, 200, document(file));
     json_decref(file);
+}
+
+/* writeControl's requiredRevisionId must be the present one. */
+static bool revision_fits(struct call *call, const json_t *file, const json_t *body)
+{
+    const char *wanted = js_str(json_object_get(body, "writeControl"), "requiredRevisionId", NULL);
+    if (!wanted || strcmp(wanted, js_str(file, "version", "1")) == 0)
+        return true;
+    google_rpc_error(call, 400, "FAILED_PRECONDITION",
+                     "The required revision ID does not match the latest revision.");
+    return false;
 }
 
 void docs_batch_update(struct call *call)
 {
     char *colon = strrchr(call->args[0], ':');
     if (!colon || strcmp(colon, ":batchUpdate") != 0) {
-        google_error(call, 404, "notFound", "Not Found");
+        google_rpc_error(call, 404, NULL, "Not Found");
         return;
     }
     *colon = 0;
     json_t *file = own_document(call, call->args[0]);
     AUTOJSON json_t *body = file ? google_body(call) : NULL;
-    if (!body)
+    if (!body || !revision_fits(call, file, body))
         return;
     char why[DOCS_WHY_SIZE];
     AUTOFREE char *text = NULL;
     json_t *replies = NULL;
     if (docs_edit(js_str(file, "_text", ""), json_object_get(body, "requests"), &text, &replies,
                   why)) {
-        google_error(call, 400, "badRequest", why);
+        google_rpc_error(call, 400, NULL, why);
         return;
     }
     size_t before = strlen(js_str(file, "_text", "")), after = strlen(text);
     if (after > before && after - before > ACCOUNT_STORED_MAX - call->account->stored) {
         json_decref(replies);
-        google_error(call, 403, "storageQuotaExceeded", "The invented Drive is full.");
+        google_rpc_error(call, 403, NULL, "The invented Drive is full.");
         return;
     }
     call->account->stored += after > before ? after - before : 0;
     file_set_content(file, text, after);
-    reply_json(call, 200, json_pack("{s:s, s:o}", "documentId", call->args[0], "replies", replies));
+    drive_touch(call, file);
+    reply_json(call, 200,
+               json_pack("{s:s, s:o, s:{s:s}}", "documentId", call->args[0], "replies", replies,
+                         "writeControl", "requiredRevisionId", js_str(file, "version", "1")));
 }

@@ -1,22 +1,33 @@
-/* Drive's API v3: listing, reading, changing files. */
+/* Drive's API v3: listing and reading files. */
 #include "services/sandbox/drive.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "services/sandbox/drive_query.h"
+#include "services/sandbox/scopes.h"
 
-#define GOOGLE_APP "application/vnd.google-apps."
-enum { QUERY_MAX = 8192, PAGE_MAX = 1000, NAME_MAX_BYTES = 1024, MADE_IDS = 1000 };
+enum { QUERY_MAX = 8192, PAGE_DEFAULT = 100, PAGE_MAX = 1000 };
 
 json_t *drive_view(const json_t *file)
 {
-    json_t *view = json_copy((json_t *)file);
-    json_object_del(view, "_text");
-    json_object_del(view, "_data");
+    json_t *view = json_object(), *member;
+    const char *key;
+    json_object_foreach((json_t *)file, key, member)
+    {
+        if (*key != '_')
+            json_object_set(view, key, member);
+    }
     return view;
+}
+
+void drive_reply(struct call *call, json_t *body, const char *fields)
+{
+    const char *wanted = http_request_query(call->request, "fields");
+    reply_fields(call, 200, body, wanted && *wanted ? wanted : fields, NULL);
 }
 
 static json_t *root_folder(struct call *call, const char *root)
@@ -27,25 +38,45 @@ static json_t *root_folder(struct call *call, const char *root)
     return file;
 }
 
+bool drive_is_root(const struct call *call, const char *id)
+{
+    char root[ITEM_ID_SIZE];
+    file_root_id(call->account, root);
+    return strcmp(id, "root") == 0 || strcmp(id, root) == 0;
+}
+
+bool drive_is_folder(const json_t *file)
+{
+    return strcmp(js_str(file, "mimeType", ""), GOOGLE_APP "folder") == 0;
+}
+
+bool drive_shows(const struct call *call, const json_t *file)
+{
+    const uint32_t apps_alone = SCOPE_DRIVE_FILE;
+    const uint32_t others = SCOPE_DRIVE | SCOPE_DRIVE_READONLY | SCOPE_DRIVE_METADATA |
+                            SCOPE_DRIVE_METADATA_READONLY | SCOPE_DOCUMENTS |
+                            SCOPE_DOCUMENTS_READONLY | SCOPE_SHEETS | SCOPE_SHEETS_READONLY;
+    return js_bool(file, "_made", false) || (call->scopes & others) || !(call->scopes & apps_alone);
+}
+
 json_t *drive_own_file(struct call *call, const char *id)
 {
     json_t *file = item_find(call->account->files, id);
-    if (!file) {
-        AUTOFREE char *message = mem_printf("File not found: %s.", id);
-        google_error(call, 404, "notFound", message);
-    }
-    return file;
+    if (file && drive_shows(call, file))
+        return file;
+    AUTOFREE char *message = mem_printf("File not found: %s.", id);
+    google_error(call, 404, "notFound", message);
+    return NULL;
 }
+
+/* files.list */
 
 /* One key of orderBy. */
 static int compare_by(const json_t *a, const json_t *b, const char *key, size_t len)
 {
     static const char *const KEYS[] = {"name", "modifiedTime", "createdTime"};
-    if (len == 6 && memcmp(key, "folder", 6) == 0) {
-        bool first = strcmp(js_str(a, "mimeType", ""), GOOGLE_APP "folder") == 0;
-        bool second = strcmp(js_str(b, "mimeType", ""), GOOGLE_APP "folder") == 0;
-        return (int)second - (int)first;
-    }
+    if (len == 6 && memcmp(key, "folder", 6) == 0)
+        return (int)drive_is_folder(b) - (int)drive_is_folder(a);
     for (size_t i = 0; i < sizeof(KEYS) / sizeof(KEYS[0]); i++)
         if (len >= 4 && strncmp(KEYS[i], key, 4) == 0)
             return strcasecmp(js_str(a, KEYS[i], ""), js_str(b, KEYS[i], ""));
@@ -100,26 +131,60 @@ static bool select_files(struct call *call, const char *query, json_t **files, s
         google_error(call, 400, "invalid", "Invalid Value");
         return false;
     }
-    json_array_foreach(call->account->files, i,
-                       file) if (drive_query_matches(query, file, root, call->account->email,
-                                                     &matches) == ERR_OK &&
-                                 matches) files[count++] = file;
+    json_array_foreach(call->account->files, i, file)
+    {
+        if (drive_shows(call, file) &&
+            drive_query_matches(query, file, root, call->account->email, &matches) == ERR_OK &&
+            matches)
+            files[count++] = file;
+    }
     *ret_count = count;
     return true;
+}
+
+static bool is_true(struct call *call, const char *name)
+{
+    const char *value = http_request_query(call->request, name);
+    return value && strcmp(value, "true") == 0;
+}
+
+/* False after an error answer. */
+static bool check_list(struct call *call, const char *query, const char *order)
+{
+    const char *size = http_request_query(call->request, "pageSize");
+    char *end = NULL;
+    long number = size ? strtol(size, &end, 10) : 1;
+    if ((size && (!*size || *end)) || number < 1 || number > PAGE_MAX)
+        google_error(call, 400, "invalidParameter",
+                     "Invalid value. Values must be within the range: [1, 1000]");
+    else if (order && !order_is_known(order))
+        google_error(call, 400, "invalid", "Invalid value for orderBy.");
+    else if (order && *order && strstr(query, "fullText"))
+        google_error(call, 403, "forbidden",
+                     "Sorting is not supported for queries with fullText terms. Results are always "
+                     "in descending relevance order.");
+    else if ((strstr(query, "fullText") || strstr(query, "name contains")) &&
+             !(call->scopes & (SCOPE_DRIVE | SCOPE_DRIVE_READONLY | SCOPE_DRIVE_FILE)))
+        google_error(call, 403, "insufficientScopes",
+                     "The granted scopes do not allow use of this query.");
+    else if (is_true(call, "includeItemsFromAllDrives") && !is_true(call, "supportsAllDrives"))
+        google_error(call, 403, "teamDrivesNotSupported",
+                     "includeItemsFromAllDrives requires supportsAllDrives.");
+    else
+        return true;
+    return false;
 }
 
 void drive_list(struct call *call)
 {
     const char *query = http_request_query(call->request, "q");
     const char *order = http_request_query(call->request, "orderBy");
-    size_t offset, count, limit = (size_t)call_limit(call, "pageSize", 100, PAGE_MAX);
+    size_t offset, count, limit = (size_t)call_limit(call, "pageSize", PAGE_DEFAULT, PAGE_MAX);
     json_t *files[ACCOUNT_ITEMS_MAX];
-    if (!call_offset(call, &offset) || !select_files(call, query ? query : "", files, &count))
+    query = query ? query : "";
+    if (!check_list(call, query, order) || !call_offset(call, &offset) ||
+        !select_files(call, query, files, &count))
         return;
-    if (order && !order_is_known(order)) {
-        google_error(call, 400, "invalid", "Invalid value for orderBy.");
-        return;
-    }
     qsort_r(files, count, sizeof(files[0]), compare_files,
             (void *)(order && *order ? order : "modifiedTime desc"));
     json_t *list = json_array();
@@ -129,8 +194,10 @@ void drive_list(struct call *call)
                                "files", list);
     if (offset + limit < count)
         json_object_set_new(answer, "nextPageToken", page_token(offset + limit));
-    reply_json(call, 200, answer);
+    drive_reply(call, answer, "kind,incompleteSearch,nextPageToken,files(" DRIVE_FILE_FIELDS ")");
 }
+
+/* Contents */
 
 /* A type that a caller gave goes into a header. */
 static bool type_is_plain(const char *type)
@@ -140,12 +207,38 @@ static bool type_is_plain(const char *type)
                               "/.+-_;= ")];
 }
 
+/* "bytes=FROM-TO", "bytes=FROM-": one range alone. */
+static bool read_range(const char *text, size_t len, size_t *ret_from, size_t *ret_to)
+{
+    unsigned long from, to = len ? len - 1 : 0;
+    char extra;
+    int found = text ? sscanf(text, "bytes=%lu-%lu%c", &from, &to, &extra) : 0;
+    if ((found != 1 && found != 2) || from >= len || to < from)
+        return false;
+    *ret_from = from;
+    *ret_to = to < len ? to : len - 1;
+    return true;
+}
+
 static void reply_content(struct call *call, const json_t *file, const char *type)
 {
     AUTOFREE uint8_t *data = NULL;
-    size_t len;
+    size_t len, from, to;
+    char range[96];
     file_content(file, &data, &len);
-    reply_text(call, 200, type_is_plain(type) ? type : "application/octet-stream", data, len);
+    type = type_is_plain(type) ? type : "application/octet-stream";
+    if (!read_range(http_request_header(call->request, "Range"), len, &from, &to)) {
+        reply_text(call, 200, type, data, len);
+        return;
+    }
+    snprintf(range, sizeof(range), "bytes %zu-%zu/%zu", from, to, len);
+    const struct http_header headers[] = {{"Content-Range", range}, {NULL, NULL}};
+    http_respond(call->request, 206, type, data + from, to - from + 1, headers);
+}
+
+static bool may_read_content(const struct call *call)
+{
+    return (call->scopes & (SCOPE_DRIVE | SCOPE_DRIVE_READONLY | SCOPE_DRIVE_FILE)) != 0;
 }
 
 void drive_get(struct call *call)
@@ -153,8 +246,8 @@ void drive_get(struct call *call)
     char root[ITEM_ID_SIZE];
     const char *alt = http_request_query(call->request, "alt");
     file_root_id(call->account, root);
-    if (strcmp(call->args[0], "root") == 0 || strcmp(call->args[0], root) == 0) {
-        reply_json(call, 200, root_folder(call, root));
+    if (drive_is_root(call, call->args[0])) {
+        drive_reply(call, root_folder(call, root), DRIVE_FILE_FIELDS);
         return;
     }
     const json_t *file = drive_own_file(call, call->args[0]);
@@ -162,7 +255,9 @@ void drive_get(struct call *call)
         return;
     const char *type = js_str(file, "mimeType", "");
     if (!alt || strcmp(alt, "media") != 0)
-        reply_json(call, 200, drive_view(file));
+        drive_reply(call, drive_view(file), DRIVE_FILE_FIELDS);
+    else if (!may_read_content(call))
+        google_scope_missing(call);
     else if (strncmp(type, GOOGLE_APP, strlen(GOOGLE_APP)) == 0)
         google_error(call, 403, "fileNotDownloadable",
                      "Only files with binary content can be downloaded. Use Export with Docs "
@@ -179,7 +274,24 @@ static bool export_known(const char *from, const char *to)
     if (strcmp(from, GOOGLE_APP "spreadsheet") == 0)
         return strcmp(to, "text/csv") == 0 || strcmp(to, "text/tab-separated-values") == 0 ||
                strcmp(to, "application/pdf") == 0;
-    return strcmp(from, GOOGLE_APP "presentation") == 0 && strcmp(to, "text/plain") == 0;
+    return strcmp(from, GOOGLE_APP "presentation") == 0 &&
+           (strcmp(to, "text/plain") == 0 || strcmp(to, "application/pdf") == 0);
+}
+
+/* Docs puts a byte order mark in front and ends lines as Windows does. */
+static void reply_plain(struct call *call, const json_t *file)
+{
+    const char *text = js_str(file, "_text", "");
+    struct buf out;
+    buf_init(&out, 3 * FILE_CONTENT_MAX);
+    buf_add_str(&out, "\xef\xbb\xbf");
+    for (; *text; text++) {
+        if (*text == '\n')
+            buf_add_char(&out, '\r');
+        buf_add_char(&out, *text);
+    }
+    reply_text(call, 200, "text/plain", buf_text(&out), out.len);
+    buf_fini(&out);
 }
 
 void drive_export(struct call *call)
@@ -200,6 +312,8 @@ void drive_export(struct call *call)
     } else if (strstr(type, "wordprocessingml")) {
         AUTOFREE uint8_t *docx = office_docx(js_str(file, "_text", ""), &len);
         reply_text(call, 200, type, docx, len);
+    } else if (strcmp(type, "text/plain") == 0) {
+        reply_plain(call, file);
     } else {
         reply_content(call, file, type);
     }
@@ -207,118 +321,20 @@ void drive_export(struct call *call)
 
 void drive_about(struct call *call)
 {
-    reply_json(call, 200,
-               json_pack("{s:s, s:{s:s, s:s, s:b}}", "kind", "drive#about", "user", "emailAddress",
-                         call->account->email, "displayName", call->account->name, "me", 1));
-}
-
-static void set_parents(struct call *call, json_t *file, const json_t *metadata)
-{
-    char root[ITEM_ID_SIZE];
-    const char *add = http_request_query(call->request, "addParents");
-    const char *wanted = json_string_value(json_array_get(json_object_get(metadata, "parents"), 0));
-    wanted = add ? add : wanted;
-    if (!wanted)
+    if (!http_request_query(call->request, "fields")) {
+        google_error(call, 400, "required", "The 'fields' parameter is required for this method.");
         return;
-    file_root_id(call->account, root);
-    json_object_set_new(file, "parents",
-                        json_pack("[s]", strcmp(wanted, "root") == 0 ? root : wanted));
-}
-
-static bool parent_exists(struct call *call, const json_t *metadata)
-{
-    char root[ITEM_ID_SIZE];
-    const char *add = http_request_query(call->request, "addParents");
-    const char *wanted = json_string_value(json_array_get(json_object_get(metadata, "parents"), 0));
-    wanted = add ? add : wanted;
-    file_root_id(call->account, root);
-    return !wanted || strcmp(wanted, "root") == 0 || strcmp(wanted, root) == 0 ||
-           drive_own_file(call, wanted) != NULL;
-}
-
-void drive_apply(struct call *call, json_t *file, const json_t *metadata)
-{
-    static const char *const TEXTS[] = {"name", "mimeType", "description", NULL};
-    static const char *const FLAGS[] = {"trashed", "starred", NULL};
-    char now[TIME_TEXT_SIZE];
-    for (int i = 0; TEXTS[i]; i++) {
-        const char *value = js_str(metadata, TEXTS[i], NULL);
-        if (value)
-            json_object_set_new(file, TEXTS[i],
-                                js_string_capped(value, strlen(value), NAME_MAX_BYTES, ""));
     }
-    for (int i = 0; FLAGS[i]; i++)
-        if (json_is_boolean(json_object_get(metadata, FLAGS[i])))
-            json_object_set(file, FLAGS[i], json_object_get(metadata, FLAGS[i]));
-    set_parents(call, file, metadata);
-    time_rfc3339(call->now_ms, now);
-    json_object_set_new(file, "modifiedTime", json_string(now));
+    char used[32];
+    snprintf(used, sizeof(used), "%zu", call->account->stored);
+    reply_json(call, 200,
+               json_pack("{s:s, s:{s:s, s:s, s:s, s:b}, s:{s:s, s:s}}", "kind", "drive#about",
+                         "user", "kind", "drive#user", "emailAddress", call->account->email,
+                         "displayName", call->account->name, "me", 1, "storageQuota", "limit",
+                         "16106127360", "usage", used));
 }
 
-json_t *drive_make(struct call *call, const json_t *metadata, const char *type)
+void drive_drives(struct call *call)
 {
-    char id[ITEM_ID_SIZE];
-    if (!parent_exists(call, metadata))
-        return NULL;
-    data_file_id(call->account->email, MADE_IDS + call->account->serial++, id);
-    const char *wanted = js_str(metadata, "mimeType", type ? type : "application/octet-stream");
-    json_t *file =
-        file_new(call->account, id, "Untitled", wanted, NULL, call->now_ms, call->now_ms);
-    drive_apply(call, file, metadata);
-    return file;
-}
-
-void drive_store(struct call *call, json_t *file, size_t bytes)
-{
-    json_incref(file);
-    if (item_add(call->account, call->account->files, file, bytes + 512))
-        google_error(call, 403, "storageQuotaExceeded", "The invented Drive is full.");
-    else
-        reply_json(call, 200, drive_view(file));
-    json_decref(file);
-}
-
-void drive_create(struct call *call)
-{
-    AUTOJSON json_t *metadata = google_body(call);
-    json_t *file = metadata ? drive_make(call, metadata, NULL) : NULL;
-    if (file)
-        drive_store(call, file, 0);
-}
-
-void drive_update(struct call *call)
-{
-    json_t *file = drive_own_file(call, call->args[0]);
-    AUTOJSON json_t *metadata = file ? google_body(call) : NULL;
-    if (!metadata || !parent_exists(call, metadata))
-        return;
-    drive_apply(call, file, metadata);
-    reply_json(call, 200, drive_view(file));
-}
-
-void drive_delete(struct call *call)
-{
-    if (!drive_own_file(call, call->args[0]))
-        return;
-    item_remove(call->account->files, call->args[0]);
-    http_respond(call->request, 204, NULL, "", 0, NULL);
-}
-
-void drive_copy(struct call *call)
-{
-    const json_t *original = drive_own_file(call, call->args[0]);
-    AUTOJSON json_t *metadata = original ? google_body(call) : NULL;
-    if (!metadata || !parent_exists(call, metadata))
-        return;
-    AUTOFREE uint8_t *data = NULL;
-    size_t len;
-    AUTOFREE char *name = mem_printf("Copy of %s", js_str(original, "name", ""));
-    json_t *file = drive_make(call, original, NULL);
-    if (!file)
-        return;
-    file_content(original, &data, &len);
-    json_object_set_new(file, "name", json_string(name));
-    drive_apply(call, file, metadata);
-    file_set_content(file, data, len);
-    drive_store(call, file, len);
+    reply_json(call, 200, json_pack("{s:s, s:[]}", "kind", "drive#driveList", "drives"));
 }

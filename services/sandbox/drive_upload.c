@@ -1,4 +1,6 @@
-/* Drive's API v3: uploads, uploadType=media and multipart (RFC 2387). */
+/* Drive's API v3: uploads, uploadType=media and multipart (RFC 2387); resumable ones are begun
+ * here. */
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -6,9 +8,8 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "services/sandbox/drive.h"
+#include "services/sandbox/resumable.h"
 #include "services/sandbox/upload.h"
-
-#define GOOGLE_APP "application/vnd.google-apps."
 
 /* The parts of the request, or false after a 400. metadata is the caller's; the rest borrowed. */
 static bool read_upload(struct call *call, json_t **ret_metadata, struct upload *ret_upload)
@@ -38,29 +39,47 @@ static bool read_upload(struct call *call, json_t **ret_metadata, struct upload 
 static bool decode_upload(struct call *call, const struct upload *upload, uint8_t **ret_data,
                           size_t *ret_len)
 {
-    if (upload->base64) {
-        if (crypto_base64_decode(upload->data, upload->len, ret_data, ret_len)) {
-            google_error(call, 400, "badContent", "Malformed base64.");
-            return false;
-        }
-    } else {
+    if (!upload->base64) {
         *ret_data = memcpy(mem_alloc(upload->len + 1), upload->data, upload->len);
         *ret_len = upload->len;
-    }
-    if (*ret_len <= FILE_CONTENT_MAX)
         return true;
-    google_error(call, 413, "uploadTooLarge", "The upload is too large for the sandbox.");
+    }
+    if (crypto_base64_decode(upload->data, upload->len, ret_data, ret_len) == ERR_OK)
+        return true;
+    google_error(call, 400, "badContent", "Malformed base64.");
     return false;
 }
 
-/* A Google Doc made from an upload holds its text alone. */
-static bool check_conversion(struct call *call, const json_t *file, const uint8_t *data, size_t len)
+void drive_upload_new(struct call *call, const json_t *metadata, const char *type, const void *data,
+                      size_t len)
 {
-    const char *type = js_str(file, "mimeType", "");
-    if (strncmp(type, GOOGLE_APP, strlen(GOOGLE_APP)) != 0 || js_is_utf8((const char *)data, len))
-        return true;
-    google_error(call, 400, "badRequest", "The sandbox converts text alone.");
-    return false;
+    json_t *file = drive_make(call, metadata, type);
+    if (!file)
+        return;
+    if (drive_fill(call, file, data, len))
+        drive_store(call, file, len);
+    else
+        json_decref(file);
+}
+
+void drive_upload_over(struct call *call, json_t *file, const json_t *metadata, const void *data,
+                       size_t len)
+{
+    if (len > ACCOUNT_STORED_MAX - call->account->stored) {
+        google_error(call, 403, "storageQuotaExceeded",
+                     "The user's Drive storage quota has been exceeded.");
+        return;
+    }
+    if (!drive_apply(call, file, metadata) || !drive_fill(call, file, data, len))
+        return;
+    call->account->stored += len;
+    drive_reply(call, drive_view(file), DRIVE_FILE_FIELDS);
+}
+
+static bool is_resumable(struct call *call)
+{
+    const char *kind = http_request_query(call->request, "uploadType");
+    return kind && strcmp(kind, "resumable") == 0;
 }
 
 void drive_upload(struct call *call)
@@ -69,17 +88,10 @@ void drive_upload(struct call *call)
     struct upload upload;
     AUTOFREE uint8_t *data = NULL;
     size_t len;
-    if (!read_upload(call, &metadata, &upload) || !decode_upload(call, &upload, &data, &len))
-        return;
-    json_t *file = drive_make(call, metadata, upload.type);
-    if (!file)
-        return;
-    if (!check_conversion(call, file, data, len)) {
-        json_decref(file);
-        return;
-    }
-    file_set_content(file, data, len);
-    drive_store(call, file, len);
+    if (is_resumable(call))
+        resumable_begin(call, NULL);
+    else if (read_upload(call, &metadata, &upload) && decode_upload(call, &upload, &data, &len))
+        drive_upload_new(call, metadata, upload.type, data, len);
 }
 
 void drive_upload_update(struct call *call)
@@ -89,15 +101,10 @@ void drive_upload_update(struct call *call)
     AUTOFREE uint8_t *data = NULL;
     size_t len;
     json_t *file = drive_own_file(call, call->args[0]);
-    if (!file || !read_upload(call, &metadata, &upload) ||
-        !decode_upload(call, &upload, &data, &len) || !check_conversion(call, file, data, len))
+    if (!file)
         return;
-    if (len > ACCOUNT_STORED_MAX - call->account->stored) {
-        google_error(call, 403, "storageQuotaExceeded", "The invented Drive is full.");
-        return;
-    }
-    call->account->stored += len;
-    drive_apply(call, file, metadata);
-    file_set_content(file, data, len);
-    reply_json(call, 200, drive_view(file));
+    if (is_resumable(call))
+        resumable_begin(call, js_str(file, "id", ""));
+    else if (read_upload(call, &metadata, &upload) && decode_upload(call, &upload, &data, &len))
+        drive_upload_over(call, file, metadata, data, len);
 }

@@ -6,6 +6,7 @@
 
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
+#include "services/sandbox/fields.h"
 
 static void reply_with(struct call *call, int status, json_t *body,
                        const struct http_header *headers)
@@ -18,7 +19,24 @@ static void reply_with(struct call *call, int status, json_t *body,
 
 void reply_json(struct call *call, int status, json_t *body)
 {
-    reply_with(call, status, body, NULL);
+    const char *fields = call->account ? http_request_query(call->request, "fields") : NULL;
+    reply_fields(call, status, body, fields, NULL);
+}
+
+void reply_fields(struct call *call, int status, json_t *body, const char *fields,
+                  const struct http_header *headers)
+{
+    json_t *picked = NULL;
+    if (status >= 300 || !fields || !*fields) {
+        reply_with(call, status, body, headers);
+    } else if (fields_pick(body, fields, &picked)) {
+        AUTOFREE char *message = mem_printf("Invalid field selection %.200s", fields);
+        json_decref(body);
+        google_error(call, 400, "invalidParameter", message);
+    } else {
+        json_decref(body);
+        reply_with(call, status, picked, headers);
+    }
 }
 
 void reply_text(struct call *call, int status, const char *type, const void *body, size_t len)
@@ -39,6 +57,9 @@ static const char *rpc_status(int status)
         return "NOT_FOUND";
     case 409:
         return "ALREADY_EXISTS";
+    case 410:
+    case 412:
+        return "FAILED_PRECONDITION";
     case 429:
         return "RESOURCE_EXHAUSTED";
     default:
@@ -56,6 +77,13 @@ static json_t *google_form(int status, const char *reason, const char *message)
 void google_error(struct call *call, int status, const char *reason, const char *message)
 {
     reply_json(call, status, google_form(status, reason, message));
+}
+
+void google_rpc_error(struct call *call, int status, const char *name, const char *message)
+{
+    reply_json(call, status,
+               json_pack("{s:{s:i, s:s, s:s}}", "error", "code", status, "message", message,
+                         "status", name ? name : rpc_status(status)));
 }
 
 void google_not_found(struct call *call, const char *what)

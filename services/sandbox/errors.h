@@ -4,12 +4,18 @@
 
 #include "services/sandbox/sandbox.h"
 
-/* Consumes `body`. */
+/* Consumes `body`; a good answer to a Google call holds what ?fields asks for. */
 void reply_json(struct call *call, int status, json_t *body);
+/* The same with the fields given (NULL: all), and headers (may be NULL). */
+void reply_fields(struct call *call, int status, json_t *body, const char *fields,
+                  const struct http_header *headers);
 void reply_text(struct call *call, int status, const char *type, const void *body, size_t len);
 
 /* Google's {"error": {code, message, errors, status}}; `reason` is the errors' one. */
 void google_error(struct call *call, int status, const char *reason, const char *message);
+/* The form of the newer APIs (Docs, Sheets), without the list of errors; `name` NULL: the status's
+ * usual one. */
+void google_rpc_error(struct call *call, int status, const char *name, const char *message);
 void google_not_found(struct call *call, const char *what);
 /* 401, 403 with the headers and details that Google's front ends add. */
 void google_unauthenticated(struct call *call);

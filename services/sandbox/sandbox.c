@@ -5,6 +5,7 @@
 #include "libcommon/crypto.h"
 #include "libcommon/mem.h"
 #include "services/sandbox/delay.h"
+#include "services/sandbox/resumable.h"
 #include "services/sandbox/routes.h"
 
 enum { CONNECTIONS_MAX = 12000, STREAMS_MAX = 12000 };
@@ -52,6 +53,7 @@ void sandbox_destroy(struct sandbox **sandbox_p)
     if (!sandbox)
         return;
     replies_drop(sandbox);
+    resumable_drop(sandbox);
     http_server_destroy(&sandbox->server);
     accounts_destroy(&sandbox->accounts);
     faults_destroy(&sandbox->faults);

@@ -17,6 +17,7 @@ enum {
     SANDBOX_SPENT_MAX = 4096,    /* used codes, and revoked grants, that are remembered */
     SANDBOX_SLOW_MAX = 600,      /* seconds that an answer can be held back */
     SANDBOX_WAITING_MAX = 4096,  /* answers held back at once */
+    SANDBOX_UPLOADS_MAX = 16,    /* resumable uploads at once */
 };
 
 /* Numbers seen before; the oldest is forgotten when it is full. */
@@ -32,6 +33,7 @@ struct sandbox_options {
 };
 
 struct delayed;
+struct sessions;
 
 struct sandbox {
     struct loop *loop;
@@ -43,6 +45,7 @@ struct sandbox {
     struct spent codes, revoked;
     struct delayed *waiting; /* answers held back */
     unsigned waiting_count;
+    struct sessions *uploads; /* resumable ones; NULL until the first */
 };
 
 /* One request on its way through a handler. */
@@ -71,10 +74,14 @@ call_fn oauth_authorize, oauth_consent, oauth_token, oauth_revoke, oauth_userinf
 call_fn gmail_profile, gmail_list, gmail_get, gmail_attachment, gmail_labels, gmail_send,
     gmail_modify, gmail_trash, gmail_untrash, gmail_delete, gmail_threads, gmail_thread;
 call_fn drive_list, drive_get, drive_export, drive_create, drive_update, drive_delete, drive_copy,
-    drive_upload, drive_upload_update, drive_permissions, drive_permit, drive_unpermit, drive_about;
-call_fn calendar_list, calendar_get, calendar_insert, calendar_patch, calendar_delete,
-    calendar_free_busy, calendar_calendars;
+    drive_upload, drive_upload_update, drive_upload_piece, drive_permissions, drive_permission,
+    drive_permit, drive_permission_update, drive_unpermit, drive_about, drive_drives;
+call_fn calendar_list, calendar_get, calendar_insert, calendar_patch, calendar_update,
+    calendar_delete, calendar_free_busy, calendar_calendars, calendar_entry, calendar_own,
+    calendar_own_patch, calendar_setting;
 call_fn docs_get, docs_batch_update, docs_create;
+call_fn sheets_create, sheets_get, sheets_batch_update, sheets_values_get, sheets_values_update,
+    sheets_values_post, sheets_values_batch_get, sheets_values_batch_update;
 call_fn openai_chat, openai_models;
 call_fn page_index, page_style, page_health;
 

@@ -26,11 +26,27 @@
           "See, edit, create and delete all of your Drive files")                                \
     SCOPE(DRIVE_READONLY, GOOGLE_SCOPE "drive.readonly", NULL,                                   \
           "See and download all your Drive files")                                               \
+    SCOPE(DRIVE_FILE, GOOGLE_SCOPE "drive.file", NULL,                                           \
+          "See, edit, create and delete the Drive files that you use with this app")             \
+    SCOPE(DRIVE_METADATA, GOOGLE_SCOPE "drive.metadata", NULL,                                   \
+          "View and manage metadata of your Drive files")                                        \
+    SCOPE(DRIVE_METADATA_READONLY, GOOGLE_SCOPE "drive.metadata.readonly", NULL,                 \
+          "See information about your Drive files")                                              \
     SCOPE(CALENDAR, GOOGLE_SCOPE "calendar", NULL, "See, edit and share all your calendars")     \
     SCOPE(CALENDAR_READONLY, GOOGLE_SCOPE "calendar.readonly", NULL,                             \
           "See and download your calendars")                                                     \
     SCOPE(CALENDAR_EVENTS, GOOGLE_SCOPE "calendar.events", NULL,                                 \
           "View and edit events on your calendars")                                              \
+    SCOPE(CALENDAR_EVENTS_READONLY, GOOGLE_SCOPE "calendar.events.readonly", NULL,               \
+          "View events on your calendars")                                                       \
+    SCOPE(CALENDAR_EVENTS_OWNED, GOOGLE_SCOPE "calendar.events.owned", NULL,                     \
+          "See, create, change and delete events on calendars that you own")                     \
+    SCOPE(CALENDAR_EVENTS_OWNED_READONLY, GOOGLE_SCOPE "calendar.events.owned.readonly", NULL,   \
+          "See the events on calendars that you own")                                            \
+    SCOPE(CALENDAR_FREEBUSY, GOOGLE_SCOPE "calendar.freebusy", NULL,                             \
+          "View your availability in your calendars")                                            \
+    SCOPE(CALENDAR_EVENTS_FREEBUSY, GOOGLE_SCOPE "calendar.events.freebusy", NULL,               \
+          "See the availability on calendars that you have access to")                           \
     SCOPE(DOCUMENTS, GOOGLE_SCOPE "documents", NULL,                                             \
           "See, edit and create your Google Docs documents")                                     \
     SCOPE(DOCUMENTS_READONLY, GOOGLE_SCOPE "documents.readonly", NULL,                           \
