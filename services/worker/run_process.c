@@ -16,12 +16,17 @@
 enum {
     CALL_TIMEOUT_MS = 20000,
     HISTORY_PAGE = 500,
+    TURNS_MAX = 100,
+    USER_TEXT_MAX = 1024,
     EVENT_BYTES_PAUSE = 256 << 10, /* unsent events at which the run has to wait */
     EVENTS_PAUSE = 128,
     EVENT_MAX = 256 << 10,
     ERROR_MAX = 16 << 10,
     PROGRESS_EVENTS_MAX = 4000, /* of the job's 10,000 events, so that a tool can't use them up */
 };
+
+/* What waits for its user's word. */
+#define ASKING "waiting_approval"
 
 static void on_model_answer(void *arg, const json_t *answer)
 {
@@ -46,7 +51,7 @@ static void on_ask(struct worker_run *run, const json_t *frame)
 
 static bool known_event(const char *type)
 {
-    static const char *const types[] = {"message", "tool_call", "tool_result", "progress"};
+    static const char *const types[] = {"message", "tool_call", "tool_result", "progress", ASKING};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (strcmp(type, types[i]) == 0)
             return true;
@@ -63,8 +68,10 @@ static void on_event(struct worker_run *run, const json_t *frame)
         run_stop(run);
         return;
     }
-    if (strcmp(type, "progress") == 0 && run->last_event >= PROGRESS_EVENTS_MAX)
+    if ((strcmp(type, "progress") == 0 && run->last_event >= PROGRESS_EVENTS_MAX) || run->asked)
         return;
+    run->asked = strcmp(type, ASKING) == 0;
+    run_note_usage(run, json_object_get(data, "usage"));
     if (!run->events)
         run->events = json_array();
     json_array_append_new(run->events, json_pack("{s:s, s:O}", "type", type, "data", data));
@@ -87,7 +94,8 @@ static void copy_text(json_t *to, const json_t *from, const char *key, size_t ma
 static void on_done(struct worker_run *run, const json_t *frame)
 {
     const char *outcome = js_str(frame, "outcome", "");
-    if (strcmp(outcome, "completed") != 0 && strcmp(outcome, "retry") != 0)
+    bool waits = run->asked && strcmp(outcome, "waiting") == 0;
+    if (strcmp(outcome, "completed") != 0 && strcmp(outcome, "retry") != 0 && !waits)
         outcome = "failed";
     json_t *item = json_pack("{s:s}", "outcome", outcome);
     copy_text(item, frame, "result", 512 << 10);
@@ -150,25 +158,46 @@ void run_process_ended(struct worker_run *run, enum zygote_end end, int status)
     check_crash(run, why);
 }
 
+/* {name?, email?, time_zone?} */
+static json_t *user_of(const struct worker_run *run, const json_t *access)
+{
+    static const char *const names[] = {"name", "email"};
+    json_t *user = json_object(), *zone = json_object_get(run->options, "time_zone");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        copy_text(user, access, names[i], USER_TEXT_MAX);
+    if (json_is_string(zone))
+        json_object_set(user, "time_zone", zone);
+    return user;
+}
+
+static void set_known(json_t *frame, const char *key, json_t *value)
+{
+    if (value)
+        json_object_set(frame, key, value);
+}
+
+/* `access` is what auth said of the user; NULL: it was not asked, or there is none. */
 static json_t *job_frame(const struct worker_run *run, const struct mcp_user *user,
-                         const char *why_no_google)
+                         const json_t *access, const char *why_no_google)
 {
     const struct runs_options *options = &run->runs->options;
     int64_t left = run->deadline - clock_ms(), soft = run->time_ms * 5 / 6;
     json_t *servers = mcp_config_servers(options->config, user, why_no_google, options->lookup,
                                          options->lookup_arg);
-    json_t *frame = json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:I}", "t", "job", "job_id",
-                              run->job_id, "message", run->message, "servers", servers, "max_turns",
-                              (json_int_t)options->settings->max_turns, "tool_timeout_ms",
-                              (json_int_t)options->settings->tool_timeout * 1000, "soft_ms",
-                              (json_int_t)(soft < left ? soft : left));
-    json_object_set(frame, "settings", options->agent);
-    if (run->history)
-        json_object_set(frame, "history", run->history);
+    json_t *frame = json_pack(
+        "{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:o}", "t", "job", "job_id", run->job_id, "message",
+        run->message, "servers", servers, "max_turns", (json_int_t)options->settings->max_turns,
+        "tool_timeout_ms", (json_int_t)options->settings->tool_timeout * 1000, "soft_ms",
+        (json_int_t)(soft < left ? soft : left), "user", user_of(run, access));
+    set_known(frame, "settings", options->agent);
+    set_known(frame, "options", run->options);
+    set_known(frame, "conversation", run->turns);
+    set_known(frame, "usage", run->usage);
+    set_known(frame, "history", run->history);
     return frame;
 }
 
-static void start_process(struct worker_run *run, const struct mcp_user *user,
+static void start_process(struct worker_run *run, const struct mcp_user *user, const json_t *access,
                           const char *why_no_google)
 {
     int ends[2];
@@ -181,7 +210,7 @@ static void start_process(struct worker_run *run, const struct mcp_user *user,
     run->alive = true;
     run->peer = frame_peer_new(run->runs->options.loop, ends[0], on_frame, run);
     zygote_start(run->runs->options.zygote, run->id, ends[1]);
-    AUTOJSON json_t *frame = job_frame(run, user, why_no_google);
+    AUTOJSON json_t *frame = job_frame(run, user, access, why_no_google);
     if (frame_peer_send(run->peer, frame)) {
         run_stop(run);
         run_end(run, "failed", "The task is too large for a run.");
@@ -204,7 +233,7 @@ static void start_with_access(struct worker_run *run, const json_t *access)
         .email = js_str(access, "email", ""),
         .id = run->user_id,
     };
-    start_process(run, &user, "");
+    start_process(run, &user, access, "");
 }
 
 static void on_access(void *arg, const struct bus_answer *answer)
@@ -215,7 +244,8 @@ static void on_access(void *arg, const struct bus_answer *answer)
         start_with_access(run, answer->result);
     } else if (answer->error == ERR_NOT_FOUND || answer->error == ERR_UNAUTHENTICATED) {
         struct mcp_user user = {.id = run->user_id};
-        start_process(run, &user, "the user's Google access has ended; they have to sign in again");
+        start_process(run, &user, NULL,
+                      "the user's Google access has ended; they have to sign in again");
     } else {
         log_warning("access_failed", LOG_S("job_id", run->job_id), LOG_S("error", answer->detail));
         run_end(run, "retry", "The user's Google access could not be read.");
@@ -227,7 +257,7 @@ static void ask_access(struct worker_run *run)
     const struct runs_options *options = &run->runs->options;
     if (!mcp_config_needs_google(options->config)) {
         struct mcp_user user = {.id = run->user_id};
-        start_process(run, &user, "");
+        start_process(run, &user, NULL, "");
         return;
     }
     struct bus_request request = {
@@ -239,6 +269,36 @@ static void ask_access(struct worker_run *run)
     run->call = bus_call(options->bus, request, on_access, run);
 }
 
+static void on_turns(void *arg, const struct bus_answer *answer)
+{
+    struct worker_run *run = arg;
+    run->call = 0;
+    if (answer->error) {
+        log_warning("conversation_failed", LOG_S("job_id", run->job_id),
+                    LOG_S("error", answer->detail));
+        run_end(run, "retry", "The conversation's earlier turns could not be read.");
+        return;
+    }
+    run->turns = json_incref(json_object_get(answer->result, "turns"));
+    ask_access(run);
+}
+
+static void ask_turns(struct worker_run *run)
+{
+    if (!run->conversation_id) {
+        ask_access(run);
+        return;
+    }
+    struct bus_request request = {
+        .method = "jobs.conversation",
+        .args = json_pack("{s:s, s:s, s:s, s:i}", "user_id", run->user_id, "conversation_id",
+                          run->conversation_id, "before", run->job_id, "limit", TURNS_MAX),
+        .timeout_ms = CALL_TIMEOUT_MS,
+        .idempotent = true,
+    };
+    run->call = bus_call(run->runs->options.bus, request, on_turns, run);
+}
+
 static void ask_history(struct worker_run *run);
 
 static void on_history(void *arg, const struct bus_answer *answer)
@@ -248,7 +308,7 @@ static void on_history(void *arg, const struct bus_answer *answer)
     if (answer->error == ERR_DENIED) {
         /* A bus that keeps workers from events: going on is better than never ending. */
         log_error("history_denied", LOG_S("job_id", run->job_id));
-        ask_access(run);
+        ask_turns(run);
         return;
     }
     if (answer->error) {
@@ -262,12 +322,13 @@ static void on_history(void *arg, const struct bus_answer *answer)
     json_array_foreach(events, index, event)
     {
         history_add(run->history, event);
+        run_note_usage(run, json_object_get(json_object_get(event, "data"), "usage"));
         run->history_after = js_int(event, "seq", run->history_after);
     }
     if (run->history_after > before && run->history_after < run->last_event)
         ask_history(run);
     else
-        ask_access(run);
+        ask_turns(run);
 }
 
 /* A later attempt must know which tool calls were made before it. */
@@ -290,6 +351,6 @@ void run_process_begin(struct worker_run *run)
         run->history = json_array();
         ask_history(run);
     } else {
-        ask_access(run);
+        ask_turns(run);
     }
 }

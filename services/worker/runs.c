@@ -27,6 +27,10 @@ static void destroy_run(struct worker_run *run)
     json_decref(run->events);
     json_decref(run->history);
     json_decref(run->outcome);
+    json_decref(run->options);
+    json_decref(run->turns);
+    json_decref(run->usage);
+    free(run->conversation_id);
     free(run->job_id);
     free(run->user_id);
     free(run->message);
@@ -98,6 +102,16 @@ void run_advance(struct worker_run *run)
         remove_run(run);
 }
 
+void run_note_usage(struct worker_run *run, json_t *usage)
+{
+    if (!json_is_object(usage) ||
+        js_int(usage, "total_tokens", 0) < js_int(run->usage, "total_tokens", 0))
+        return;
+    json_incref(usage);
+    json_decref(run->usage);
+    run->usage = usage;
+}
+
 void run_end_item(struct worker_run *run, json_t *item)
 {
     if (run->outcome || run->silent) {
@@ -108,6 +122,8 @@ void run_end_item(struct worker_run *run, json_t *item)
     json_object_set_new(item, "attempt", json_integer(run->attempt));
     if (run->state == RUN_RUNNING && run->runs->options.config)
         json_object_set_new(item, "env_names", mcp_config_env_names(run->runs->options.config));
+    if (run->usage && !json_object_get(item, "token_usage"))
+        json_object_set(item, "token_usage", run->usage);
     run->outcome = item;
     /* The echo runner measures the bus; a line for each run would measure the log. */
     LOG_AT(run->runs->options.zygote ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "run_ended",
@@ -328,6 +344,9 @@ static struct worker_run *make_run(struct runs *runs, uint64_t from, const json_
     run->time_ms = time_ms > 0 && time_ms < limit ? time_ms : limit;
     run->deadline = run->taken_at + run->time_ms;
     run->last_event = js_int(json, "events", 0);
+    run->options = json_incref(json_object_get(json, "options"));
+    run->conversation_id = mem_strdup_opt(js_str(json, "conversation_id", NULL));
+    run_note_usage(run, json_object_get(json, "usage"));
     return run;
 }
 

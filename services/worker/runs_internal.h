@@ -25,6 +25,11 @@ struct worker_run {
     int64_t deadline; /* hard; clock_ms */
     int64_t time_ms;
     enum worker_run_state state;
+    json_t *options;       /* NULL: none */
+    char *conversation_id; /* NULL: none */
+    json_t *turns;         /* its earlier ones; NULL: none */
+    json_t *usage;         /* of all attempts so far, as the events tell; NULL: not known */
+    bool asked;            /* for approval; it says no more events */
 
     struct frame_peer *peer; /* its process's socket; NULL: none, or closed */
     bool alive;              /* the zygote has not told its end yet */
@@ -65,6 +70,8 @@ void run_advance(struct worker_run *run);
 /* Sets the outcome, once: `error` or (from the run itself) `item`, consumed. */
 void run_end(struct worker_run *run, const char *outcome, const char *error);
 void run_end_item(struct worker_run *run, json_t *item);
+/* What an event, or the store, says that all attempts have used. */
+void run_note_usage(struct worker_run *run, json_t *usage);
 /* Kills its process, if any, and whatever it waits for. */
 void run_stop(struct worker_run *run);
 
