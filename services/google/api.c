@@ -54,6 +54,11 @@ void api_destroy(struct api **api_p)
     *api_p = NULL;
 }
 
+const struct google_config *api_config(const struct api *api)
+{
+    return api->config;
+}
+
 void api_begin(struct api *api, const struct api_caller *caller)
 {
     api->caller = caller ? *caller : (struct api_caller){0};
@@ -91,13 +96,15 @@ static enum err send_once(struct api *api, const struct exchange *exchange, cons
     char *bearer = mem_printf("Authorization: Bearer %s", token);
     AUTOFREE char *accept =
         mem_printf("Accept: %s", exchange->accept ? exchange->accept : "application/json");
-    AUTOFREE char *type = NULL, *range = NULL;
-    const char *headers[5] = {bearer, accept};
+    AUTOFREE char *type = NULL, *range = NULL, *match = NULL;
+    const char *headers[6] = {bearer, accept};
     int count = 2;
     if (exchange->content_type)
         headers[count++] = type = mem_printf("Content-Type: %s", exchange->content_type);
     if (exchange->content_range)
         headers[count++] = range = mem_printf("Content-Range: %s", exchange->content_range);
+    if (exchange->if_match)
+        headers[count++] = match = mem_printf("If-Match: %s", exchange->if_match);
     struct http_call call = {
         .method = exchange->method,
         .url = exchange->url,
@@ -228,6 +235,7 @@ enum err api_call(struct api *api, const struct api_request *request, json_t **r
                                 .content_type = body ? "application/json" : NULL,
                                 .body = body,
                                 .len = body ? strlen(body) : 0,
+                                .if_match = request->if_match,
                                 .repeatable = request->repeatable};
     return api_exchange_json(api, &exchange, ret_json, ret_why);
 }

@@ -17,6 +17,8 @@ struct api;
 /* `config` and `loop` are borrowed and must live as long. */
 struct api *api_new(struct loop *loop, const struct google_config *config);
 void api_destroy(struct api **api_p);
+/* Borrowed. */
+const struct google_config *api_config(const struct api *api);
 
 /* Who waits for the tool call. Any of the functions may be NULL. */
 struct api_caller {
@@ -44,6 +46,7 @@ struct api_request {
     /* A POST or PATCH that does no harm when it is carried out twice. Without it one is sent again
      * only where Google has said that it did nothing (a limit, an expired token). */
     bool repeatable;
+    const char *if_match; /* the etag that it must still have, else ERR_CONFLICT; NULL: any */
 };
 
 enum { API_WHY_SIZE = ACCESS_WHY_SIZE };

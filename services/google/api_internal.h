@@ -19,6 +19,7 @@ struct exchange {
     const char *accept;        /* NULL: application/json */
     const char *content_type;  /* NULL: no body */
     const char *content_range; /* NULL: none */
+    const char *if_match;      /* NULL: none */
     const void *body;
     size_t len;
     bool repeatable;

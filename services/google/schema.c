@@ -37,8 +37,8 @@ static const char *type_words(const char *type)
     return type;
 }
 
-/* The value as the schema's type, new; NULL when it is of another. */
-static json_t *as_type(const char *type, json_t *value)
+/* The value as the type, new; NULL when it is of another. */
+static json_t *as_one_type(const char *type, json_t *value)
 {
     double real = json_is_real(value) ? json_real_value(value) : 0;
     if (strcmp(type, "integer") == 0 && json_is_real(value) && real >= -1e15 && real <= 1e15 &&
@@ -51,6 +51,43 @@ static json_t *as_type(const char *type, json_t *value)
                 (strcmp(type, "array") == 0 && json_is_array(value)) ||
                 (strcmp(type, "object") == 0 && json_is_object(value));
     return fits ? json_incref(value) : NULL;
+}
+
+/* The same for a schema's type, which may be a list of several (or NULL: a text). */
+static json_t *as_type(const json_t *type, json_t *value)
+{
+    size_t i;
+    json_t *one, *typed = NULL;
+    if (!json_is_array(type))
+        return as_one_type(type ? json_string_value(type) : "string", value);
+    json_array_foreach(type, i, one)
+    {
+        typed = typed ? typed : as_one_type(json_string_value(one), value);
+    }
+    return typed;
+}
+
+/* "a list or a text" */
+static void add_type_words(struct buf *out, const json_t *type)
+{
+    size_t i;
+    json_t *one;
+    if (!json_is_array(type))
+        buf_add_str(out, type_words(type ? json_string_value(type) : "string"));
+    json_array_foreach(type, i, one)
+    {
+        buf_printf(out, "%s%s", i ? " or " : "", type_words(json_string_value(one)));
+    }
+}
+
+static enum err refuse_type(char *ret_why, const char *prefix, const char *name, const json_t *type)
+{
+    struct buf words;
+    buf_init(&words, 200);
+    add_type_words(&words, type);
+    enum err err = refuse(ret_why, "%s\"%s\" must be %s", prefix, name, buf_text(&words));
+    buf_fini(&words);
+    return err;
 }
 
 static enum err check_number(const json_t *schema, const char *name, const json_t *value,
@@ -104,7 +141,7 @@ static enum err check_list(const json_t *schema, const char *name, const json_t 
                            char *ret_why)
 {
     int64_t max = js_int(schema, "maxItems", INT64_MAX);
-    const char *type = js_str(json_object_get(schema, "items"), "type", NULL);
+    const json_t *type = json_object_get(json_object_get(schema, "items"), "type");
     size_t i;
     json_t *item;
     if ((int64_t)json_array_size(list) > max)
@@ -113,7 +150,7 @@ static enum err check_list(const json_t *schema, const char *name, const json_t 
     {
         AUTOJSON json_t *typed = type ? as_type(type, item) : NULL;
         if (type && !typed)
-            return refuse(ret_why, "each entry of \"%s\" must be %s", name, type_words(type));
+            return refuse_type(ret_why, "each entry of ", name, type);
     }
     return ERR_OK;
 }
@@ -150,10 +187,10 @@ static enum err check_member(const json_t *schema, const char *name, json_t *val
         return refuse(ret_why, "there is no parameter \"%.60s\"", name);
     if (json_is_null(value) && !is_required(schema, name))
         return ERR_OK;
-    const char *type = js_str(property, "type", "string");
+    const json_t *type = json_object_get(property, "type");
     AUTOJSON json_t *typed = as_type(type, value);
     if (!typed)
-        return refuse(ret_why, "\"%s\" must be %s", name, type_words(type));
+        return refuse_type(ret_why, "", name, type);
     json_object_set(out, name, typed);
     return check_value(property, name, typed, ret_why);
 }

@@ -1,7 +1,7 @@
 /* Checks a tool's arguments against its JSON schema, in words that a model can act on. Knows what
- * the tools' schemas use: type (string, integer, number, boolean, array, object), properties,
- * required, items, enum, minimum, maximum, minLength, maxLength, maxItems. Members that the schema
- * doesn't name are refused. */
+ * the tools' schemas use: type (string, integer, number, boolean, array, object, or a list of
+ * them), properties, required, items, enum, minimum, maximum, minLength, maxLength, maxItems.
+ * Members that the schema doesn't name are refused. */
 #ifndef MCPBUS_GOOGLE_SCHEMA_H
 #define MCPBUS_GOOGLE_SCHEMA_H
 
