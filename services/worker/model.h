@@ -1,27 +1,35 @@
 /* All model calls of a worker, on its loop: one pool of kept connections, one place for the key,
- * which no run ever holds. */
+ * which no run ever holds, one view of the endpoint's limits. */
 #ifndef MCPBUS_WORKER_MODEL_H
 #define MCPBUS_WORKER_MODEL_H
 
 #include <jansson.h>
 #include <stdint.h>
 
+#include "libcommon/err.h"
 #include "libcommon/loop.h"
 #include "services/settings.h"
 
 struct model;
 struct model_call;
 
+/* Do the model's settings make sense? ERR_INVALID: `ret_why` names the variable and what it takes.
+ */
+enum { MODEL_CONFIG_WHY_SIZE = 160 };
+MUST_CHECK enum err model_check_settings(const struct settings *settings,
+                                         char ret_why[MODEL_CONFIG_WHY_SIZE]);
+
 /* `settings` are borrowed. */
 struct model *model_new(struct loop *loop, const struct settings *settings);
 void model_destroy(struct model **model_p);
 
-/* The answer: {message, usage} (see model_answer.h), or {error, outcome}: why there is none, for a
- * person, and whether the run should be tried again ("retry") or not ("failed"). Borrowed. */
+/* The answer: {message, usage, finish_reason, model?} (see model_draft.h), or {error, code,
+ * outcome}: why there is none, for a person; its code (see model_error.h), "" when there is none;
+ * and whether the run should be tried again ("retry") or not ("failed"). Borrowed. */
 typedef void model_done_fn(void *arg, const json_t *answer);
 
-/* Asks with `request`: {messages, tools?} (borrowed), within `timeout_ms`, retrying what may pass.
- * `done` is called once, later. */
+/* Asks with `request`: {messages, tools?, tool_choice?, model?, max_completion_tokens?} (borrowed),
+ * within `timeout_ms`, retrying what may pass. `done` is called once, later. */
 struct model_call *model_ask(struct model *model, const json_t *request, int64_t timeout_ms,
                              model_done_fn *done, void *arg);
 /* `done` is not called any more; NULL is fine. */

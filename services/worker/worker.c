@@ -254,7 +254,11 @@ static enum err check_settings(const struct settings *settings)
                 "mcpbus-worker: HTTPS_PROXY takes http://host:port\n"); /* may hold a password */
         return ERR_INVALID;
     }
-    return ERR_OK;
+    char why[MODEL_CONFIG_WHY_SIZE];
+    enum err err = model_check_settings(settings, why);
+    if (err)
+        fprintf(stderr, "mcpbus-worker: %s\n", why);
+    return err;
 }
 
 enum err worker_start(struct service *service)

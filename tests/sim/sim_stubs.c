@@ -110,6 +110,13 @@ void metric_set(struct metric *metric, int64_t value)
 }
 
 /* No run here asks the model or has tools. */
+enum err model_check_settings(const struct settings *settings, char ret_why[MODEL_CONFIG_WHY_SIZE])
+{
+    (void)settings;
+    (void)ret_why;
+    return ERR_OK;
+}
+
 struct model *model_new(struct loop *loop, const struct settings *settings)
 {
     (void)loop;
