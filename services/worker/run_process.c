@@ -142,6 +142,9 @@ void run_process_ended(struct worker_run *run, enum zygote_end end, int status)
 {
     char why[80];
     run->alive = false;
+    if (run->killed_at)
+        log_debug("run_killed", LOG_S("job_id", run->job_id),
+                  LOG_I("ms", clock_ms() - run->killed_at));
     if (end == ZYGOTE_RUN_EXPIRED) {
         /* The zygote may have heard of a renewal too late: then the store still counts on this
          * attempt, and would have it done again by one that knows nothing of its tool calls. When

@@ -149,8 +149,10 @@ void run_stop(struct worker_run *run)
         bus_cancel(run->runs->options.bus, run->call);
     run->call = 0;
     frame_peer_destroy(&run->peer);
-    if (run->alive && !run->killed)
+    if (run->alive && !run->killed) {
+        run->killed_at = clock_ms();
         zygote_kill(run->runs->options.zygote, run->id);
+    }
     run->killed = true;
 }
 

@@ -34,6 +34,7 @@ struct worker_run {
     struct frame_peer *peer; /* its process's socket; NULL: none, or closed */
     bool alive;              /* the zygote has not told its end yet */
     bool killed;             /* by us */
+    int64_t killed_at;       /* clock_ms */
     bool silent;             /* taken away: nothing is said of it any more */
     int64_t done_at;         /* when it said "done", 0: not yet */
     uint64_t call;           /* for history or access */
