@@ -15,10 +15,10 @@ DOORS = {
     r"(postgresql/)?libpq.*": r"libcommon/pg\w*\.[ch]",
     r"openssl/.*": r"libcommon/crypto\w*\.c",
     r"gmime/.*": r"services/google/mime\w*\.c",
-    r"poppler.*|glib/poppler.*": r"services/google/extract_pdf\.c",
-    r"zip\.h|libxml/.*": r"services/google/extract_docx\.c",
+    r"poppler.*|glib/poppler.*": r"services/files/extract_pdf\.c",
+    r"zip\.h|libxml/.*": r"services/files/extract_docx\.c",
     r"uchardet.*": r"services/google/charset\.c",
-    r"(pango|cairo).*": r"services/google/pdf_from_text\.c",
+    r"(pango|cairo).*": r"services/files/pdf_from_text\.c",
     r"zmq\.h|czmq\.h": r"libcommon/bus\w*\.[ch]|services/broker/\w+\.[ch]",
 }
 BANNED = r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca|atoi|atol|atof|system|popen)\s*\("
