@@ -67,6 +67,7 @@ static void call_fail(struct call *call, enum err error, const char *why)
 {
     struct http_answer answer;
     http_answer_failed(&answer, why);
+    answer.sent = call->transfer.sent;
     call_finish(call, error, &answer);
 }
 

@@ -40,6 +40,7 @@ static void keep_reason(struct http_answer_owned *owned)
     struct http_answer failed;
     http_answer_failed(&failed, owned->answer.error);
     failed.status = owned->answer.status;
+    failed.sent = owned->answer.sent;
     failed.retry_after_ms = owned->answer.retry_after_ms;
     http_answer_free(owned);
     owned->answer = failed;

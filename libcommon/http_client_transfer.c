@@ -253,6 +253,17 @@ static bool read_place(struct http_transfer *transfer, const char *url, bool *re
     return ok;
 }
 
+/* curl takes "Name:" as a header to be left out; "Name;" is how it sends an empty one. */
+static void add_header(struct http_transfer *transfer, const char *line, const char *colon)
+{
+    if (colon[1 + strspn(colon + 1, " \t")]) {
+        transfer->headers = curl_slist_append(transfer->headers, line);
+        return;
+    }
+    AUTOFREE char *empty = mem_printf("%.*s;", (int)(colon - line), line);
+    transfer->headers = curl_slist_append(transfer->headers, empty);
+}
+
 static enum err set_headers(struct http_transfer *transfer, const char *const *lines)
 {
     bool agent = false;
@@ -261,7 +272,7 @@ static enum err set_headers(struct http_transfer *transfer, const char *const *l
         if (!colon || colon == *lines || !is_clean(*lines, true))
             return ERR_INVALID;
         agent |= strncasecmp(*lines, "user-agent:", 11) == 0;
-        transfer->headers = curl_slist_append(transfer->headers, *lines);
+        add_header(transfer, *lines, colon);
     }
     /* Waiting for "100 Continue" costs a second with servers that never send it. */
     transfer->headers = curl_slist_append(transfer->headers, "Expect:");

@@ -13,7 +13,7 @@
 #include "libcommon/http_client.h"
 #include "libcommon/loop.h"
 
-enum { MCP_WHY_SIZE_MAX = 256 };
+enum { MCP_WHY_SIZE_MAX = 256, MCP_NEVER_SENT = -1 };
 
 struct mcp_transport;
 
@@ -32,9 +32,10 @@ struct mcp_transport_events {
     /* A message came: JSON text, one message or (2025-03-26) an array of them. `status`: of the
      * HTTP answer that had it, of an event stream's too; 0: this transport has none. */
     void (*message)(void *arg, const char *text, size_t len, int status);
-    /* Request `id` will get no JSON-RPC answer: the HTTP answer was `status` (0: there was none),
-     * `why` is a line for people. A status below 500 other than 0, 408 and 429 means that the
-     * server did not act; otherwise that is unknown. Not called for notifications and answers. */
+    /* Request `id` will get no JSON-RPC answer: the HTTP answer was `status` (0: there was none;
+     * MCP_NEVER_SENT), `why` is a line for people. A status below 500 other than 0, 408 and 429
+     * means that the server did not act; otherwise that is unknown. Not called for notifications
+     * and answers. */
     void (*no_answer)(void *arg, int64_t id, int status, const char *why);
     /* Request `id` was not executed, for the server knows the session no more; the transport has
      * forgotten it, and the next message has to be initialize. */

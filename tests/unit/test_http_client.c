@@ -293,7 +293,8 @@ static void check_post(void **state)
     char url[256];
     struct http_call call = get(url, "/echo");
     struct outcome got = {0};
-    static const char *const headers[] = {"Authorization: Bearer abc", "Content-Type: a/b", NULL};
+    static const char *const headers[] = {"Authorization: Bearer abc", "Content-Type: a/b",
+                                          "X-Empty: ", NULL};
     call.method = "POST";
     call.headers = headers;
     call.body = "body\0text";
@@ -303,6 +304,7 @@ static void check_post(void **state)
     assert_non_null(strstr(got.body, "POST /echo HTTP/1.1\r\n"));
     assert_non_null(strstr(got.body, "Authorization: Bearer abc\r\n"));
     assert_non_null(strstr(got.body, "Content-Type: a/b\r\n"));
+    assert_non_null(strstr(got.body, "X-Empty:\r\n"));
     assert_non_null(strstr(got.body, "Content-Length: 9\r\n"));
     assert_null(strstr(got.body, "Expect"));
 
@@ -321,6 +323,7 @@ static void check_failures(void **state)
     assert_int_equal(got.error, ERR_TOO_LARGE);
     run_get("/cut", &got);
     assert_int_equal(got.error, ERR_PEER_LOST);
+    assert_true(got.answer.sent);
     assert_int_equal(got.answer.status, 0);
 
     char url[256];
@@ -337,6 +340,7 @@ static void check_failures(void **state)
     run(&call, &got);
     assert_int_equal(got.error, ERR_PEER_LOST);
     assert_non_null(strstr(got.answer.error, "refused"));
+    assert_false(got.answer.sent);
     assert_null(strstr(got.answer.error, "hidden"));
 }
 

@@ -1,0 +1,111 @@
+/* Header lines of a call, and words for answers that are none. */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "libcommon/js.h"
+#include "libcommon/mem.h"
+#include "libmcp/mcp_http_internal.h"
+
+enum { DETAIL_MAX = 160, SECRET_MIN = 4 };
+
+static void add(json_t *lines, const char *name, const char *value)
+{
+    AUTOFREE char *line = mem_printf("%s: %s", name, value);
+    json_array_append_new(lines, json_string(line));
+}
+
+static void add_session(struct mcp_exchange *exchange, json_t *lines)
+{
+    const struct mcp_http *http = exchange->http;
+    if (exchange->modern || exchange->initializes || !http->session)
+        return;
+    exchange->sent_session = mem_strdup(http->session);
+    add(lines, "Mcp-Session-Id", http->session);
+}
+
+json_t *mcp_exchange_lines(struct mcp_exchange *exchange, const char *method)
+{
+    struct mcp_http *http = exchange->http;
+    json_t *lines = json_array(), *value;
+    const char *name;
+    bool post = strcmp(method, "POST") == 0;
+    json_object_foreach(http->headers, name, value) add(lines, name, json_string_value(value));
+    if (post)
+        add(lines, "Content-Type", "application/json");
+    if (strcmp(method, "DELETE") != 0)
+        add(lines, "Accept", post ? "application/json, text/event-stream" : "text/event-stream");
+    if (!post && http->version)
+        add(lines, "MCP-Protocol-Version", http->version);
+    if (!post && exchange->last_event_id)
+        add(lines, "Last-Event-ID", exchange->last_event_id);
+    add_session(exchange, lines);
+    if (post)
+        json_array_extend(lines, exchange->lines);
+    exchange->sent_generation = http->auth_generation;
+    if (http->auth && !http->has_authorization)
+        http->auth->lines(http->auth->arg, method, http->url, lines);
+    return lines;
+}
+
+/* The word of an error's body that is meant for people; NULL: none. */
+static const char *detail_of(const json_t *json)
+{
+    const json_t *error = json_object_get(json, "error");
+    const char *const texts[] = {
+        js_str(error, "message", NULL),
+        js_str(json, "error_description", NULL),
+        js_str(json, "message", NULL),
+        js_str(json, "detail", NULL),
+        json_is_string(error) ? json_string_value(error) : NULL,
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i])
+            return texts[i];
+    return NULL;
+}
+
+/* A server may repeat what it was sent. */
+static bool holds_secret(const struct mcp_http *http, const char *text)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(http->headers, name, value)
+    {
+        const char *secret = json_string_value(value);
+        const char *space = strrchr(secret, ' ');
+        if (space && strlen(space + 1) >= SECRET_MIN) /* "Bearer …" */
+            secret = space + 1;
+        if (strlen(secret) >= SECRET_MIN && strstr(text, secret))
+            return true;
+    }
+    return false;
+}
+
+static bool is_redirection(int status)
+{
+    return status >= 300 && status < 400;
+}
+
+void mcp_http_describe(const struct mcp_http *http, int status, const char *body,
+                       char ret_why[MCP_WHY_SIZE_MAX])
+{
+    AUTOJSON json_t *json = NULL;
+    const char *text = body;
+    if (js_parse(body, strlen(body), &json, NULL) == ERR_OK)
+        text = detail_of(json);
+    else if (*body == '<')
+        text = NULL;
+    const char *what = is_redirection(status) ? ", which redirects to elsewhere"
+                       : status < 300         ? ", but no answer to the request"
+                                              : "";
+    if (!text || !*text || status < 400 || holds_secret(http, body)) {
+        snprintf(ret_why, MCP_WHY_SIZE_MAX, "it answered HTTP %d%s", status, what);
+        return;
+    }
+    AUTOJSON json_t *cut = js_string_capped(text, strlen(text), DETAIL_MAX, "…");
+    snprintf(ret_why, MCP_WHY_SIZE_MAX, "it answered HTTP %d: %s", status, json_string_value(cut));
+    for (char *at = ret_why; *at; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            *at = ' ';
+}
