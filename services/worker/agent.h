@@ -1,5 +1,5 @@
 /* The agent loop of one run: ask the model, call the tools it wants, feed the results back, until
- * it stops. Plain blocking code over a table of what it needs, so that tests can stand in. */
+ * it stops. Plain code over a table of what it needs, so that tests can stand in. */
 #ifndef MCPBUS_WORKER_AGENT_H
 #define MCPBUS_WORKER_AGENT_H
 
@@ -14,25 +14,25 @@ enum {
     AGENT_EVENT_TEXT_MAX = 16 << 10, /* of a text in an event */
     AGENT_RESULT_MAX = 512 << 10,
     AGENT_RESULT_JSON_MAX = 3 << 20,
-    AGENT_CALLS_MAX = 64,       /* tool calls in one turn */
-    AGENT_REQUEST_MAX = 6 << 20 /* JSON of the conversation */
+    AGENT_CALLS_MAX = 64,               /* tool calls that are made in one turn */
+    AGENT_REQUEST_MAX = 6 << 20,        /* JSON of the conversation */
+    AGENT_CONVERSATION_MAX = 256 << 10, /* bytes of earlier turns */
 };
 
 /* One tool call of the model's, as agent_ops.call_tools gets and fills it. */
 struct agent_call {
-    const char *name; /* as the model said it; borrowed */
-    json_t *arguments;
+    const char *name;  /* borrowed */
+    json_t *arguments; /* an object; borrowed */
     bool is_error;
-    bool replayed; /* answered from the record of an earlier attempt */
-    char *text;    /* the result; free() it. Not NULL: the call is answered already */
+    char *text; /* the result; free() it. Not NULL: the call is answered already */
     int64_t duration_ms;
 };
 
 struct agent_ops {
     void *arg;
     int64_t (*now)(void *arg); /* milliseconds */
-    /* Asks the model: {messages, tools?} (borrowed) → the loop's answer {message, usage} or
-     * {error, outcome}. ERR_TIMEOUT: not by `deadline`. Any other error: there is no one to ask. */
+    /* Asks the model: a frame as in run.h without its "t" (borrowed) → the loop's answer.
+     * ERR_TIMEOUT: not by `deadline`. Any other error: there is no one to ask. */
     enum err (*ask)(void *arg, const json_t *request, int64_t deadline, json_t **ret_answer);
     /* Tells an event; `data` is consumed. `committed`: returns only when it is recorded. */
     enum err (*event)(void *arg, const char *type, json_t *data, bool committed);
@@ -40,6 +40,8 @@ struct agent_ops {
     const char *(*server_of)(void *arg, const char *tool_name);
     /* Does a second call of it no harm? */
     bool (*is_repeatable)(void *arg, const char *tool_name);
+    /* Does its server call it destructive? */
+    bool (*is_destructive)(void *arg, const char *tool_name);
     /* Executes those calls that have no text, at once; ends by `deadline`. */
     void (*call_tools)(void *arg, struct agent_call *calls, size_t count, int64_t deadline);
 };
@@ -47,15 +49,15 @@ struct agent_ops {
 struct agent_task {
     const char *message;
     const char *notes;   /* what the model should know (servers that could not be started), or "" */
-    const json_t *tools; /* in the form of chat completions */
-    json_t *history;     /* see history.h; NULL: a first attempt. Entries are used up */
-    int max_turns;
+    const json_t *tools; /* those that the run may use, in the form of chat completions */
+    /* Of the job frame (see run.h); each may be NULL. */
+    const json_t *settings, *options, *conversation, *user, *usage, *history;
     int64_t deadline; /* clock of ops->now: the soft end */
     int64_t limit_ms; /* what that deadline means, for the message */
 };
 
-/* The run's end: {outcome, result?, error_message?, token_usage}. NULL: nobody is there to hear it.
- */
+/* The run's end: {outcome, result?, error_message?, token_usage}, as in run.h. NULL: nobody is
+ * there to hear it. */
 json_t *agent_run(const struct agent_task *task, const struct agent_ops *ops);
 
 #endif
