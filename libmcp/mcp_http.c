@@ -164,6 +164,7 @@ static void http_destroy(struct mcp_transport *transport)
 {
     struct mcp_http *http = http_of(transport);
     end_exchanges(http);
+    mcp_oauth_destroy(&http->oauth);
     json_decref(http->headers);
     free(http->name);
     free(http->url);
@@ -233,6 +234,24 @@ static void take_headers(struct mcp_http *http, const json_t *headers)
         strcasecmp(name, "Authorization") == 0;
 }
 
+static enum err take_auth(struct mcp_http *http, const struct mcp_transport_options *options,
+                          char ret_why[MCP_WHY_SIZE_MAX])
+{
+    const struct mcp_oauth_options oauth = {
+        .loop = http->loop,
+        .http = http->client,
+        .server_url = http->url,
+        .auth = json_object_get(options->spec, "auth"),
+        .grant = options->grant,
+    };
+    if (!oauth.auth && !oauth.grant)
+        return ERR_OK;
+    enum err err = mcp_oauth_new(&oauth, &http->oauth, ret_why);
+    if (!err)
+        http->auth = mcp_oauth_http_auth(http->oauth);
+    return err;
+}
+
 enum err mcp_http_new(const struct mcp_transport_options *options,
                       struct mcp_transport **ret_transport, char ret_why[MCP_WHY_SIZE_MAX])
 {
@@ -257,6 +276,10 @@ enum err mcp_http_new(const struct mcp_transport_options *options,
     http->name = mem_strdup(js_str(options->spec, "name", ""));
     http->url = mem_strdup(url);
     take_headers(http, headers);
+    if (take_auth(http, options, ret_why) != ERR_OK) {
+        http_destroy(&http->transport);
+        return ERR_UPSTREAM;
+    }
     *ret_transport = &http->transport;
     return ERR_OK;
 }

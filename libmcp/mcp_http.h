@@ -4,8 +4,9 @@
  * session is deleted at the end. A request that may have reached the server is never sent again,
  * unless the server has said that it did not act on it (401, 307, 308).
  *
- * The spec: {name, url, headers?: {name: value}}. Redirects are followed within the same origin
- * only. What the configured headers hold appears in no log and no error. */
+ * The spec: {name, url, headers?: {name: value}, auth?: see mcp_oauth_options}. Redirects are
+ * followed within the same origin only. What the configured headers hold appears in no log and no
+ * error. */
 #ifndef MCPBUS_MCP_HTTP_H
 #define MCPBUS_MCP_HTTP_H
 

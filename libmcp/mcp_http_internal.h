@@ -6,6 +6,7 @@
 #include "libcommon/buf.h"
 #include "libcommon/sse.h"
 #include "libmcp/mcp_http.h"
+#include "libmcp/mcp_oauth.h"
 
 enum {
     MCP_HTTP_EXCHANGES_MAX = 320,
@@ -22,6 +23,7 @@ struct mcp_http {
     const struct mcp_transport_events *events;
     void *arg;
     const struct mcp_http_auth *auth;
+    struct mcp_oauth *oauth; /* whose `auth` is, unless another was set */
     char *name, *url;
     json_t *headers; /* configured: {name: value} */
     bool has_authorization;

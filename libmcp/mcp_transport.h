@@ -15,6 +15,7 @@
 
 enum { MCP_WHY_SIZE_MAX = 256, MCP_NEVER_SENT = -1 };
 
+struct mcp_oauth_grant;
 struct mcp_transport;
 
 /* What goes with a message. All borrowed. */
@@ -73,9 +74,12 @@ struct mcp_transport { /* the first member of each implementation */
 struct mcp_transport_options {
     struct loop *loop;
     struct http_client *http; /* for servers with a url; NULL: none was needed */
-    const json_t *spec; /* {name, command, args, env} or {name, url, headers, …}; borrowed */
+    const json_t *spec; /* {name, command, args, env} or {name, url, headers?, auth?}; borrowed */
     const struct mcp_transport_events *events; /* outlives it, as does */
     void *arg;
+    /* How a token is got for a server with a url that wants one and whose spec says nothing of it
+     * (mcp_oauth.h); NULL: not at all. */
+    const struct mcp_oauth_grant *grant;
 };
 
 /* ERR_UPSTREAM: it could not be started; `ret_why` says why. */
