@@ -33,62 +33,77 @@ static enum err classify(json_t *json, struct mcp_message *message)
     return ERR_OK;
 }
 
-enum err mcp_message_parse(const char *line, size_t len, struct mcp_message *ret_message)
+static bool hex4(const char *text, unsigned *ret_code)
 {
-    json_t *json;
-    if (len > MCP_LINE_MAX || js_parse(line, len, &json, NULL))
-        return ERR_INVALID;
-    struct mcp_message message = {.json = json};
-    if (!json_is_object(json) || classify(json, &message)) {
-        json_decref(json);
-        return ERR_INVALID;
+    unsigned code = 0;
+    for (int i = 0; i < 4; i++) {
+        char c = text[i];
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                         : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
+                                                : 16;
+        if (digit == 16)
+            return false;
+        code = code << 4 | digit;
     }
+    *ret_code = code;
+    return true;
+}
+
+/* Is there a \u escape of a code in [from, to] at `at`? */
+static bool escape_in(const char *at, const char *end, unsigned from, unsigned to)
+{
+    unsigned code;
+    return end - at >= 6 && at[0] == '\\' && at[1] == 'u' && hex4(at + 2, &code) && code >= from &&
+           code <= to;
+}
+
+/* In place: every replacement is as long as what it stands for. */
+static void mend(char *text, size_t len)
+{
+    const char *end = text + len;
+    for (char *at = text; (at = memchr(at, '\\', (size_t)(end - at)));) {
+        if (escape_in(at, end, 0xd800, 0xdbff) && escape_in(at + 6, end, 0xdc00, 0xdfff)) {
+            at += 12;
+        } else if (escape_in(at, end, 0xd800, 0xdfff) || escape_in(at, end, 0, 0)) {
+            memcpy(at, "\\ufffd", 6);
+            at += 6;
+        } else {
+            at += end - at < 2 ? 1 : 2;
+        }
+    }
+}
+
+enum err mcp_json_parse(const char *text, size_t len, json_t **ret_json)
+{
+    if (len > MCP_LINE_MAX)
+        return ERR_INVALID;
+    if (!js_parse(text, len, ret_json, NULL))
+        return ERR_OK;
+    if (!memmem(text, len, "\\u", 2))
+        return ERR_INVALID;
+    AUTOFREE char *copy = mem_alloc(len + 1);
+    memcpy(copy, text, len);
+    mend(copy, len);
+    return js_parse(copy, len, ret_json, NULL);
+}
+
+enum err mcp_message_of(json_t *json, struct mcp_message *ret_message)
+{
+    struct mcp_message message = {.json = json};
+    if (!json_is_object(json) || classify(json, &message))
+        return ERR_INVALID;
     *ret_message = message;
     return ERR_OK;
 }
 
-static void add_resource(struct buf *out, const json_t *resource)
+enum err mcp_message_parse(const char *line, size_t len, struct mcp_message *ret_message)
 {
-    const char *text = js_str(resource, "text", NULL);
-    if (text)
-        buf_add_str(out, text);
-    else
-        buf_printf(out, "[resource %s, %s]", js_str(resource, "uri", "without a URI"),
-                   js_str(resource, "mimeType", "of unknown type"));
-}
-
-static void add_block(struct buf *out, const json_t *block)
-{
-    const char *type = js_str(block, "type", "");
-    if (out->len)
-        buf_add_char(out, '\n');
-    if (strcmp(type, "text") == 0)
-        buf_add_str(out, js_str(block, "text", ""));
-    else if (strcmp(type, "resource") == 0)
-        add_resource(out, json_object_get(block, "resource"));
-    else if (strcmp(type, "resource_link") == 0)
-        buf_printf(out, "[link to %s: %s]", js_str(block, "name", "a resource"),
-                   js_str(block, "uri", "without a URI"));
-    else
-        buf_printf(out, "[%.32s content, %.100s, not shown]", *type ? type : "unknown",
-                   js_str(block, "mimeType", "of unknown type"));
-}
-
-char *mcp_result_text(const json_t *result, size_t max, bool *ret_is_error)
-{
-    struct buf text;
-    buf_init(&text, (size_t)MCP_LINE_MAX * 2);
-    size_t index;
-    json_t *block;
-    json_array_foreach(json_object_get(result, "content"), index, block) add_block(&text, block);
-    json_t *structured = json_object_get(result, "structuredContent");
-    if (!text.len && structured)
-        js_dump_buf(structured, &text);
-    json_t *capped =
-        js_string_capped(buf_text(&text), text.len, max, "\n[cut: the result is longer]");
-    char *copy = mem_strdup(json_string_value(capped));
-    json_decref(capped);
-    buf_fini(&text);
-    *ret_is_error = js_bool(result, "isError", false);
-    return copy;
+    json_t *json;
+    if (mcp_json_parse(line, len, &json))
+        return ERR_INVALID;
+    enum err err = mcp_message_of(json, ret_message);
+    if (err)
+        json_decref(json);
+    return err;
 }

@@ -22,12 +22,16 @@ struct mcp_message {
     json_t *json;       /* owner of all that; json_decref it */
 };
 
+/* Text of JSON from a server. What ECMAScript's JSON.stringify may write and JSON of this program
+ * can't hold (\\u0000, half of a surrogate pair) becomes U+FFFD: half an emoji in a tool's result
+ * must not lose the result. ERR_INVALID as js_parse. */
+MUST_CHECK enum err mcp_json_parse(const char *text, size_t len, json_t **ret_json);
+
+/* The same of a value that is parsed already; `json` is borrowed, and ret_message->json too. */
+MUST_CHECK enum err mcp_message_of(json_t *json, struct mcp_message *ret_message);
+
 /* ERR_INVALID: not such a message (a log line on the wrong stream, say): skip it. */
 MUST_CHECK enum err mcp_message_parse(const char *line, size_t len,
                                       struct mcp_message *ret_message);
-
-/* The text that a tools/call result means to a model, at most `max` bytes, with a visible marker
- * where it was cut. free() it. */
-char *mcp_result_text(const json_t *result, size_t max, bool *ret_is_error);
 
 #endif

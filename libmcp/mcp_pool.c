@@ -1,36 +1,84 @@
 #include "libmcp/mcp_pool.h"
 
-#include "libcommon/mem.h"
+#include <sys/wait.h>
+
 #include "libcommon/clock.h"
+#include "libcommon/js.h"
+#include "libcommon/mem.h"
+
+enum { STOP_MAX_MS = 1500, CONNECTIONS_MAX = 64 };
 
 struct mcp_pool {
+    struct loop *loop;
     struct mcp_client *clients[MCP_SERVERS_MAX];
     size_t count;
+    struct http_client_options http_options;
+    struct http_client *http; /* made when the first server with a url starts */
+    mcp_progress_fn *on_progress;
+    void *arg;
 };
 
-struct mcp_pool *mcp_pool_new(const json_t *specs, int64_t start_deadline,
-                              mcp_progress_fn *on_progress, void *arg)
+static struct http_client *http_of(void *arg)
+{
+    struct mcp_pool *pool = arg;
+    if (!pool->http)
+        pool->http = http_client_new(pool->loop, &pool->http_options);
+    return pool->http;
+}
+
+static void on_progress(void *arg, const struct mcp_call *call, const json_t *params)
+{
+    const struct mcp_pool *pool = arg;
+    if (pool->on_progress)
+        pool->on_progress(pool->arg, call, params);
+}
+
+/* A source of the loop: ends of orphans wake nobody, but nobody has to wake for them. */
+static bool reap(void *arg)
+{
+    siginfo_t info = {0};
+    (void)arg;
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid)
+        info.si_pid = 0;
+    return false;
+}
+
+struct mcp_pool *mcp_pool_new(const struct mcp_pool_options *options)
 {
     struct mcp_pool *pool = mem_alloc(sizeof *pool);
+    pool->loop = options->loop;
+    pool->http_options = options->http;
+    if (!pool->http_options.connections_max)
+        pool->http_options.connections_max = CONNECTIONS_MAX;
+    pool->on_progress = options->on_progress;
+    pool->arg = options->arg;
     size_t index;
     json_t *spec;
-    json_array_foreach(specs, index, spec)
+    json_array_foreach(options->specs, index, spec)
     {
-        if (pool->count < MCP_SERVERS_MAX)
-            pool->clients[pool->count++] = mcp_client_new(spec, start_deadline, on_progress, arg);
+        if (pool->count == MCP_SERVERS_MAX)
+            break;
+        struct mcp_client_options client = {
+            .loop = options->loop,
+            .spec = spec,
+            .known = json_object_get(options->known, js_str(spec, "name", "?")),
+            .http = http_of,
+            .on_progress = on_progress,
+            .arg = pool,
+        };
+        pool->clients[pool->count++] = mcp_client_new(&client);
     }
+    loop_source_add(pool->loop, reap, pool);
     return pool;
 }
 
-static size_t collect(const struct mcp_pool *pool, struct mcp_stdio *ret_stdios[MCP_SERVERS_MAX])
+static bool all_stopped(void *arg)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < pool->count; i++) {
-        struct mcp_stdio *stdio = mcp_client_stdio(pool->clients[i]);
-        if (stdio)
-            ret_stdios[count++] = stdio;
-    }
-    return count;
+    struct mcp_pool *pool = arg;
+    bool all = true;
+    for (size_t i = 0; i < pool->count; i++)
+        all &= mcp_client_stopped(pool->clients[i]);
+    return all;
 }
 
 void mcp_pool_destroy(struct mcp_pool **pool_p)
@@ -39,10 +87,13 @@ void mcp_pool_destroy(struct mcp_pool **pool_p)
     if (!pool)
         return;
     *pool_p = NULL;
-    struct mcp_stdio *stdios[MCP_SERVERS_MAX];
-    mcp_stdio_stop(stdios, collect(pool, stdios));
+    for (size_t i = 0; i < pool->count; i++)
+        mcp_client_stop(pool->clients[i]);
+    loop_run_until(pool->loop, all_stopped, pool, STOP_MAX_MS);
     for (size_t i = 0; i < pool->count; i++)
         mcp_client_destroy(&pool->clients[i]);
+    http_client_destroy(&pool->http);
+    loop_source_remove(pool->loop, reap, pool);
     free(pool);
 }
 
@@ -56,40 +107,18 @@ struct mcp_client *mcp_pool_client(const struct mcp_pool *pool, size_t index)
     return pool->clients[index];
 }
 
-bool mcp_pool_starting(const struct mcp_pool *pool)
+static bool none_busy(void *arg)
 {
+    const struct mcp_pool *pool = arg;
     for (size_t i = 0; i < pool->count; i++)
-        if (mcp_client_state(pool->clients[i]) == MCP_STARTING)
-            return true;
-    return false;
+        if (mcp_client_busy(pool->clients[i]))
+            return false;
+    return true;
 }
 
-bool mcp_pool_turn(struct mcp_pool *pool, int extra_fd, int64_t deadline)
+void mcp_pool_list(struct mcp_pool *pool, int64_t deadline)
 {
-    struct pollfd fds[MCP_SERVERS_MAX * MCP_STDIO_FDS + 1];
-    nfds_t count = 1;
-    fds[0] = (struct pollfd){.fd = extra_fd, .events = POLLIN};
-    for (size_t i = 0; i < pool->count; i++) {
-        struct mcp_stdio *stdio = mcp_client_stdio(pool->clients[i]);
-        if (stdio) {
-            mcp_stdio_poll_fds(stdio, &fds[count]);
-            count += MCP_STDIO_FDS;
-        }
-        deadline = mcp_client_deadline(pool->clients[i], deadline);
-    }
-    int64_t wait = deadline - clock_ms();
-    int ready = poll(fds, count, wait <= 0 ? 0 : wait > 60000 ? 60000 : (int)wait);
-    count = 1;
-    for (size_t i = 0; i < pool->count; i++) {
-        struct mcp_stdio *stdio = mcp_client_stdio(pool->clients[i]);
-        if (!stdio)
-            continue;
-        if (ready > 0)
-            mcp_stdio_ready(stdio, &fds[count]);
-        count += MCP_STDIO_FDS;
-        mcp_client_turn(pool->clients[i], clock_ms());
-    }
-    struct mcp_stdio *stdios[MCP_SERVERS_MAX];
-    mcp_stdio_reap(stdios, collect(pool, stdios));
-    return ready > 0 && fds[0].revents;
+    for (size_t i = 0; i < pool->count; i++)
+        mcp_client_list(pool->clients[i], deadline);
+    loop_wait_until(pool->loop, none_busy, pool, deadline - clock_ms());
 }

@@ -1,257 +1,101 @@
-#include "libmcp/mcp_stdio.h"
-
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "libcommon/buf.h"
+#include "libcommon/clock.h"
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
-#include "libcommon/clock.h"
 #include "libmcp/mcp_message.h"
+#include "libmcp/mcp_spawn.h"
 
 enum {
     OUT_MAX = 8 << 20,
     READ_CHUNK = 64 << 10,
+    LAST_READS_MAX = 128,
     STDERR_LOGGED_MAX = 8 << 10,
     STDERR_LINE_MAX = 1024,
     SECRET_MIN = 6,
     STOP_STEP_MS = 300,
 };
 
-struct mcp_stdio {
+enum step { WORKING, INPUT_CLOSED, ASKED_TO_END, KILLED };
+
+struct stdio {
+    struct mcp_transport base;
+    struct loop *loop;
+    const struct mcp_transport_events *events;
+    void *arg;
     char *name;
-    pid_t pid; /* 0: reaped */
-    int in, out, err;
+    struct mcp_child child;
     struct buf to, from, log;
-    size_t taken;  /* bytes of `from` that the last line took */
     size_t logged; /* bytes of its standard error that were logged */
     bool ended;
-    json_t *env; /* its values never reach the log */
+    enum step step;
+    int64_t step_at; /* clock_ms */
+    json_t *env;     /* its values never reach the log */
 };
 
-/* In the child, where only async-signal-safe calls would be allowed after a fork of threads; the
- * run has one thread. Does not return. */
-static void child_exec(const char *command, char **argv, char **envp, const int *fds, int report,
-                       pid_t parent)
+static void close_fd(struct stdio *stdio, int *fd)
 {
-    struct rlimit limit;
-    sigset_t none;
-    sigemptyset(&none);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(127);
-    for (int i = 0; i < 3; i++)
-        if (dup2(fds[i], i) < 0)
-            _exit(127);
-    if (report != 3 && dup2(report, 3) != 3)
-        _exit(127);
-    fcntl(3, F_SETFD, FD_CLOEXEC);
-    close_range(4, ~0U, 0);
-    /* The run's own limit of memory is no measure for a server's runtime. */
-    if (getrlimit(RLIMIT_DATA, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_DATA, &limit);
-    }
-    signal(SIGPIPE, SIG_DFL);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    environ = envp;
-    execvp(command, argv);
-    int error = errno;
-    ssize_t n = write(3, &error, sizeof error);
-    _exit(n == sizeof error ? 127 : 126);
-}
-
-static char **make_argv(const char *command, const json_t *args)
-{
-    size_t count = json_array_size(args);
-    char **argv = mem_alloc((count + 2) * sizeof *argv);
-    argv[0] = mem_strdup(command);
-    for (size_t i = 0; i < count; i++) {
-        const char *arg = json_string_value(json_array_get(args, i));
-        argv[i + 1] = mem_strdup(arg ? arg : "");
-    }
-    return argv;
-}
-
-static char **make_envp(json_t *env)
-{
-    const char *key;
-    json_t *value;
-    size_t count = 0;
-    char **envp = mem_alloc((json_object_size(env) + 1) * sizeof *envp);
-    json_object_foreach(env, key, value) envp[count++] =
-        mem_printf("%s=%s", key, json_is_string(value) ? json_string_value(value) : "");
-    return envp;
-}
-
-static void free_list(char **list)
-{
-    for (char **text = list; *text; text++)
-        mem_free_secret(text);
-    free(list);
-}
-
-static void close_all(int *fds, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
-}
-
-/* Four pipes: input, output, error, and one that reports a failed exec. Each end above 3, so that
- * the child's dup2 steps on none. */
-static bool make_pipes(int pipes[4][2])
-{
-    for (int i = 0; i < 4; i++) {
-        int ends[2];
-        if (pipe2(ends, O_CLOEXEC) < 0)
-            return false;
-        for (int j = 0; j < 2; j++) {
-            pipes[i][j] = fcntl(ends[j], F_DUPFD_CLOEXEC, 4);
-            close(ends[j]);
-        }
-        if (pipes[i][0] < 0 || pipes[i][1] < 0)
-            return false;
-    }
-    return true;
-}
-
-static pid_t spawn(const char *command, const json_t *args, json_t *env, int pipes[4][2],
-                   int *ret_errno)
-{
-    char **argv = make_argv(command, args), **envp = make_envp(env);
-    const int child_fds[3] = {pipes[0][0], pipes[1][1], pipes[2][1]};
-    pid_t parent = getpid();
-    pid_t pid = fork();
-    if (pid == 0)
-        child_exec(command, argv, envp, child_fds, pipes[3][1], parent);
-    *ret_errno = pid < 0 ? errno : 0;
-    free_list(argv);
-    free_list(envp);
-    if (pid < 0)
-        return -1;
-    close(pipes[3][1]);
-    pipes[3][1] = -1;
-    int error;
-    if (read(pipes[3][0], &error, sizeof error) == sizeof error) {
-        waitpid(pid, NULL, 0);
-        *ret_errno = error;
-        return -1;
-    }
-    return pid;
-}
-
-static void unblock(int fd)
-{
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-}
-
-enum err mcp_stdio_start(const char *name, const char *command, const json_t *args,
-                         const json_t *env, struct mcp_stdio **ret_stdio,
-                         char ret_why[MCP_STDIO_WHY_SIZE])
-{
-    int pipes[4][2] = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
-    int error = EMFILE;
-    AUTOJSON json_t *own_env = json_deep_copy(env);
-    pid_t pid = make_pipes(pipes) ? spawn(command, args, own_env, pipes, &error) : -1;
-    if (pid < 0) {
-        close_all(&pipes[0][0], 8);
-        snprintf(ret_why, MCP_STDIO_WHY_SIZE, "%.80s could not be started: %s", command,
-                 strerror(error));
-        return ERR_UPSTREAM;
-    }
-    struct mcp_stdio *stdio = mem_alloc(sizeof *stdio);
-    stdio->name = mem_strdup(name);
-    stdio->pid = pid;
-    stdio->in = pipes[0][1];
-    stdio->out = pipes[1][0];
-    stdio->err = pipes[2][0];
-    stdio->env = json_incref(own_env);
-    close(pipes[0][0]);
-    close(pipes[1][1]);
-    close(pipes[2][1]);
-    close(pipes[3][0]);
-    unblock(stdio->in);
-    unblock(stdio->out);
-    unblock(stdio->err);
-    buf_init(&stdio->to, OUT_MAX);
-    buf_init(&stdio->from, MCP_LINE_MAX + READ_CHUNK);
-    buf_init(&stdio->log, STDERR_LINE_MAX);
-    *ret_stdio = stdio;
-    return ERR_OK;
-}
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
+    if (*fd < 0)
+        return;
+    loop_fd_remove(stdio->loop, *fd);
+    close(*fd);
     *fd = -1;
 }
 
-void mcp_stdio_destroy(struct mcp_stdio **stdio_p)
+/* Its answers so far are still read when it has closed its input. */
+static void write_some(struct stdio *stdio)
 {
-    struct mcp_stdio *stdio = *stdio_p;
-    if (!stdio)
-        return;
-    *stdio_p = NULL;
-    close_fd(&stdio->in);
-    close_fd(&stdio->out);
-    close_fd(&stdio->err);
-    buf_fini(&stdio->to);
-    buf_fini(&stdio->from);
-    buf_fini(&stdio->log);
-    json_decref(stdio->env);
-    free(stdio->name);
-    free(stdio);
-}
-
-static void write_some(struct mcp_stdio *stdio)
-{
-    while (stdio->to.len && stdio->in >= 0) {
-        ssize_t n = write(stdio->in, stdio->to.data, stdio->to.len);
+    int *fd = &stdio->child.in;
+    while (stdio->to.len && *fd >= 0) {
+        ssize_t n = write(*fd, stdio->to.data, stdio->to.len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
-            return;
-        if (n < 0) {
-            close_fd(&stdio->in); /* its answers so far are still read */
-            return;
-        }
-        buf_consume(&stdio->to, (size_t)n);
+            break;
+        if (n < 0)
+            close_fd(stdio, fd);
+        else
+            buf_consume(&stdio->to, (size_t)n);
     }
+    if (*fd >= 0)
+        loop_fd_change(stdio->loop, *fd, stdio->to.len ? EPOLLOUT : 0);
 }
 
-enum err mcp_stdio_send(struct mcp_stdio *stdio, const json_t *message)
+static void on_input(void *arg, uint32_t events)
 {
+    struct stdio *stdio = arg;
+    if (events & EPOLLERR) /* level-triggered: it would be said for ever */
+        close_fd(stdio, &stdio->child.in);
+    else
+        write_some(stdio);
+}
+
+static enum err stdio_send(struct mcp_transport *transport, const json_t *message,
+                           const struct mcp_head *head)
+{
+    struct stdio *stdio = (struct stdio *)transport;
+    (void)head;
+    if (stdio->child.in < 0)
+        return ERR_PEER_LOST;
     AUTOFREE char *text = js_dump(message);
     size_t len = strlen(text);
-    if (stdio->in < 0)
-        return ERR_PEER_LOST;
     if (stdio->to.len + len + 1 > OUT_MAX)
         return ERR_TOO_LARGE;
     buf_add(&stdio->to, text, len);
     buf_add_char(&stdio->to, '\n');
     write_some(stdio);
-    return ERR_OK;
-}
-
-void mcp_stdio_poll_fds(const struct mcp_stdio *stdio, struct pollfd *ret_fds)
-{
-    ret_fds[0] = (struct pollfd){.fd = stdio->to.len ? stdio->in : -1, .events = POLLOUT};
-    ret_fds[1] = (struct pollfd){.fd = stdio->ended ? -1 : stdio->out, .events = POLLIN};
-    ret_fds[2] = (struct pollfd){.fd = stdio->err, .events = POLLIN};
+    return stdio->child.in < 0 ? ERR_PEER_LOST : ERR_OK;
 }
 
 /* What a server was given in its environment does not belong into a log. */
-static char *without_secrets(const struct mcp_stdio *stdio, const char *line)
+static char *without_secrets(const struct stdio *stdio, const char *line)
 {
     char *text = mem_strdup(line);
     const char *key;
@@ -268,7 +112,7 @@ static char *without_secrets(const struct mcp_stdio *stdio, const char *line)
     return text;
 }
 
-static void log_stderr_line(struct mcp_stdio *stdio)
+static void log_stderr_line(struct stdio *stdio)
 {
     if (stdio->log.len && stdio->logged < STDERR_LOGGED_MAX) {
         AUTOFREE char *text = without_secrets(stdio, buf_text(&stdio->log));
@@ -278,13 +122,15 @@ static void log_stderr_line(struct mcp_stdio *stdio)
     buf_reset(&stdio->log);
 }
 
-static void read_stderr(struct mcp_stdio *stdio)
+static void on_stderr(void *arg, uint32_t events)
 {
+    struct stdio *stdio = arg;
     char chunk[4096];
-    ssize_t n = read(stdio->err, chunk, sizeof chunk);
+    (void)events;
+    ssize_t n = read(stdio->child.err, chunk, sizeof chunk);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
         log_stderr_line(stdio);
-        close_fd(&stdio->err);
+        close_fd(stdio, &stdio->child.err);
         return;
     }
     for (ssize_t i = 0; i < n; i++) {
@@ -295,95 +141,162 @@ static void read_stderr(struct mcp_stdio *stdio)
     }
 }
 
-static void read_stdout(struct mcp_stdio *stdio)
+static void end(struct stdio *stdio, const char *why)
+{
+    close_fd(stdio, &stdio->child.out);
+    if (stdio->ended || stdio->step != WORKING)
+        return;
+    stdio->ended = true;
+    stdio->events->ended(stdio->arg, why);
+}
+
+/* Hands over whole lines; a callback may stop the transport. */
+static void take_lines(struct stdio *stdio)
+{
+    size_t at = 0;
+    const char *newline;
+    while (stdio->step == WORKING &&
+           (newline = memchr(buf_text(&stdio->from) + at, '\n', stdio->from.len - at))) {
+        const char *line = stdio->from.data + at;
+        size_t len = (size_t)(newline - line);
+        at += len + 1;
+        if (len)
+            stdio->events->message(stdio->arg, line, len, 0);
+    }
+    buf_consume(&stdio->from, at);
+    if (!stdio->from.len)
+        buf_fini(&stdio->from); /* between calls nothing of a large answer is kept */
+}
+
+/* True when there was something to read. */
+static bool read_some(struct stdio *stdio)
 {
     char *room = buf_reserve(&stdio->from, READ_CHUNK);
-    ssize_t n = room ? read(stdio->out, room, READ_CHUNK) : 0;
+    if (!room) {
+        end(stdio, "it wrote a line that is too long");
+        return false;
+    }
+    ssize_t n = read(stdio->child.out, room, READ_CHUNK);
     if (n > 0) {
         stdio->from.len += (size_t)n;
         stdio->from.data[stdio->from.len] = '\0';
-    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-        stdio->ended = true;
+        take_lines(stdio);
+        return true;
     }
+    if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        end(stdio, "it ended");
+    return false;
 }
 
-void mcp_stdio_ready(struct mcp_stdio *stdio, const struct pollfd *fds)
+static void on_stdout(void *arg, uint32_t events)
 {
-    if (fds[0].revents)
-        write_some(stdio);
-    if (fds[1].revents)
-        read_stdout(stdio);
-    if (fds[2].revents && stdio->err >= 0)
-        read_stderr(stdio);
+    (void)events;
+    read_some(arg);
 }
 
-bool mcp_stdio_line(struct mcp_stdio *stdio, const char **ret_line, size_t *ret_len)
+/* What it has written is still read; whoever else holds its output is not waited for. */
+static void on_exit_of_child(void *arg, uint32_t events)
 {
-    buf_consume(&stdio->from, stdio->taken);
-    stdio->taken = 0;
-    const char *data = buf_text(&stdio->from);
-    const char *end = memchr(data, '\n', stdio->from.len);
-    if (!end)
+    struct stdio *stdio = arg;
+    (void)events;
+    loop_fd_remove(stdio->loop, stdio->child.pid_fd);
+    mcp_child_ended(&stdio->child);
+    for (int i = 0; i < LAST_READS_MAX && stdio->child.out >= 0 && read_some(stdio); i++)
+        continue;
+    end(stdio, "it ended");
+}
+
+static void stdio_forget(struct mcp_transport *transport, int64_t id)
+{
+    (void)transport;
+    (void)id;
+}
+
+static void next_step(struct stdio *stdio, enum step step, int signo)
+{
+    stdio->step = step;
+    stdio->step_at = clock_ms();
+    if (signo)
+        mcp_child_signal(&stdio->child, signo);
+}
+
+/* In the order of the specification (2025-11-25, lifecycle, shutdown). */
+static void stdio_stop(struct mcp_transport *transport)
+{
+    struct stdio *stdio = (struct stdio *)transport;
+    if (stdio->step != WORKING)
+        return;
+    close_fd(stdio, &stdio->child.in);
+    close_fd(stdio, &stdio->child.out);
+    close_fd(stdio, &stdio->child.err);
+    loop_fd_remove(stdio->loop, stdio->child.pid_fd);
+    next_step(stdio, INPUT_CLOSED, 0);
+}
+
+static bool stdio_stopped(struct mcp_transport *transport)
+{
+    struct stdio *stdio = (struct stdio *)transport;
+    if (mcp_child_ended(&stdio->child))
+        return true;
+    if (clock_ms() - stdio->step_at < STOP_STEP_MS)
         return false;
-    *ret_line = data;
-    *ret_len = (size_t)(end - data);
-    stdio->taken = *ret_len + 1;
-    return true;
+    if (stdio->step == INPUT_CLOSED)
+        next_step(stdio, ASKED_TO_END, SIGTERM);
+    else
+        next_step(stdio, KILLED, SIGKILL);
+    return false;
 }
 
-bool mcp_stdio_ended(const struct mcp_stdio *stdio)
+static void stdio_destroy(struct mcp_transport *transport)
 {
-    return stdio->ended;
-}
-
-void mcp_stdio_reap(struct mcp_stdio *const *stdios, size_t count)
-{
-    siginfo_t info = {0};
-    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid) {
-        for (size_t i = 0; i < count; i++)
-            if (stdios[i]->pid == info.si_pid)
-                stdios[i]->pid = 0;
-        info.si_pid = 0;
+    struct stdio *stdio = (struct stdio *)transport;
+    stdio_stop(transport);
+    if (!mcp_child_ended(&stdio->child)) {
+        mcp_child_signal(&stdio->child, SIGKILL);
+        close(stdio->child.pid_fd);
     }
+    buf_fini(&stdio->to);
+    buf_fini(&stdio->from);
+    buf_fini(&stdio->log);
+    json_decref(stdio->env);
+    free(stdio->name);
+    free(stdio);
 }
 
-/* Drains and reaps until all have ended or the time is up; how many are left. */
-static size_t wait_for_ends(struct mcp_stdio *const *stdios, size_t count, int64_t until)
-{
-    for (;;) {
-        size_t left = 0;
-        for (size_t i = 0; i < count; i++) {
-            struct mcp_stdio *stdio = stdios[i];
-            if (stdio->pid && waitpid(stdio->pid, NULL, WNOHANG) == stdio->pid)
-                stdio->pid = 0;
-            left += stdio->pid != 0;
-        }
-        if (!left || clock_ms() >= until)
-            return left;
-        poll(NULL, 0, 2);
-    }
-}
+static const struct mcp_transport_class stdio_class = {
+    .send = stdio_send,
+    .forget = stdio_forget,
+    .stop = stdio_stop,
+    .stopped = stdio_stopped,
+    .destroy = stdio_destroy,
+};
 
-static void signal_all(struct mcp_stdio *const *stdios, size_t count, int signo)
+enum err mcp_stdio_new(const struct mcp_transport_options *options,
+                       struct mcp_transport **ret_transport, char ret_why[MCP_WHY_SIZE_MAX])
 {
-    for (size_t i = 0; i < count; i++)
-        if (stdios[i]->pid)
-            kill(stdios[i]->pid, signo);
-}
-
-void mcp_stdio_stop(struct mcp_stdio *const *stdios, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        close_fd(&stdios[i]->in);
-        close_fd(&stdios[i]->out);
-        close_fd(&stdios[i]->err);
-    }
-    if (!wait_for_ends(stdios, count, clock_ms() + STOP_STEP_MS))
-        return;
-    signal_all(stdios, count, SIGTERM);
-    if (!wait_for_ends(stdios, count, clock_ms() + STOP_STEP_MS))
-        return;
-    signal_all(stdios, count, SIGKILL);
-    if (wait_for_ends(stdios, count, clock_ms() + STOP_STEP_MS))
-        log_warning("mcp_server_outlives_its_run");
+    const json_t *spec = options->spec;
+    struct mcp_child child;
+    enum err err = mcp_spawn(js_str(spec, "command", ""), json_object_get(spec, "args"),
+                             json_object_get(spec, "env"), &child, ret_why);
+    if (err)
+        return err;
+    struct stdio *stdio = mem_alloc(sizeof *stdio);
+    *stdio = (struct stdio){
+        .base.class = &stdio_class,
+        .loop = options->loop,
+        .events = options->events,
+        .arg = options->arg,
+        .name = mem_strdup(js_str(spec, "name", "?")),
+        .child = child,
+        .env = json_deep_copy(json_object_get(spec, "env")),
+    };
+    buf_init(&stdio->to, OUT_MAX);
+    buf_init(&stdio->from, MCP_LINE_MAX + READ_CHUNK);
+    buf_init(&stdio->log, STDERR_LINE_MAX);
+    loop_fd_add(stdio->loop, child.in, 0, on_input, stdio);
+    loop_fd_add(stdio->loop, child.out, EPOLLIN, on_stdout, stdio);
+    loop_fd_add(stdio->loop, child.err, EPOLLIN, on_stderr, stdio);
+    loop_fd_add(stdio->loop, child.pid_fd, EPOLLIN, on_exit_of_child, stdio);
+    *ret_transport = &stdio->base;
+    return ERR_OK;
 }

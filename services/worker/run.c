@@ -1,40 +1,59 @@
 #include "services/worker/run.h"
 
 #include <malloc.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "services/worker/agent.h"
 #include "libcommon/clock.h"
 #include "services/worker/frames.h"
+#include "services/worker/history.h"
 #include "services/worker/run_tools.h"
-#include "services/worker/tool_allow.h"
 
 enum {
     JOB_TIMEOUT_MS = 60000, /* until the job frame is here */
-    NOTES_MAX = 24 << 10,
-    ALLOW_SHOWN_MAX = 100,
+    HISTORY_NOTES_MAX = 8 << 10,
 };
 
 struct run {
+    struct loop *loop;
     int fd;
     struct buf in;
+    bool has_news; /* since it was looked at last */
+    enum err lost; /* why nothing comes any more */
     struct run_tools *tools;
     json_t *job;
-    json_t *allowed; /* of the tools, those that this run may use */
 };
 
-/* Waits for the loop to say something; the tool servers are heard meanwhile. */
-static bool wait_for_loop(struct run *run, int64_t deadline)
+static void on_readable(void *arg, uint32_t events)
 {
-    struct pollfd fd = {.fd = run->fd, .events = POLLIN};
-    if (run->tools)
-        return run_tools_wait(run->tools, run->fd, deadline);
-    int64_t wait = deadline - clock_ms();
-    return poll(&fd, 1, wait < 0 ? 0 : (int)wait) > 0;
+    struct run *run = arg;
+    (void)events;
+    run->lost = frame_fill(run->fd, &run->in);
+    run->has_news = true;
+    if (run->lost)
+        loop_fd_remove(run->loop, run->fd);
+}
+
+static bool has_news(void *arg)
+{
+    return ((struct run *)arg)->has_news;
+}
+
+/* Waits for the worker's loop to say something; the tool servers are heard meanwhile. */
+static enum err wait_for_news(struct run *run, int64_t deadline)
+{
+    int64_t left = deadline == INT64_MAX ? -1 : deadline - clock_ms();
+    if (run->lost)
+        return run->lost;
+    if (left != -1 && left <= 0)
+        return ERR_TIMEOUT;
+    loop_wait_until(run->loop, has_news, run, left);
+    run->has_news = false;
+    return ERR_OK;
 }
 
 /* The loop's next frame of type `t` by `deadline`; whatever else it says is skipped. */
@@ -50,11 +69,7 @@ static enum err receive(struct run *run, const char *t, int64_t deadline, json_t
             return ERR_OK;
         }
         json_decref(frame);
-        if (frame)
-            continue;
-        if (clock_ms() >= deadline)
-            return ERR_TIMEOUT;
-        if (wait_for_loop(run, deadline) && (err = frame_fill(run->fd, &run->in)))
+        if (!frame && (err = wait_for_news(run, deadline)))
             return err;
     }
 }
@@ -103,15 +118,10 @@ static bool is_repeatable(void *arg, const char *tool_name)
     return tool && tool->repeatable;
 }
 
-static bool is_destructive(void *arg, const char *tool_name)
-{
-    const struct tool *tool = run_tools_find(((struct run *)arg)->tools, tool_name);
-    return tool && tool->destructive;
-}
-
 static void call_tools(void *arg, struct agent_call *calls, size_t count, int64_t deadline)
 {
-    run_tools_call(((struct run *)arg)->tools, calls, count, deadline);
+    /* The list is the same array, so the agent sees what has changed in it. */
+    (void)!run_tools_call(((struct run *)arg)->tools, calls, count, deadline);
 }
 
 static enum err tools_event(void *arg, const char *type, json_t *data)
@@ -119,91 +129,34 @@ static enum err tools_event(void *arg, const char *type, json_t *data)
     return event(arg, type, data, false);
 }
 
-static const json_t *allow_list(const struct run *run)
+static enum err tools_send(void *arg, json_t *frame)
 {
-    return json_object_get(json_object_get(run->job, "options"), "tools");
+    enum err err = frame_send(((struct run *)arg)->fd, frame);
+    json_decref(frame);
+    return err;
 }
 
-/* Servers none of whose tools may be used are not started. */
-static void allow_servers(struct run *run)
+static enum err execute(struct run *run)
 {
-    json_t *servers = json_object_get(run->job, "servers"), *server;
-    size_t index;
-    json_array_foreach(servers, index,
-                       server) if (!tool_allow_server(allow_list(run), js_str(server, "name", "")))
-        json_array_remove(servers, index--);
-}
-
-static void allow_tools(struct run *run)
-{
-    const json_t *list = run_tools_list(run->tools);
-    size_t index;
-    json_t *tool;
-    run->allowed = json_array();
-    json_array_foreach(list, index, tool)
-    {
-        const char *name = js_str(json_object_get(tool, "function"), "name", "");
-        if (tool_allow(allow_list(run), run_tools_server(run->tools, name),
-                       run_tools_find(run->tools, name)->server_tool, name))
-            json_array_append(run->allowed, tool);
-    }
-}
-
-static bool allows_something(const struct run *run, json_t *entry)
-{
-    AUTOJSON json_t *alone = json_pack("[O]", entry);
-    size_t index;
-    const json_t *tool;
-    json_array_foreach(run->allowed, index, tool)
-    {
-        const char *name = js_str(json_object_get(tool, "function"), "name", "");
-        if (tool_allow(alone, run_tools_server(run->tools, name),
-                       run_tools_find(run->tools, name)->server_tool, name))
-            return true;
-    }
-    return false;
-}
-
-/* A name that fits nothing is told: else a typing error would look like a model's failure. */
-static enum err tell_unknown_tools(struct run *run, struct buf *notes)
-{
-    size_t index;
-    json_t *entry;
-    json_array_foreach(allow_list(run), index, entry)
-    {
-        if (!json_is_string(entry) || allows_something(run, entry))
-            continue;
-        const char *name = json_string_value(entry);
-        AUTOJSON json_t *shown = js_string_capped(name, strlen(name), ALLOW_SHOWN_MAX, "…");
-        AUTOFREE char *text =
-            mem_printf("No tool or tool server is called %s", json_string_value(shown));
-        buf_printf(notes, "%s. ", text);
-        enum err err = event(run, "progress",
-                             json_pack("{s:s, s:s}", "message", text, "level", "warning"), false);
-        if (err)
-            return err;
-    }
-    return ERR_OK;
-}
-
-static enum err run_agent(struct run *run, int64_t deadline, int64_t soft_ms, const char *notes)
-{
-    const json_t *job = run->job;
-    const struct agent_task task = {
-        .message = js_str(job, "message", ""),
+    int64_t soft_ms = js_int(run->job, "soft_ms", 1500000), deadline = clock_ms() + soft_ms;
+    struct run_tools_options options = {
+        .loop = run->loop, .job = run->job, .event = tools_event, .send = tools_send, .arg = run};
+    enum err err = run_tools_new(&options, deadline, &run->tools);
+    if (err)
+        return err;
+    json_t *history = json_object_get(run->job, "history");
+    AUTOFREE char *done = history_notes(history, HISTORY_NOTES_MAX);
+    AUTOFREE char *notes = mem_printf("%s%s", run_tools_notes(run->tools), done);
+    struct agent_task task = {
+        .message = js_str(run->job, "message", ""),
         .notes = notes,
-        .tools = run->allowed,
-        .settings = json_object_get(job, "settings"),
-        .options = json_object_get(job, "options"),
-        .conversation = json_object_get(job, "conversation"),
-        .user = json_object_get(job, "user"),
-        .usage = json_object_get(job, "usage"),
-        .history = json_object_get(job, "history"),
+        .tools = run_tools_list(run->tools),
+        .history = history,
+        .max_turns = (int)js_int(run->job, "max_turns", 25),
         .deadline = deadline,
         .limit_ms = soft_ms,
     };
-    const struct agent_ops ops = {
-        run, now, ask, event, server_of, is_repeatable, is_destructive, call_tools};
+    struct agent_ops ops = {run, now, ask, event, server_of, is_repeatable, call_tools};
     AUTOJSON json_t *end = agent_run(&task, &ops);
     if (!end)
         return ERR_PEER_LOST;
@@ -211,35 +164,17 @@ static enum err run_agent(struct run *run, int64_t deadline, int64_t soft_ms, co
     return frame_send(run->fd, end);
 }
 
-static enum err execute(struct run *run)
-{
-    int64_t soft_ms = js_int(run->job, "soft_ms", 1500000), deadline = clock_ms() + soft_ms;
-    struct run_tools_options options = {.job = run->job, .event = tools_event, .arg = run};
-    struct buf notes;
-    allow_servers(run);
-    enum err err = run_tools_new(&options, deadline, &run->tools);
-    if (err)
-        return err;
-    buf_init(&notes, NOTES_MAX);
-    buf_add_str(&notes, run_tools_notes(run->tools));
-    allow_tools(run);
-    err = tell_unknown_tools(run, &notes);
-    if (!err)
-        err = run_agent(run, deadline, soft_ms, buf_text(&notes));
-    buf_fini(&notes);
-    return err;
-}
-
 int run_main(int fd)
 {
-    struct run run = {.fd = fd};
+    struct run run = {.loop = loop_new(), .fd = fd};
     signal(SIGPIPE, SIG_IGN);
     buf_init(&run.in, FRAME_MAX + FRAME_HEAD + (64 << 10));
+    loop_fd_add(run.loop, fd, EPOLLIN, on_readable, &run);
     enum err err = receive(&run, "job", clock_ms() + JOB_TIMEOUT_MS, &run.job);
     if (!err)
         err = execute(&run);
     run_tools_destroy(&run.tools);
-    json_decref(run.allowed);
+    loop_destroy(&run.loop);
     json_decref(run.job);
     buf_fini(&run.in);
     return err ? 1 : 0;

@@ -10,20 +10,32 @@
 
 enum {
     START_TIMEOUT_MS = 60000,
+    LIST_TIMEOUT_MS = 20000,
     SCHEMA_MAX = 32 << 10,
     NOTES_MAX = 16 << 10,
     PROGRESS_TEXT_MAX = 1024,
     PROGRESS_MIN_MS = 200, /* between two progress events of a run */
 };
 
+struct server {
+    const struct tool *list_resources, *read_resource; /* NULL: it has none */
+    char *key;      /* under which its tools are remembered; NULL: not at all */
+    unsigned lists; /* how many of its lists were sent to be remembered */
+    bool told;      /* that it is unavailable */
+};
+
 struct run_tools {
     struct run_tools_options options;
     struct mcp_pool *pool;
+    struct server servers[MCP_SERVERS_MAX];
     struct tool_names *names;
     json_t *list; /* for the model */
     struct buf notes;
     int64_t tool_timeout_ms, last_progress;
-    struct agent_call *calls; /* of the turn under way, for progress events */
+    /* Of the turn under way: */
+    struct agent_call *calls;
+    struct mcp_call *mcp_calls;
+    size_t count;
 };
 
 const char *run_tools_notes(const struct run_tools *tools)
@@ -47,52 +59,138 @@ const char *run_tools_server(const struct run_tools *tools, const char *name)
     return tool ? mcp_client_name(mcp_pool_client(tools->pool, (size_t)tool->server)) : "";
 }
 
-bool run_tools_wait(struct run_tools *tools, int fd, int64_t deadline)
+/* ---- the list for the model --------------------------------------------------------------- */
+
+static json_t *schema_of(const json_t *tool)
 {
-    return mcp_pool_turn(tools->pool, fd, deadline);
+    json_t *schema = json_object_get(tool, "inputSchema");
+    bool usable = json_is_object(schema) && strcmp(js_str(schema, "type", ""), "object") == 0 &&
+                  js_dump_size(schema) <= SCHEMA_MAX;
+    json_t *copy = usable ? json_copy(schema) : json_pack("{s:s}", "type", "object");
+    if (!json_is_object(json_object_get(copy, "properties")))
+        json_object_set_new(copy, "properties", json_object());
+    return copy;
 }
 
-static void start_call(struct run_tools *tools, struct agent_call *from, int index,
-                       int64_t deadline, struct mcp_call *call)
+static const struct tool *add_tool(struct run_tools *tools, int server, const json_t *tool)
 {
-    const struct tool *tool = tool_names_find(tools->names, from->name);
-    int64_t limit = clock_ms() + tools->tool_timeout_ms;
-    *call = (struct mcp_call){
-        .tool = tool->server_tool,
-        .arguments = from->arguments,
-        .text_max = AGENT_TOOL_TEXT_MAX - 64, /* with its marker it is cut no second time */
-        .deadline = limit < deadline ? limit : deadline,
-        .context = index,
-    };
-    mcp_client_call(mcp_pool_client(tools->pool, (size_t)tool->server), call);
+    const struct mcp_client *client = mcp_pool_client(tools->pool, (size_t)server);
+    const struct tool *known =
+        tool_names_add(tools->names, server, mcp_client_name(client), js_str(tool, "name", ""),
+                       json_object_get(tool, "annotations"));
+    if (!known)
+        return NULL;
+    const char *text = js_str(tool, "description", "");
+    json_array_append_new(
+        tools->list, json_pack("{s:s, s:{s:s, s:o, s:o}}", "type", "function", "function", "name",
+                               known->name, "description",
+                               js_string_capped(text, strlen(text), TOOL_DESCRIPTION_MAX, " [cut]"),
+                               "parameters", schema_of(tool)));
+    return known;
 }
 
-static bool all_done(const struct agent_call *from, const struct mcp_call *calls, size_t count)
+/* A server's resources are for the host to offer; a model takes them by two tools of ours. */
+static void add_resource_tools(struct run_tools *tools, int server)
 {
-    for (size_t i = 0; i < count; i++)
-        if (!from[i].text && !calls[i].done)
-            return false;
-    return true;
+    static const char list[] =
+        "{\"name\":\"list_resources\",\"description\":\"Lists the resources of this server, and "
+        "templates for URIs of more.\",\"inputSchema\":{\"type\":\"object\",\"properties\":{}},"
+        "\"annotations\":{\"readOnlyHint\":true}}";
+    static const char read[] =
+        "{\"name\":\"read_resource\",\"description\":\"Reads one resource of this server.\","
+        "\"inputSchema\":{\"type\":\"object\",\"properties\":{\"uri\":{\"type\":\"string\","
+        "\"description\":\"The resource's URI, from list_resources or made from one of its "
+        "templates.\"}},\"required\":[\"uri\"]},\"annotations\":{\"readOnlyHint\":true}}";
+    AUTOJSON json_t *list_tool = json_loads(list, 0, NULL);
+    AUTOJSON json_t *read_tool = json_loads(read, 0, NULL);
+    tools->servers[server].list_resources = add_tool(tools, server, list_tool);
+    tools->servers[server].read_resource = add_tool(tools, server, read_tool);
 }
 
-void run_tools_call(struct run_tools *tools, struct agent_call *from, size_t count,
-                    int64_t deadline)
+static void add_tools(struct run_tools *tools, int server)
 {
-    struct mcp_call calls[AGENT_CALLS_MAX] = {0};
-    tools->calls = from;
-    for (size_t i = 0; i < count; i++)
-        if (!from[i].text)
-            start_call(tools, &from[i], (int)i, deadline, &calls[i]);
-    while (!all_done(from, calls, count))
-        mcp_pool_turn(tools->pool, -1, INT64_MAX);
-    for (size_t i = 0; i < count; i++) {
-        if (from[i].text)
-            continue;
-        from[i].is_error = calls[i].is_error;
-        from[i].text = calls[i].text;
-        from[i].duration_ms = calls[i].ended - calls[i].started;
+    const struct mcp_client *client = mcp_pool_client(tools->pool, (size_t)server);
+    size_t index;
+    json_t *tool;
+    tools->servers[server].list_resources = tools->servers[server].read_resource = NULL;
+    if (mcp_client_state(client) == MCP_FAILED)
+        return;
+    json_array_foreach(mcp_client_tools(client), index, tool)
+    {
+        if (!add_tool(tools, server, tool))
+            return;
     }
-    tools->calls = NULL;
+    if (mcp_client_has_resources(client))
+        add_resource_tools(tools, server);
+}
+
+static void make_list(struct run_tools *tools)
+{
+    tool_names_destroy(&tools->names);
+    tools->names = tool_names_new();
+    json_array_clear(tools->list);
+    for (size_t i = 0; i < mcp_pool_count(tools->pool); i++)
+        add_tools(tools, (int)i);
+}
+
+/* ---- what is told ------------------------------------------------------------------------- */
+
+static enum err tell_unavailable(struct run_tools *tools, size_t server)
+{
+    const struct mcp_client *client = mcp_pool_client(tools->pool, server);
+    const char *name = mcp_client_name(client), *why = mcp_client_why(client);
+    if (mcp_client_state(client) != MCP_FAILED || tools->servers[server].told)
+        return ERR_OK;
+    tools->servers[server].told = true;
+    buf_printf(&tools->notes, "The tool server %s is not available: %s. ", name, why);
+    AUTOFREE char *text = mem_printf("The tool server %s is not available: %s", name, why);
+    return tools->options.event(
+        tools->options.arg, "progress",
+        json_pack("{s:s, s:o, s:s}", "server", name, "message",
+                  js_string_capped(text, strlen(text), PROGRESS_TEXT_MAX, "…"), "level",
+                  "warning"));
+}
+
+/* New lists are for the next runs too; what led to a failure is for none. */
+static enum err remember(struct run_tools *tools, size_t index)
+{
+    const struct mcp_client *client = mcp_pool_client(tools->pool, index);
+    struct server *server = &tools->servers[index];
+    bool failed = mcp_client_state(client) == MCP_FAILED;
+    if (!server->key || (!failed && mcp_client_lists(client) == server->lists))
+        return ERR_OK;
+    json_t *frame = failed ? json_object() : mcp_client_known(client);
+    json_object_set_new(frame, "t", json_string("remember"));
+    json_object_set_new(frame, "server", json_string(mcp_client_name(client)));
+    json_object_set_new(frame, "key", json_string(server->key));
+    server->lists = mcp_client_lists(client);
+    if (failed) {
+        free(server->key);
+        server->key = NULL;
+    }
+    return tools->options.send(tools->options.arg, frame);
+}
+
+static enum err tell_news(struct run_tools *tools)
+{
+    enum err err = ERR_OK;
+    for (size_t i = 0; !err && i < mcp_pool_count(tools->pool); i++) {
+        err = tell_unavailable(tools, i);
+        if (!err)
+            err = remember(tools, i);
+    }
+    return err;
+}
+
+static void note_instructions(struct run_tools *tools)
+{
+    for (size_t i = 0; i < mcp_pool_count(tools->pool); i++) {
+        const struct mcp_client *client = mcp_pool_client(tools->pool, i);
+        const char *text = mcp_client_instructions(client);
+        if (*text && mcp_client_state(client) != MCP_FAILED)
+            buf_printf(&tools->notes, "\nThe tool server %s says: %s\n", mcp_client_name(client),
+                       text);
+    }
 }
 
 static void on_progress(void *arg, const struct mcp_call *call, const json_t *params)
@@ -115,69 +213,116 @@ static void on_progress(void *arg, const struct mcp_call *call, const json_t *pa
         tools->calls = NULL; /* nobody hears it: the run's next message ends it */
 }
 
-static json_t *schema_of(const json_t *tool)
+/* ---- calls -------------------------------------------------------------------------------- */
+
+static void start_call(struct run_tools *tools, const struct agent_call *from, int index,
+                       int64_t deadline, struct mcp_call *call)
 {
-    json_t *schema = json_object_get(tool, "inputSchema");
-    bool usable = json_is_object(schema) && strcmp(js_str(schema, "type", ""), "object") == 0 &&
-                  js_dump_size(schema) <= SCHEMA_MAX;
-    json_t *copy = usable ? json_copy(schema) : json_pack("{s:s}", "type", "object");
-    if (!json_is_object(json_object_get(copy, "properties")))
-        json_object_set_new(copy, "properties", json_object());
-    return copy;
+    const struct tool *tool = run_tools_find(tools, from->name);
+    const struct server *server = &tools->servers[tool->server];
+    int64_t limit = clock_ms() + tools->tool_timeout_ms;
+    *call = (struct mcp_call){
+        .kind = tool == server->list_resources  ? MCP_LIST_RESOURCES
+                : tool == server->read_resource ? MCP_READ_RESOURCE
+                                                : MCP_CALL_TOOL,
+        .tool = tool->server_tool,
+        .arguments = from->arguments,
+        .text_max = AGENT_TOOL_TEXT_MAX - 64, /* with its marker it is cut no second time */
+        .deadline = limit < deadline ? limit : deadline,
+        .context = index,
+    };
+    mcp_client_call(mcp_pool_client(tools->pool, (size_t)tool->server), call);
 }
 
-static void add_tools(struct run_tools *tools, int server)
+static bool all_done(void *arg)
 {
-    const struct mcp_client *client = mcp_pool_client(tools->pool, (size_t)server);
-    size_t index;
-    json_t *tool;
-    json_array_foreach(mcp_client_tools(client), index, tool)
-    {
-        const struct tool *known =
-            tool_names_add(tools->names, server, mcp_client_name(client), js_str(tool, "name", ""),
-                           json_object_get(tool, "annotations"));
-        if (!known)
-            return;
-        const char *text = js_str(tool, "description", "");
-        json_array_append_new(
-            tools->list,
-            json_pack("{s:s, s:{s:s, s:o, s:o}}", "type", "function", "function", "name",
-                      known->name, "description",
-                      js_string_capped(text, strlen(text), TOOL_DESCRIPTION_MAX, " [cut]"),
-                      "parameters", schema_of(tool)));
-    }
+    const struct run_tools *tools = arg;
+    for (size_t i = 0; i < tools->count; i++)
+        if (!tools->mcp_calls[i].done)
+            return false;
+    return true;
 }
 
-static enum err tell_unavailable(struct run_tools *tools, const struct mcp_client *client)
+/* Before the model is asked again it is told of tools that have come or gone. */
+static bool list_anew(struct run_tools *tools, int64_t deadline)
 {
-    const char *name = mcp_client_name(client), *why = mcp_client_why(client);
-    buf_printf(&tools->notes, "The tool server %s is not available: %s. ", name, why);
-    AUTOFREE char *text = mem_printf("The tool server %s is not available: %s", name, why);
-    return tools->options.event(
-        tools->options.arg, "progress",
-        json_pack("{s:s, s:s, s:s}", "server", name, "message", text, "level", "warning"));
+    int64_t until = clock_ms() + LIST_TIMEOUT_MS;
+    unsigned before = 0, after = 0;
+    for (size_t i = 0; i < mcp_pool_count(tools->pool); i++)
+        before += tools->servers[i].lists;
+    mcp_pool_list(tools->pool, until < deadline ? until : deadline);
+    for (size_t i = 0; i < mcp_pool_count(tools->pool); i++)
+        after += mcp_client_lists(mcp_pool_client(tools->pool, i));
+    if (after != before)
+        make_list(tools);
+    return after != before;
 }
 
-static enum err start_servers(struct run_tools *tools, int64_t deadline)
+bool run_tools_call(struct run_tools *tools, struct agent_call *from, size_t count,
+                    int64_t deadline)
 {
-    int64_t until = clock_ms() + START_TIMEOUT_MS;
-    if (until > deadline)
-        until = deadline;
-    tools->pool =
-        mcp_pool_new(json_object_get(tools->options.job, "servers"), until, on_progress, tools);
-    while (mcp_pool_starting(tools->pool))
-        mcp_pool_turn(tools->pool, -1, until);
-    for (size_t i = 0; i < mcp_pool_count(tools->pool); i++) {
-        const struct mcp_client *client = mcp_pool_client(tools->pool, i);
-        enum err err = ERR_OK;
-        if (mcp_client_state(client) == MCP_READY)
-            add_tools(tools, (int)i);
+    struct mcp_call calls[AGENT_CALLS_MAX] = {0};
+    tools->calls = from;
+    tools->mcp_calls = calls;
+    tools->count = count;
+    for (size_t i = 0; i < count; i++) {
+        if (from[i].text)
+            calls[i].done = true;
         else
-            err = tell_unavailable(tools, client);
-        if (err)
-            return err;
+            start_call(tools, &from[i], (int)i, deadline, &calls[i]);
     }
-    return ERR_OK;
+    loop_wait_until(tools->options.loop, all_done, tools, -1);
+    for (size_t i = 0; i < count; i++) {
+        if (from[i].text)
+            continue;
+        from[i].is_error = calls[i].is_error;
+        from[i].text = calls[i].text;
+        from[i].duration_ms = calls[i].ended - calls[i].started;
+    }
+    tools->calls = NULL;
+    bool changed = list_anew(tools, deadline);
+    if (tell_news(tools))
+        tools->count = 0; /* nobody hears it: the run's next message ends it */
+    return changed;
+}
+
+/* ---- the start ---------------------------------------------------------------------------- */
+
+/* The servers' settings hold secrets, which the job needs no longer. */
+static json_t *take_servers(struct run_tools *tools)
+{
+    json_t *job = tools->options.job, *spec;
+    json_t *servers = json_incref(json_object_get(job, "servers"));
+    size_t index;
+    json_array_foreach(servers, index, spec)
+    {
+        if (index < MCP_SERVERS_MAX)
+            tools->servers[index].key = mem_strdup_opt(js_str(spec, "key", NULL));
+    }
+    json_object_del(job, "servers");
+    return servers;
+}
+
+static enum err find_tools(struct run_tools *tools, int64_t deadline)
+{
+    const json_t *job = tools->options.job, *http = json_object_get(job, "http");
+    AUTOJSON json_t *servers = take_servers(tools);
+    struct mcp_pool_options options = {
+        .loop = tools->options.loop,
+        .specs = servers,
+        .known = json_object_get(job, "known"),
+        .http = {.proxy = js_str(http, "proxy", NULL),
+                 .ca_bundle = js_str(http, "ca_bundle", NULL)},
+        .on_progress = on_progress,
+        .arg = tools,
+    };
+    tools->pool = mcp_pool_new(&options);
+    int64_t until = clock_ms() + START_TIMEOUT_MS;
+    mcp_pool_list(tools->pool, until < deadline ? until : deadline);
+    make_list(tools);
+    enum err err = tell_news(tools);
+    note_instructions(tools);
+    return err;
 }
 
 enum err run_tools_new(const struct run_tools_options *options, int64_t deadline,
@@ -189,9 +334,7 @@ enum err run_tools_new(const struct run_tools_options *options, int64_t deadline
     tools->list = json_array();
     tools->tool_timeout_ms = js_int(options->job, "tool_timeout_ms", 120000);
     buf_init(&tools->notes, NOTES_MAX);
-    enum err err = start_servers(tools, deadline);
-    /* The servers have their environment; this process needs the secrets no longer. */
-    json_object_del(options->job, "servers");
+    enum err err = find_tools(tools, deadline);
     if (err)
         run_tools_destroy(&tools);
     else
@@ -207,6 +350,8 @@ void run_tools_destroy(struct run_tools **tools_p)
     *tools_p = NULL;
     mcp_pool_destroy(&tools->pool);
     tool_names_destroy(&tools->names);
+    for (size_t i = 0; i < MCP_SERVERS_MAX; i++)
+        free(tools->servers[i].key);
     json_decref(tools->list);
     buf_fini(&tools->notes);
     free(tools);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "libcommon/js.h"
+#include "libmcp/mcp_content.h"
 #include "libmcp/mcp_message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -2,6 +2,7 @@
 
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
+#include "libmcp/mcp_content.h"
 #include "libmcp/mcp_message.h"
 
 static void kinds_are_told_apart(void **state)
@@ -59,7 +60,7 @@ static void content_becomes_text(void **state)
                 "\"image/png\"},{\"type\":\"resource\",\"resource\":{\"text\":\"r\"}},7]}",
                 1000, &is_error);
     assert_false(is_error);
-    assert_non_null(strstr(text, "a\n[image content, image/png, not shown]\nr"));
+    assert_non_null(strstr(text, "a\n[image, image/png, 0 bytes, not shown]\nr"));
     AUTOFREE char *structured = text_of("{\"structuredContent\":{\"a\":1}}", 1000, &is_error);
     assert_string_equal(structured, "{\"a\":1}");
     AUTOFREE char *failed = text_of("{\"content\":[],\"isError\":true}", 1000, &is_error);

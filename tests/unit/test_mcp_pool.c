@@ -10,6 +10,8 @@
 
 #define SERVER MCPBUS_SOURCE_DIR "/tests/fixtures/mcp_server.py"
 
+static struct loop *loop;
+
 struct heard {
     size_t progress;
 };
@@ -34,10 +36,10 @@ static json_t *spec(const char *name, const char *option, const char *value)
 
 static struct mcp_pool *start(json_t *specs, int64_t timeout_ms, struct heard *heard)
 {
-    int64_t until = clock_ms() + timeout_ms;
-    struct mcp_pool *pool = mcp_pool_new(specs, until, on_progress, heard);
-    while (mcp_pool_starting(pool))
-        mcp_pool_turn(pool, -1, until);
+    struct mcp_pool_options options = {
+        .loop = loop, .specs = specs, .on_progress = on_progress, .arg = heard};
+    struct mcp_pool *pool = mcp_pool_new(&options);
+    mcp_pool_list(pool, clock_ms() + timeout_ms);
     json_decref(specs);
     return pool;
 }
@@ -58,10 +60,14 @@ static struct mcp_call begin(struct mcp_pool *pool, const char *tool, const char
                              .deadline = clock_ms() + timeout_ms};
 }
 
-static void wait_for(struct mcp_pool *pool, struct mcp_call *call)
+static bool is_done(void *arg)
 {
-    while (!call->done)
-        mcp_pool_turn(pool, -1, clock_ms() + 1000);
+    return ((struct mcp_call *)arg)->done;
+}
+
+static void wait_for(struct mcp_call *call)
+{
+    assert_true(loop_wait_until(loop, is_done, call, 60000));
 }
 
 static char *do_call(struct mcp_pool *pool, const char *tool, const char *arguments,
@@ -69,7 +75,7 @@ static char *do_call(struct mcp_pool *pool, const char *tool, const char *argume
 {
     struct mcp_call call = begin(pool, tool, arguments, 10000);
     mcp_client_call(mcp_pool_client(pool, 0), &call);
-    wait_for(pool, &call);
+    wait_for(&call);
     json_decref(call.arguments);
     *ret_is_error = call.is_error;
     return call.text;
@@ -114,7 +120,7 @@ static void calls_to_one_server_run_at_once(void **state)
         mcp_client_call(mcp_pool_client(pool, 0), &calls[i]);
     }
     for (int i = 0; i < 4; i++) {
-        wait_for(pool, &calls[i]);
+        wait_for(&calls[i]);
         assert_string_equal(calls[i].text, "done");
         free(calls[i].text);
         json_decref(calls[i].arguments);
@@ -130,7 +136,7 @@ static void a_late_or_lost_call_is_answered(void **state)
     struct mcp_pool *pool = start_one(NULL, NULL, 20000);
     struct mcp_call call = begin(pool, "slow", "{\"seconds\":30}", 200);
     mcp_client_call(mcp_pool_client(pool, 0), &call);
-    wait_for(pool, &call);
+    wait_for(&call);
     assert_true(call.is_error);
     assert_non_null(strstr(call.text, "no answer within"));
     free(call.text);
@@ -184,6 +190,7 @@ static void a_stubborn_server_is_killed(void **state)
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
+    loop = loop_new();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tools_are_listed_over_pages_and_called),
         cmocka_unit_test(calls_to_one_server_run_at_once),
@@ -192,5 +199,7 @@ int main(void)
         cmocka_unit_test(a_silent_server_is_given_up),
         cmocka_unit_test(a_stubborn_server_is_killed),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    loop_destroy(&loop);
+    return failed;
 }
