@@ -9,6 +9,7 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "libmcp/mcp_http_internal.h"
+#include "libmcp/mcp_oauth.h"
 
 enum { HEADERS_MAX = 64, GOODBYE_MS = 2000 };
 
@@ -230,8 +231,10 @@ static void take_headers(struct mcp_http *http, const json_t *headers)
     const char *name;
     json_t *value;
     http->headers = headers ? json_deep_copy(headers) : json_object();
-    json_object_foreach(http->headers, name, value) http->has_authorization |=
-        strcasecmp(name, "Authorization") == 0;
+    json_object_foreach(http->headers, name, value)
+    {
+        http->has_authorization |= strcasecmp(name, "Authorization") == 0;
+    }
 }
 
 static enum err take_auth(struct mcp_http *http, const struct mcp_transport_options *options,
@@ -252,21 +255,27 @@ static enum err take_auth(struct mcp_http *http, const struct mcp_transport_opti
     return err;
 }
 
-enum err mcp_http_new(const struct mcp_transport_options *options,
-                      struct mcp_transport **ret_transport, char ret_why[MCP_WHY_SIZE_MAX])
+enum err mcp_http_check(const json_t *spec, char ret_why[MCP_WHY_SIZE_MAX])
 {
-    const char *url = js_str(options->spec, "url", "");
-    const json_t *headers = json_object_get(options->spec, "headers");
+    const char *url = js_str(spec, "url", "");
+    const json_t *auth = json_object_get(spec, "auth");
     struct http_url *parts = mem_alloc(sizeof *parts);
     const char *why = http_url_parse(url, parts) ? "its url is not one of http or https"
                       : parts->has_fragment      ? "its url has a fragment"
-                      : !options->http           ? "there is no HTTP client"
-                                                 : refuse_headers(headers);
+                                                 : refuse_headers(json_object_get(spec, "headers"));
     free(parts);
-    if (why) {
+    if (why)
         snprintf(ret_why, MCP_WHY_SIZE_MAX, "%s", why);
+    else if (auth)
+        return mcp_oauth_check(auth, url, ret_why);
+    return why ? ERR_INVALID : ERR_OK;
+}
+
+enum err mcp_http_new(const struct mcp_transport_options *options,
+                      struct mcp_transport **ret_transport, char ret_why[MCP_WHY_SIZE_MAX])
+{
+    if (mcp_http_check(options->spec, ret_why))
         return ERR_UPSTREAM;
-    }
     struct mcp_http *http = mem_alloc(sizeof *http);
     http->transport.class = &http_class;
     http->loop = options->loop;
@@ -274,9 +283,9 @@ enum err mcp_http_new(const struct mcp_transport_options *options,
     http->events = options->events;
     http->arg = options->arg;
     http->name = mem_strdup(js_str(options->spec, "name", ""));
-    http->url = mem_strdup(url);
-    take_headers(http, headers);
-    if (take_auth(http, options, ret_why) != ERR_OK) {
+    http->url = mem_strdup(js_str(options->spec, "url", ""));
+    take_headers(http, json_object_get(options->spec, "headers"));
+    if (take_auth(http, options, ret_why)) {
         http_destroy(&http->transport);
         return ERR_UPSTREAM;
     }

@@ -30,7 +30,11 @@ struct mcp_http_auth {
     void *arg;
 };
 
-/* `auth` outlives the transport. Without it, a 401 is the request's end. */
+/* Could a transport be made of that spec? ERR_INVALID: `ret_why` has a line for the person who
+ * wrote it, without what its headers hold. */
+MUST_CHECK enum err mcp_http_check(const json_t *spec, char ret_why[MCP_WHY_SIZE_MAX]);
+
+/* In place of what the spec's "auth" says; it outlives the transport. */
 void mcp_http_set_auth(struct mcp_transport *transport, const struct mcp_http_auth *auth);
 
 /* The parts that other files of libmcp test and fuzz. */

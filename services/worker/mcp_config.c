@@ -7,8 +7,15 @@
 #include "libcommon/buf.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
+#include "libmcp/mcp_http.h"
 
-enum { ARGS_MAX = 128, ENV_MAX = 128, VALUE_MAX = 64 << 10, NAME_MAX_BYTES = 64, NO_FIELD = -1 };
+enum {
+    ARGS_MAX = 128,
+    MEMBERS_MAX = 128, /* of env, headers, auth */
+    VALUE_MAX = 64 << 10,
+    NAME_MAX_BYTES = 64,
+    NO_FIELD = -1,
+};
 
 static const char *const user_fields[] = {
 #define X(field) #field,
@@ -27,15 +34,23 @@ struct piece {
 };
 
 struct value {
-    char *key; /* of an environment variable; NULL: command, argument */
+    char *key; /* in a map; else NULL */
     struct piece *pieces;
+};
+
+struct map {
+    struct value values[MEMBERS_MAX];
+    size_t count;
 };
 
 struct server {
     char *name;
-    bool remote;
-    struct value command, args[ARGS_MAX], env[ENV_MAX];
-    size_t arg_count, env_count;
+    bool remote; /* it has a url; else a command */
+    struct value command, args[ARGS_MAX];
+    size_t arg_count;
+    struct map env;
+    struct value url;
+    struct map headers, auth;
     bool needs_google;
 };
 
@@ -72,13 +87,21 @@ static void value_fini(struct value *value)
     free(value->key);
 }
 
+static void map_fini(struct map *map)
+{
+    for (size_t i = 0; i < map->count; i++)
+        value_fini(&map->values[i]);
+}
+
 static void server_destroy(struct server *server)
 {
     value_fini(&server->command);
+    value_fini(&server->url);
     for (size_t i = 0; i < server->arg_count; i++)
         value_fini(&server->args[i]);
-    for (size_t i = 0; i < server->env_count; i++)
-        value_fini(&server->env[i]);
+    map_fini(&server->env);
+    map_fini(&server->headers);
+    map_fini(&server->auth);
     free(server->name);
     free(server);
 }
@@ -134,7 +157,7 @@ static enum err add_hole(struct reader *reader, const char *name, struct piece *
 static enum err read_value(struct reader *reader, const json_t *json, struct value *value)
 {
     if (!json_is_string(json) || json_string_length(json) > VALUE_MAX)
-        return refuse(reader, "server \"%s\": command, args and env take texts",
+        return refuse(reader, "server \"%s\": command, args, env, url, headers and auth take texts",
                       reader->server->name);
     const char *text = json_string_value(json), *hole;
     struct piece **last = &value->pieces;
@@ -173,18 +196,19 @@ static enum err read_args(struct reader *reader, const json_t *args)
     return ERR_OK;
 }
 
-static enum err read_env(struct reader *reader, json_t *env)
+static enum err read_map(struct reader *reader, const json_t *server, const char *what,
+                         struct map *map)
 {
     const char *key;
-    json_t *json;
-    if (env && !json_is_object(env))
-        return refuse(reader, "server \"%s\": env is an object", reader->server->name);
-    json_object_foreach(env, key, json)
+    json_t *json, *object = json_object_get(server, what);
+    if (object && !json_is_object(object))
+        return refuse(reader, "server \"%s\": %s is an object", reader->server->name, what);
+    json_object_foreach(object, key, json)
     {
-        if (reader->server->env_count == ENV_MAX || !*key || strchr(key, '='))
-            return refuse(reader, "server \"%s\": env has a bad name, or more than %d",
-                          reader->server->name, ENV_MAX);
-        struct value *value = &reader->server->env[reader->server->env_count++];
+        if (map->count == MEMBERS_MAX || !*key || strpbrk(key, "=:"))
+            return refuse(reader, "server \"%s\": %s has a bad name, or more than %d",
+                          reader->server->name, what, MEMBERS_MAX);
+        struct value *value = &map->values[map->count++];
         value->key = mem_strdup(key);
         enum err err = read_value(reader, json, value);
         if (err)
@@ -193,21 +217,72 @@ static enum err read_env(struct reader *reader, json_t *env)
     return ERR_OK;
 }
 
-static enum err read_server(struct reader *reader, json_t *json)
+static enum err read_local(struct reader *reader, const json_t *json)
 {
-    if (!json_is_object(json))
-        return refuse(reader, "server \"%s\" is not an object", reader->server->name);
-    json_t *command = json_object_get(json, "command");
-    if (!command && json_is_string(json_object_get(json, "url"))) {
-        reader->server->remote = true;
-        return ERR_OK;
-    }
-    if (!command)
-        return refuse(reader, "server \"%s\" has neither command nor url", reader->server->name);
-    enum err err = read_value(reader, command, &reader->server->command);
+    struct server *server = reader->server;
+    enum err err = read_value(reader, json_object_get(json, "command"), &server->command);
     if (!err)
         err = read_args(reader, json_object_get(json, "args"));
-    return err ? err : read_env(reader, json_object_get(json, "env"));
+    return err ? err : read_map(reader, json, "env", &server->env);
+}
+
+static json_t *remote_json(const struct server *server, const struct mcp_user *user);
+
+/* What can be seen before there is a user: not a url that depends on one. */
+static enum err check_remote(struct reader *reader)
+{
+    static const struct mcp_user nobody = {.id = ""};
+    char why[MCP_WHY_SIZE_MAX];
+    for (const struct piece *piece = reader->server->url.pieces; piece; piece = piece->next)
+        if (piece->field != NO_FIELD)
+            return ERR_OK;
+    AUTOJSON json_t *spec = remote_json(reader->server, &nobody);
+    if (mcp_http_check(spec, why))
+        return refuse(reader, "server \"%s\": %s", reader->server->name, why);
+    return ERR_OK;
+}
+
+static enum err read_remote(struct reader *reader, const json_t *json)
+{
+    struct server *server = reader->server;
+    server->remote = true;
+    enum err err = read_value(reader, json_object_get(json, "url"), &server->url);
+    if (!err)
+        err = read_map(reader, json, "headers", &server->headers);
+    if (!err)
+        err = read_map(reader, json, "auth", &server->auth);
+    return err ? err : check_remote(reader);
+}
+
+static bool is_one_of(const char *text, const char *const *texts)
+{
+    for (; *texts; texts++)
+        if (strcmp(text, *texts) == 0)
+            return true;
+    return false;
+}
+
+static enum err read_server(struct reader *reader, const json_t *json)
+{
+    static const char *const remote_types[] = {"http", "streamable-http", "streamableHttp", NULL};
+    const char *name = reader->server->name;
+    if (!json_is_object(json))
+        return refuse(reader, "server \"%s\" is not an object", name);
+    bool command = json_object_get(json, "command"), url = json_object_get(json, "url");
+    if (command == url)
+        return refuse(reader, "server \"%s\" has %s command %s url", name, url ? "both" : "neither",
+                      url ? "and" : "nor");
+    const json_t *type = json_object_get(json, "type");
+    const char *text = json_is_string(type) ? json_string_value(type) : "";
+    if (strcmp(text, "sse") == 0)
+        return refuse(reader,
+                      "server \"%s\": type \"sse\", the transport of 2024, is not supported: give "
+                      "the url of its Streamable HTTP endpoint, and type \"http\"",
+                      name);
+    if (type && (url ? !is_one_of(text, remote_types) : strcmp(text, "stdio") != 0))
+        return refuse(reader, "server \"%s\": the type of one with a %s is \"%s\"", name,
+                      url ? "url" : "command", url ? "http" : "stdio");
+    return url ? read_remote(reader, json) : read_local(reader, json);
 }
 
 static enum err read_servers(struct reader *reader, json_t *servers, struct mcp_config *config)
@@ -311,14 +386,33 @@ static json_t *unavailable(const struct server *server, const char *why)
     return json_pack("{s:s, s:s}", "name", server->name, "unavailable", why);
 }
 
-static json_t *server_json(const struct server *server, const struct mcp_user *user,
-                           const json_t *base)
+static void fill_map(const struct map *map, const struct mcp_user *user, json_t *object)
+{
+    for (size_t i = 0; i < map->count; i++)
+        json_object_set_new(object, map->values[i].key, fill(&map->values[i], user));
+}
+
+static json_t *remote_json(const struct server *server, const struct mcp_user *user)
+{
+    json_t *headers = json_object();
+    fill_map(&server->headers, user, headers);
+    json_t *json = json_pack("{s:s, s:o, s:o}", "name", server->name, "url",
+                             fill(&server->url, user), "headers", headers);
+    if (server->auth.count) {
+        json_t *auth = json_object();
+        fill_map(&server->auth, user, auth);
+        json_object_set_new(json, "auth", auth);
+    }
+    return json;
+}
+
+static json_t *local_json(const struct server *server, const struct mcp_user *user,
+                          const json_t *base)
 {
     json_t *args = json_array(), *env = json_deep_copy(base);
     for (size_t i = 0; i < server->arg_count; i++)
         json_array_append_new(args, fill(&server->args[i], user));
-    for (size_t i = 0; i < server->env_count; i++)
-        json_object_set_new(env, server->env[i].key, fill(&server->env[i], user));
+    fill_map(&server->env, user, env);
     return json_pack("{s:s, s:o, s:o, s:o}", "name", server->name, "command",
                      fill(&server->command, user), "args", args, "env", env);
 }
@@ -336,12 +430,10 @@ json_t *mcp_config_servers(const struct mcp_config *config, const struct mcp_use
     for (size_t i = 0; i < config->count; i++) {
         const struct server *server = config->servers[i];
         json_t *json;
-        if (server->remote)
-            json = unavailable(server, "servers with a url are not supported by this version");
-        else if (server->needs_google && !user->google_access_token)
+        if (server->needs_google && !user->google_access_token)
             json = unavailable(server, why_no_google);
         else
-            json = server_json(server, user, base);
+            json = server->remote ? remote_json(server, user) : local_json(server, user, base);
         json_array_append_new(servers, json);
     }
     return servers;
@@ -352,8 +444,8 @@ json_t *mcp_config_env_names(const struct mcp_config *config)
     AUTOJSON json_t *seen = json_object();
     json_t *names = json_array();
     for (size_t i = 0; i < config->count; i++)
-        for (size_t j = 0; j < config->servers[i]->env_count; j++) {
-            const char *key = config->servers[i]->env[j].key;
+        for (size_t j = 0; j < config->servers[i]->env.count; j++) {
+            const char *key = config->servers[i]->env.values[j].key;
             if (!json_object_get(seen, key))
                 json_array_append_new(names, json_string(key));
             json_object_set_new(seen, key, json_true());

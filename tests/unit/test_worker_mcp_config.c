@@ -82,7 +82,27 @@ static void without_google_only_those_servers_are_away(void **state)
              &nobody);
     assert_string_equal(js_str(json_array_get(servers, 0), "unavailable", ""), "sign in again");
     assert_string_equal(js_str(json_array_get(servers, 1), "command", ""), "y");
-    assert_non_null(js_str(json_array_get(servers, 2), "unavailable", NULL));
+    assert_string_equal(js_str(json_array_get(servers, 2), "url", ""), "https://example.org/mcp");
+}
+
+static void servers_with_a_url(void **state)
+{
+    (void)state;
+    AUTOJSON json_t *servers = fill(
+        "{\"mcpServers\":{\"far\":{\"type\":\"streamable-http\",\"url\":\"https://h/${user.id}\","
+        "\"headers\":{\"Authorization\":\"Bearer ${API_KEY}\",\"X-Mail\":\"${user.email}\"},"
+        "\"auth\":{\"type\":\"client_credentials\",\"client_secret\":\"${API_KEY}\"}},"
+        "\"near\":{\"type\":\"http\",\"url\":\"http://127.0.0.1:1/mcp\"}}}",
+        &alice);
+    const json_t *far = json_array_get(servers, 0), *headers = json_object_get(far, "headers");
+    assert_string_equal(js_str(far, "url", ""), "https://h/u1");
+    assert_string_equal(js_str(headers, "Authorization", ""), "Bearer key-${user.id}-1");
+    assert_string_equal(js_str(headers, "X-Mail", ""), "alice@example.org");
+    assert_string_equal(js_str(json_object_get(far, "auth"), "client_secret", ""),
+                        "key-${user.id}-1");
+    const json_t *near = json_array_get(servers, 1);
+    assert_int_equal(json_object_size(near), 3);
+    assert_string_equal(js_str(near, "url", ""), "http://127.0.0.1:1/mcp");
 }
 
 static void mistakes_are_named(void **state)
@@ -102,6 +122,17 @@ static void mistakes_are_named(void **state)
         {"{\"mcpServers\":{\"a\":{\"command\":\"x\",\"args\":{}}}}", "args is an array"},
         {"{\"mcpServers\":{\"a\":{\"command\":\"x\",\"env\":{\"A=\":\"\"}}}}", "bad name"},
         {"{\"mcpServers\":{\"a\":{\"command\":\"x\",\"env\":{\"A\":1}}}}", "take texts"},
+        {"{\"mcpServers\":{\"a\":{\"command\":\"x\",\"url\":\"http://h/\"}}}", "both"},
+        {"{\"mcpServers\":{\"a\":{\"command\":\"x\",\"type\":\"http\"}}}", "\"stdio\""},
+        {"{\"mcpServers\":{\"a\":{\"url\":\"http://h/\",\"type\":\"stdio\"}}}", "\"http\""},
+        {"{\"mcpServers\":{\"a\":{\"url\":\"http://h/\",\"type\":\"sse\"}}}", "Streamable HTTP"},
+        {"{\"mcpServers\":{\"a\":{\"url\":\"ftp://h/\"}}}", "http or https"},
+        {"{\"mcpServers\":{\"a\":{\"url\":1}}}", "take texts"},
+        {"{\"mcpServers\":{\"a\":{\"url\":\"http://h/\",\"headers\":[]}}}", "headers is an"},
+        {"{\"mcpServers\":{\"a\":{\"url\":\"http://h/\",\"headers\":{\"Host\":\"\"}}}}",
+         "sets itself"},
+        {"{\"mcpServers\":{\"a\":{\"url\":\"http://h/\",\"headers\":{\"A:\":\"\"}}}}", "bad name"},
+        {"{\"mcpServers\":{\"a\":{\"url\":\"http://h/\",\"auth\":{\"type\":\"x\"}}}}", "auth"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char why[MCP_WHY_SIZE] = "";
@@ -134,6 +165,7 @@ int main(void)
         cmocka_unit_test(holes_are_filled),
         cmocka_unit_test(the_default_is_google_alone),
         cmocka_unit_test(without_google_only_those_servers_are_away),
+        cmocka_unit_test(servers_with_a_url),
         cmocka_unit_test(mistakes_are_named),
         cmocka_unit_test(names_without_values),
     };
