@@ -42,8 +42,9 @@ struct agent_ops {
     bool (*is_repeatable)(void *arg, const char *tool_name);
     /* Does its server call it destructive? */
     bool (*is_destructive)(void *arg, const char *tool_name);
-    /* Executes those calls that have no text, at once; ends by `deadline`. */
-    void (*call_tools)(void *arg, struct agent_call *calls, size_t count, int64_t deadline);
+    /* Executes those calls that have no text, at once; ends by `deadline`. True: the content of the
+     * task's `tools` has changed. */
+    bool (*call_tools)(void *arg, struct agent_call *calls, size_t count, int64_t deadline);
 };
 
 struct agent_task {

@@ -205,8 +205,8 @@ static void make(struct agent *agent, struct turn_calls *turn)
     for (size_t i = 0; i < turn->count; i++)
         if (turn->calls[i].state == CALL_MAKE)
             batch[count++] = turn->calls[i].call;
-    if (count)
-        agent->ops->call_tools(agent->ops->arg, batch, count, agent->task->deadline);
+    if (count && agent->ops->call_tools(agent->ops->arg, batch, count, agent->task->deadline))
+        agent_tools_refresh(agent->tools);
     for (size_t i = 0; i < turn->count; i++) {
         if (turn->calls[i].state != CALL_MAKE)
             continue;

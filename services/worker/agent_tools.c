@@ -118,21 +118,47 @@ static void rebuild(struct agent_tools *tools)
     json_array_extend(tools->offered, tools->found);
 }
 
+/* What was found before is offered as it is now, if it is still there. */
+static json_t *found_again(const struct agent_tools *tools)
+{
+    json_t *found = json_array();
+    size_t index;
+    const json_t *tool;
+    json_array_foreach(tools->found, index, tool)
+    {
+        const char *name = name_of(tool);
+        json_t *now = map_get(tools->by_name, name, strlen(name));
+        if (now)
+            json_array_append(found, now);
+    }
+    return found;
+}
+
+void agent_tools_refresh(struct agent_tools *tools)
+{
+    size_t index;
+    json_t *tool;
+    map_destroy(&tools->by_name);
+    tools->by_name = map_new();
+    json_array_foreach(tools->all, index, tool)
+        map_put(tools->by_name, name_of(tool), strlen(name_of(tool)), tool);
+    json_t *found = found_again(tools);
+    json_decref(tools->found);
+    tools->found = found;
+    tools->search =
+        count_fitting(tools->all, tools->max_count, tools->max_bytes) < json_array_size(tools->all);
+    if (tools->search)
+        rebuild(tools);
+}
+
 struct agent_tools *agent_tools_new(const json_t *all, size_t max_count, size_t max_bytes)
 {
     struct agent_tools *tools = mem_alloc(sizeof *tools);
-    size_t index;
-    json_t *tool;
     tools->all = all;
-    tools->by_name = map_new();
     tools->max_count = max_count;
     tools->max_bytes = max_bytes;
     tools->found = json_array();
-    json_array_foreach(all, index, tool)
-        map_put(tools->by_name, name_of(tool), strlen(name_of(tool)), tool);
-    tools->search = count_fitting(all, max_count, max_bytes) < json_array_size(all);
-    if (tools->search)
-        rebuild(tools);
+    agent_tools_refresh(tools);
     return tools;
 }
 

@@ -19,6 +19,8 @@ struct agent_tools;
  * `max_bytes` in all. */
 struct agent_tools *agent_tools_new(const json_t *all, size_t max_count, size_t max_bytes);
 void agent_tools_destroy(struct agent_tools **tools_p);
+/* The content of `all` has changed. */
+void agent_tools_refresh(struct agent_tools *tools);
 
 /* What goes with the next question; borrowed until the next search. */
 const json_t *agent_tools_offered(const struct agent_tools *tools);

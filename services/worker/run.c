@@ -161,11 +161,13 @@ static void allow_tools(struct run *run)
     }
 }
 
-static void call_tools(void *arg, struct agent_call *calls, size_t count, int64_t deadline)
+static bool call_tools(void *arg, struct agent_call *calls, size_t count, int64_t deadline)
 {
     struct run *run = arg;
-    if (run_tools_call(run->tools, calls, count, deadline))
+    bool changed = run_tools_call(run->tools, calls, count, deadline);
+    if (changed)
         allow_tools(run);
+    return changed;
 }
 
 static bool allows_something(const struct run *run, json_t *entry)

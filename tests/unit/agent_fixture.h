@@ -96,7 +96,7 @@ static inline bool script_is_destructive(void *arg, const char *tool_name)
     return strcmp(tool_name, "s__delete") == 0;
 }
 
-static inline void script_call_tools(void *arg, struct agent_call *calls, size_t count,
+static inline bool script_call_tools(void *arg, struct agent_call *calls, size_t count,
                                      int64_t deadline)
 {
     struct script *script = arg;
@@ -112,6 +112,7 @@ static inline void script_call_tools(void *arg, struct agent_call *calls, size_t
             snprintf(calls[i].text, 100, "%s", calls[i].name);
         script->executed++;
     }
+    return false;
 }
 
 static inline void script_add_tool(struct script *script, const char *name, const char *description)
