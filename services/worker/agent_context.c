@@ -177,17 +177,17 @@ static void shorten_old_answers(struct fit *fit)
     }
 }
 
-static void shorten_fresh_results(struct fit *fit)
+static void shorten_fresh(struct fit *fit)
 {
     struct agent_context *context = fit->context;
     size_t count = json_array_size(context->messages);
     for (size_t max = 32 << 10; max >= FRESH_MIN && !fits(fit); max /= 2)
         for (size_t i = context->fresh_at; i < count && !fits(fit); i++) {
             json_t *message = json_array_get(context->messages, i);
-            if (has_role(message, "tool"))
-                shorten(fit, message, max);
-            else if (has_role(message, "assistant"))
-                shorten_arguments(fit, message);
+            if (i == context->task_at)
+                continue;
+            shorten(fit, message, max);
+            shorten_arguments(fit, message);
         }
 }
 
@@ -217,9 +217,9 @@ static void remove_old_turns(struct fit *fit)
 
 bool agent_context_fit(struct agent_context *context)
 {
-    static void (*const steps[])(struct fit *) = {shorten_old_results,   remove_old_results,
-                                                  remove_earlier_turns,  shorten_old_answers,
-                                                  shorten_fresh_results, remove_old_turns};
+    static void (*const steps[])(struct fit *) = {shorten_old_results,  remove_old_results,
+                                                  remove_earlier_turns, shorten_old_answers,
+                                                  shorten_fresh,        remove_old_turns};
     double max = (double)context->max_tokens / context->tokens_per_byte;
     struct fit fit = {context, size_of(context), context->max_bytes};
     if (max < (double)fit.max)
