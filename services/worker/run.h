@@ -1,6 +1,6 @@
 /* The process of one run, between fork and _exit: plain code on a loop of its own. Its socket leads
  * to the worker's loop. Frames, loop → run:
- *   {"t":"job", job_id, message, servers, tool_timeout_ms, soft_ms,
+ *   {"t":"job", job_id, message, servers, tool_timeout_ms, soft_ms, tool_processes, tool_memory,
  *    settings?: the deployment's (see agent_config.h),
  *    options?: {model?, tools?: [SERVER or SERVER__TOOL], max_turns?, max_tokens?, max_cost?},
  *    conversation?: [{message, result}] oldest first: earlier jobs of the same conversation,

@@ -187,11 +187,14 @@ static json_t *job_frame(const struct worker_run *run, const struct mcp_user *us
     int64_t left = run->deadline - clock_ms(), soft = run->time_ms * 5 / 6;
     json_t *servers = mcp_config_servers(options->config, user, why_no_google, options->lookup,
                                          options->lookup_arg);
-    json_t *frame = json_pack(
-        "{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:o}", "t", "job", "job_id", run->job_id, "message",
-        run->message, "servers", servers, "max_turns", (json_int_t)options->settings->max_turns,
-        "tool_timeout_ms", (json_int_t)options->settings->tool_timeout * 1000, "soft_ms",
-        (json_int_t)(soft < left ? soft : left), "user", user_of(run, access));
+    json_t *frame =
+        json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "t", "job", "job_id",
+                  run->job_id, "message", run->message, "servers", servers, "max_turns",
+                  (json_int_t)options->settings->max_turns, "tool_timeout_ms",
+                  (json_int_t)options->settings->tool_timeout * 1000, "tool_processes",
+                  (json_int_t)options->settings->tool_processes, "tool_memory",
+                  (json_int_t)options->settings->tool_memory << 20, "soft_ms",
+                  (json_int_t)(soft < left ? soft : left), "user", user_of(run, access));
     set_known(frame, "settings", options->agent);
     set_known(frame, "options", run->options);
     set_known(frame, "conversation", run->turns);

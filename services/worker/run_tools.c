@@ -1,5 +1,6 @@
 #include "services/worker/run_tools.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "libcommon/buf.h"
@@ -7,6 +8,7 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "libmcp/mcp_pool.h"
+#include "services/worker/run_watch.h"
 
 enum {
     START_TIMEOUT_MS = 60000,
@@ -29,10 +31,13 @@ struct run_tools {
     struct mcp_pool *pool;
     struct server servers[MCP_SERVERS_MAX];
     struct tool_names *names;
-    json_t *list; /* for the model */
+    json_t *list;   /* for the model */
+    unsigned lists; /* of the servers, that it was made from */
     struct buf notes;
     int64_t tool_timeout_ms, last_progress;
+    struct run_watch *watch;
     /* Of the turn under way: */
+    char exceeded[160]; /* why the servers were killed, "" when they were not */
     struct agent_call *calls;
     struct mcp_call *mcp_calls;
     size_t count;
@@ -213,6 +218,15 @@ static void on_progress(void *arg, const struct mcp_call *call, const json_t *pa
         tools->calls = NULL; /* nobody hears it: the run's next message ends it */
 }
 
+static void on_exceeded(void *arg, const char *why)
+{
+    struct run_tools *tools = arg;
+    snprintf(tools->exceeded, sizeof tools->exceeded, "%s", why);
+    json_t *data = json_pack("{s:s, s:s}", "message", why, "level", "warning");
+    if (tools->options.event(tools->options.arg, "progress", data))
+        tools->calls = NULL;
+}
+
 /* ---- calls -------------------------------------------------------------------------------- */
 
 static void start_call(struct run_tools *tools, const struct agent_call *from, int index,
@@ -243,19 +257,33 @@ static bool all_done(void *arg)
     return true;
 }
 
+static unsigned count_lists(const struct run_tools *tools)
+{
+    unsigned lists = 0;
+    for (size_t i = 0; i < mcp_pool_count(tools->pool); i++)
+        lists += mcp_client_lists(mcp_pool_client(tools->pool, i));
+    return lists;
+}
+
 /* Before the model is asked again it is told of tools that have come or gone. */
 static bool list_anew(struct run_tools *tools, int64_t deadline)
 {
     int64_t until = clock_ms() + LIST_TIMEOUT_MS;
-    unsigned before = 0, after = 0;
-    for (size_t i = 0; i < mcp_pool_count(tools->pool); i++)
-        before += tools->servers[i].lists;
     mcp_pool_list(tools->pool, until < deadline ? until : deadline);
-    for (size_t i = 0; i < mcp_pool_count(tools->pool); i++)
-        after += mcp_client_lists(mcp_pool_client(tools->pool, i));
-    if (after != before)
-        make_list(tools);
-    return after != before;
+    if (count_lists(tools) == tools->lists)
+        return false;
+    make_list(tools);
+    tools->lists = count_lists(tools);
+    return true;
+}
+
+/* The call's text, which may have to say why its server was lost. */
+static char *with_reason(const struct run_tools *tools, struct mcp_call *call)
+{
+    if (!call->is_error || !*tools->exceeded)
+        return call->text;
+    AUTOFREE char *text = call->text;
+    return mem_printf("%s %s", tools->exceeded, text);
 }
 
 bool run_tools_call(struct run_tools *tools, struct agent_call *from, size_t count,
@@ -265,6 +293,8 @@ bool run_tools_call(struct run_tools *tools, struct agent_call *from, size_t cou
     tools->calls = from;
     tools->mcp_calls = calls;
     tools->count = count;
+    *tools->exceeded = '\0';
+    run_watch_arm(tools->watch);
     for (size_t i = 0; i < count; i++) {
         if (from[i].text)
             calls[i].done = true;
@@ -276,7 +306,7 @@ bool run_tools_call(struct run_tools *tools, struct agent_call *from, size_t cou
         if (from[i].text)
             continue;
         from[i].is_error = calls[i].is_error;
-        from[i].text = calls[i].text;
+        from[i].text = with_reason(tools, &calls[i]);
         from[i].duration_ms = calls[i].ended - calls[i].started;
     }
     tools->calls = NULL;
@@ -317,9 +347,11 @@ static enum err find_tools(struct run_tools *tools, int64_t deadline)
         .arg = tools,
     };
     tools->pool = mcp_pool_new(&options);
+    run_watch_arm(tools->watch);
     int64_t until = clock_ms() + START_TIMEOUT_MS;
     mcp_pool_list(tools->pool, until < deadline ? until : deadline);
     make_list(tools);
+    tools->lists = count_lists(tools);
     enum err err = tell_news(tools);
     note_instructions(tools);
     return err;
@@ -333,6 +365,10 @@ enum err run_tools_new(const struct run_tools_options *options, int64_t deadline
     tools->names = tool_names_new();
     tools->list = json_array();
     tools->tool_timeout_ms = js_int(options->job, "tool_timeout_ms", 120000);
+    struct run_watch_options watch = {
+        options->loop, js_int(options->job, "tool_processes", INT64_MAX),
+        js_int(options->job, "tool_memory", INT64_MAX), on_exceeded, tools};
+    tools->watch = run_watch_new(&watch);
     buf_init(&tools->notes, NOTES_MAX);
     enum err err = find_tools(tools, deadline);
     if (err)
@@ -349,6 +385,7 @@ void run_tools_destroy(struct run_tools **tools_p)
         return;
     *tools_p = NULL;
     mcp_pool_destroy(&tools->pool);
+    run_watch_destroy(&tools->watch);
     tool_names_destroy(&tools->names);
     for (size_t i = 0; i < MCP_SERVERS_MAX; i++)
         free(tools->servers[i].key);
