@@ -25,7 +25,7 @@ struct call {
     struct agent_call call; /* owns its arguments */
     const char *id;
     enum call_state state;
-    bool announced; /* it is on record that it was made, or waits */
+    bool announced; /* it is on record that it was made */
 };
 
 struct turn_calls {
@@ -242,27 +242,24 @@ static void answer(struct agent *agent, const struct turn_calls *turn)
     }
 }
 
-static size_t count_waiting(const struct turn_calls *turn, bool also_announced)
+static size_t count_waiting(const struct turn_calls *turn)
 {
     size_t count = 0;
     for (size_t i = 0; i < turn->count; i++)
-        count += turn->calls[i].state == CALL_WAIT && (also_announced || !turn->calls[i].announced);
+        count += turn->calls[i].state == CALL_WAIT;
     return count;
 }
 
-/* What waits is on record before the run ends: by that event the next attempt knows it. */
+/* What waits is on record before the run ends: by that event the next attempt knows it. It is the
+ * last one of any attempt that waits, also when an earlier one has asked already. */
 static enum err wait(struct agent *agent, const struct turn_calls *turn)
 {
     json_t *calls = json_array(), *data = json_pack("{s:o}", "calls", calls);
     for (size_t i = 0; i < turn->count; i++)
-        if (turn->calls[i].state == CALL_WAIT && !turn->calls[i].announced)
+        if (turn->calls[i].state == CALL_WAIT)
             json_array_append_new(calls, call_data(agent, &turn->calls[i],
                                                    json_incref(turn->calls[i].call.arguments)));
     agent_end_waiting(agent);
-    if (!json_array_size(calls)) {
-        json_decref(data);
-        return ERR_OK;
-    }
     add_counters(agent, data);
     return agent->ops->event(agent->ops->arg, "waiting_approval", data, true);
 }
@@ -273,7 +270,7 @@ static void bound_waiting(struct turn_calls *turn)
     size_t bytes = 0;
     for (size_t i = 0; i < turn->count; i++) {
         struct call *call = &turn->calls[i];
-        if (call->state != CALL_WAIT || call->announced)
+        if (call->state != CALL_WAIT)
             continue;
         bytes += js_dump_size(call->call.arguments) + 512;
         if (bytes > APPROVAL_EVENT_MAX)
@@ -290,7 +287,7 @@ static enum err do_calls(struct agent *agent, struct turn_calls *turn)
         make(agent, turn);
     if (!err)
         err = report(agent, turn);
-    if (!err && count_waiting(turn, true))
+    if (!err && count_waiting(turn))
         err = wait(agent, turn);
     else if (!err)
         answer(agent, turn);
@@ -345,7 +342,6 @@ static void prepare_open(struct agent *agent, const json_t *open, struct call *c
         free(call->call.text);
         call->call.text = NULL;
         call->state = CALL_WAIT;
-        call->announced = true;
     } else if (strcmp(state, HISTORY_APPROVED) != 0) {
         call->announced = !can_make;
         if (can_make && !agent->ops->is_repeatable(agent->ops->arg, call->call.name)) {

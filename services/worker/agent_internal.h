@@ -20,7 +20,7 @@ struct agent {
     char *last_text; /* of the model; NULL: none yet */
     int empty_answers;
     int64_t room; /* of the last question: what its answer was allowed; 0: no limit */
-    json_t *end; /* the run's end; NULL: it goes on */
+    json_t *end;  /* the run's end; NULL: it goes on */
 };
 
 /* agent_start.c */

@@ -210,7 +210,7 @@ static void denied_calls_are_told(void **state)
     }
 }
 
-/* Nobody has decided yet: it waits on, without asking a second time. */
+/* Nobody has decided yet: it waits on, and says so again: an attempt that waits has asked. */
 static void a_wait_goes_on(void **state)
 {
     (void)state;
@@ -224,10 +224,16 @@ static void a_wait_goes_on(void **state)
         script.task.settings = settings;
         AUTOJSON json_t *end = script_run(&script);
         assert_string_equal(js_str(end, "outcome", ""), "waiting");
-        assert_string_equal(script.log, "");
+        assert_string_equal(script.log, "waiting_approval: ");
         assert_int_equal(json_array_size(script.requests), 0);
+        keep(history, &script);
         script_fini(&script);
     }
+    struct history_past past;
+    approve(history, "{\"decision\":\"approve\"}");
+    history_rebuild(history, &past);
+    assert_int_equal(json_array_size(past.open), 3);
+    history_past_fini(&past);
 }
 
 /* An approval is for what was asked then, and for nothing later. */
