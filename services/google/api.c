@@ -59,6 +59,11 @@ const struct google_config *api_config(const struct api *api)
     return api->config;
 }
 
+uint32_t api_scopes(const struct api *api)
+{
+    return api->config->scopes;
+}
+
 void api_begin(struct api *api, const struct api_caller *caller)
 {
     api->caller = caller ? *caller : (struct api_caller){0};

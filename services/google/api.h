@@ -20,6 +20,9 @@ void api_destroy(struct api **api_p);
 /* Borrowed. */
 const struct google_config *api_config(const struct api *api);
 
+/* What was granted, as bits of scopes.h. */
+uint32_t api_scopes(const struct api *api);
+
 /* Who waits for the tool call. Any of the functions may be NULL. */
 struct api_caller {
     bool (*cancelled)(void *arg); /* no answer is wanted any more */

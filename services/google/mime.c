@@ -1,6 +1,5 @@
 #include "services/google/mime.h"
 
-#include <iconv.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "libcommon/crypto.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
+#include "services/google/charset.h"
 #include "services/google/html.h"
 #include "services/google/result.h"
 
@@ -43,75 +43,46 @@ static bool is_attachment(const json_t *part)
            (disposition && strncasecmp(disposition, "attachment", 10) == 0);
 }
 
-/* Text in other character sets */
-
-/* The charset parameter of the part's Content-Type; false when it has none that iconv could take
- * ("//" would be a request to iconv). */
-static bool read_charset(const json_t *part, char charset[CHARSET_MAX + 1])
+/* The charset parameter of the part's Content-Type; "" when it has none. */
+static void read_charset(const json_t *part, char charset[CHARSET_MAX + 1])
 {
     const char *type = mime_header(part, "Content-Type");
     const char *at = type ? strcasestr(type, "charset=") : NULL;
+    *charset = '\0';
     if (!at)
-        return false;
+        return;
     at += strlen("charset=");
     at += *at == '"' || *at == '\'';
-    size_t len = strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:");
-    if (!len || len > CHARSET_MAX)
-        return false;
-    memcpy(charset, at, len);
-    charset[len] = '\0';
-    return true;
-}
-
-static char *convert(const char *charset, char *data, size_t len, size_t *ret_len)
-{
-    iconv_t converter = iconv_open("UTF-8", charset);
-    if (converter == (iconv_t)-1)
-        return NULL;
-    size_t left = len, room = 4 * len + 16, cap = room;
-    char *text = mem_alloc(room + 1), *in = data, *at = text;
-    bool ok = iconv(converter, &in, &left, &at, &room) != (size_t)-1;
-    iconv_close(converter);
-    if (!ok) {
-        free(text);
-        return NULL;
+    size_t len = strcspn(at, "\"'; \t\r\n");
+    if (len <= CHARSET_MAX) {
+        memcpy(charset, at, len);
+        charset[len] = '\0';
     }
-    *ret_len = cap - room;
-    return text;
 }
 
-/* Valid UTF-8, whatever the bytes were. */
-static char *to_utf8(const json_t *part, char *data, size_t len, size_t *ret_len)
+enum err mime_decode_data(const json_t *data, uint8_t **ret_bytes, size_t *ret_len)
 {
-    char charset[CHARSET_MAX + 1];
-    if (!js_is_utf8(data, len) && read_charset(part, charset)) {
-        char *text = convert(charset, data, len, ret_len);
-        if (text && js_is_utf8(text, *ret_len))
-            return text;
-        free(text);
-    }
-    json_t *mended = js_string_capped(data, len, 3 * len + 1, "");
-    char *text = mem_strdup(json_string_value(mended));
-    *ret_len = strlen(text);
-    json_decref(mended);
-    return text;
+    size_t len = json_string_length(data);
+    const char *text = json_string_value(data);
+    if (!text)
+        return ERR_INVALID;
+    /* Gmail pads its base64url; the decoder takes none. */
+    while (len && text[len - 1] == '=')
+        len--;
+    return crypto_base64url_decode(text, len, ret_bytes, ret_len);
 }
 
-/* Gmail pads its base64url; the decoder takes none. */
 static enum err decode_body(const json_t *part, char **ret_text, size_t *ret_len)
 {
-    const json_t *value = json_object_get(json_object_get(part, "body"), "data");
-    size_t len = json_string_length(value), raw_len = 0;
-    const char *data = json_string_value(value);
+    char charset[CHARSET_MAX + 1];
+    size_t raw_len = 0;
     uint8_t *raw = NULL;
-    if (!data)
-        return ERR_NOT_FOUND;
-    while (len && data[len - 1] == '=')
-        len--;
-    enum err err = crypto_base64url_decode(data, len, &raw, &raw_len);
+    enum err err =
+        mime_decode_data(json_object_get(json_object_get(part, "body"), "data"), &raw, &raw_len);
     if (err)
         return err;
-    *ret_text = to_utf8(part, (char *)raw, raw_len, ret_len);
+    read_charset(part, charset);
+    *ret_text = charset_to_utf8((const char *)raw, raw_len, charset, ret_len);
     free(raw);
     return ERR_OK;
 }
@@ -226,8 +197,12 @@ static void collect(const json_t *part, json_t *list, unsigned *parts, int depth
         json_t *item = json_object();
         json_set_line(item, "filename", js_str(part, "filename", ""), 300);
         json_set_line(item, "mimeType", js_str(part, "mimeType", ""), 100);
-        json_object_set_new(item, "size",
-                            json_integer(js_int(json_object_get(part, "body"), "size", 0)));
+        const json_t *body = json_object_get(part, "body");
+        json_object_set_new(item, "size", json_integer(js_int(body, "size", 0)));
+        if (js_str(body, "attachmentId", NULL))
+            json_object_set(item, "attachmentId", json_object_get(body, "attachmentId"));
+        else if (js_str(body, "data", NULL))
+            json_object_set(item, "data", json_object_get(body, "data"));
         json_array_append_new(list, item);
         return;
     }

@@ -5,6 +5,7 @@
 #define MCPBUS_GOOGLE_MIME_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "libcommon/buf.h"
 
@@ -17,7 +18,11 @@ const char *mime_header(const json_t *part, const char *name);
  * attachments left out. `out` becomes full when it doesn't fit; what fits stays. */
 void mime_text(const json_t *payload, struct buf *out);
 
-/* New array of {filename, mimeType, size}. */
+/* The bytes of a body's "data" (base64url, padded or not); free() them, a NUL is behind them.
+ * ERR_INVALID: it is none. */
+MUST_CHECK enum err mime_decode_data(const json_t *data, uint8_t **ret_bytes, size_t *ret_len);
+
+/* New array of {filename, mimeType, size, attachmentId?, data?}: the content's id, or itself. */
 json_t *mime_attachments(const json_t *payload);
 
 #endif

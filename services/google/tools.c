@@ -39,6 +39,8 @@
 #define CHANGES .idempotent = true
 #define REPLACES .destructive = true, .idempotent = true
 #define DESTROYS .destructive = true
+/* Adds something to what it has read, which takes scopes of its own. */
+#define ANSWERS(mask) .also = mask
 
 const struct tool tools[] = {
 #define TOOL(tool_name, tool_title, text, any_scope, handler, annotations, parameters) \
@@ -65,7 +67,7 @@ const struct tool *tool_find(const char *name)
 
 bool tool_allowed(const struct tool *tool, uint32_t scopes)
 {
-    return (tool->scopes & scopes) != 0;
+    return (tool->scopes & scopes) && (!tool->also || (tool->also & scopes));
 }
 
 static json_t *schema_of(const struct tool *tool)
@@ -93,8 +95,10 @@ void tool_call(const struct tool *tool, struct api *api, uint32_t scopes, const 
     AUTOJSON json_t *schema = schema_of(tool);
     if (!tool_allowed(tool, scopes)) {
         AUTOFREE char *names = scopes_names(tool->scopes);
-        result_fail(result, "%s is not allowed: it takes Google access that was not granted (%s).",
-                    tool->name, names);
+        AUTOFREE char *more = scopes_names(tool->also);
+        result_fail(result,
+                    "%s is not allowed: it takes Google access that was not granted (%s%s%s).",
+                    tool->name, names, *more ? "; together with " : "", more);
         return;
     }
     if (schema_check(schema, args, &checked, why) != ERR_OK) {

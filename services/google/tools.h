@@ -17,7 +17,8 @@ struct tool {
     const char *name, *title, *description;
     const char *schema; /* of the parameters, JSON */
     tool_fn *fn;
-    uint32_t scopes; /* any of them allows it */
+    uint32_t scopes; /* any of them allows it, */
+    uint32_t also;   /* together with any of these; 0: alone */
     bool read_only, destructive, idempotent;
 };
 

@@ -1,5 +1,6 @@
 """mcpbus-google over stdio, against a small Google of this file's own."""
 import base64
+import email
 import json
 import os
 import pathlib
@@ -22,7 +23,7 @@ class FakeGoogle:
     body) that come first."""
 
     def __init__(self):
-        self.requests, self.first, self.pages = [], {}, {}
+        self.requests, self.first, self.pages, self.batches = [], {}, {}, []
         self.token, self.refreshes = "ya29.good", 0
         outer = self
 
@@ -43,8 +44,10 @@ class FakeGoogle:
                 self.wfile.write(data)
 
             def do_POST(self):
-                length = int(self.headers["Content-Length"])
-                form = urllib.parse.parse_qs(self.rfile.read(length).decode())
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.path.startswith("/batch/"):
+                    return self.batch(body)
+                form = urllib.parse.parse_qs(body.decode())
                 outer.requests.append(("POST", self.path, form))
                 outer.refreshes += 1
                 if form["refresh_token"] != ["1//good"]:
@@ -52,18 +55,44 @@ class FakeGoogle:
                 outer.token = f"ya29.new{outer.refreshes}"
                 self.reply(200, {"access_token": outer.token, "expires_in": 3600})
 
-            def do_GET(self):
-                url = urllib.parse.urlsplit(self.path)
+            def batch(self, body):
+                """Google's multipart/mixed of application/http; the parts' order is mixed up."""
+                outer.batches.append(self.path)
+                if self.headers["Authorization"] != f"Bearer {outer.token}":
+                    return self.reply(401, error(401, "authError", "Invalid Credentials"))
+                head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+                parts = []
+                for part in email.message_from_bytes(head + body).get_payload():
+                    method, path, _ = part.get_payload().splitlines()[0].split(" ")
+                    assert method == "GET"
+                    status, answer = self.answer(path)[:2]
+                    text = json.dumps(answer, indent=2) if not isinstance(answer, bytes) \
+                        else answer.decode()
+                    parts.insert(0, "--batch_x\r\nContent-Type: application/http\r\nContent-ID: "
+                                 f"<response-{part['Content-ID'][1:-1]}>\r\n\r\nHTTP/1.1 {status} "
+                                 "Some Reason\r\nContent-Type: application/json\r\n\r\n"
+                                 f"{text}\r\n")
+                self.reply(200, ("".join(parts) + "--batch_x--\r\n").encode(),
+                           (("Content-Type", "multipart/mixed; boundary=batch_x"),))
+
+            def answer(self, path):
+                url = urllib.parse.urlsplit(path)
                 query = urllib.parse.parse_qs(url.query)
                 outer.requests.append(("GET", url.path, query))
                 if outer.first.get(url.path):
-                    return self.reply(*outer.first[url.path].pop(0))
-                if self.headers["Authorization"] != f"Bearer {outer.token}":
-                    return self.reply(401, error(401, "authError", "Invalid Credentials"))
+                    return outer.first[url.path].pop(0)
                 answer = outer.pages.get(url.path)
                 if answer is None:
-                    return self.reply(404, error(404, "notFound", "Not Found"))
-                self.reply(200, answer(query) if callable(answer) else answer)
+                    return 404, error(404, "notFound", "Not Found")
+                return 200, answer(query) if callable(answer) else answer
+
+            def do_GET(self):
+                path = urllib.parse.urlsplit(self.path).path
+                good = self.headers["Authorization"] == f"Bearer {outer.token}"
+                if not good and not outer.first.get(path):
+                    outer.requests.append(("GET", path, {}))
+                    return self.reply(401, error(401, "authError", "Invalid Credentials"))
+                self.reply(*self.answer(self.path))
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
@@ -207,9 +236,9 @@ def test_malformed_settings_stop_it(google, name, value):
 
 
 @pytest.mark.parametrize("scopes, prefixes", [
-    (["gmail.readonly"], {"gmail"}), (["gmail.labels"], {"gmail"}), (["drive"], {"drive"}),
-    (["calendar.readonly"], {"calendar"}), (["gmail.compose", "documents"], set()),
-    (["drive", "calendar.events"], {"drive", "calendar"})])
+    (["gmail.readonly"], {"gmail"}), (["gmail.labels"], {"gmail"}),
+    (["gmail.modify"], {"gmail"}), (["calendar.readonly"], {"calendar"}),
+    (["gmail.compose", "calendar.events"], {"gmail", "calendar"}), (["contacts"], set())])
 def test_lists_only_what_the_scopes_allow(google, scopes, prefixes):
     env = environment(google, GOOGLE_AUTHORIZED_SCOPES=json.dumps([AUTH + s for s in scopes]))
     answer, = exchange(env, {"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
@@ -218,7 +247,9 @@ def test_lists_only_what_the_scopes_allow(google, scopes, prefixes):
     assert "nextCursor" not in answer["result"]
     for tool in listed:
         assert tool["inputSchema"]["type"] == "object"
-        assert tool["annotations"]["readOnlyHint"] is True
+        reads = tool["annotations"]["readOnlyHint"]
+        assert reads == (tool["name"].split("_")[1] in ("list", "read", "find", "search", "get"))
+        assert not (reads and tool["annotations"]["destructiveHint"])
 
 
 def test_no_scopes_no_tools(google):
@@ -253,9 +284,10 @@ def test_arguments_are_checked(google):
 # Gmail
 
 
-def mailbox(google, count, subject=lambda n: f"Subject {n}"):
+def mailbox(google, count, subject=lambda n: f"Subject {n}", page_max=500):
     def page(query):
         size, start = int(query["maxResults"][0]), int(query.get("pageToken", ["0"])[0])
+        size = min(size, page_max)
         ids = [{"id": f"m{n}", "threadId": f"t{n}"} for n in range(count)][start:start + size]
         answer = {"messages": ids} if ids else {"resultSizeEstimate": 0}
         if start + size < count:
@@ -284,17 +316,21 @@ def test_list_messages(google):
     assert messages[0]["snippet"] == "It's snippet 0"
     assert result["structuredContent"]["complete"] is True
     query, = google.gets("/gmail/v1/users/me/messages")
-    assert query == {"q": ["from:ann is:unread"], "maxResults": ["10"]}
+    assert query == {"q": ["from:ann is:unread"], "maxResults": ["10"],
+                     "fields": ["messages/id,nextPageToken"]}
+    assert google.batches == ["/batch/gmail/v1"]
     assert google.gets("/gmail/v1/users/me/messages/m0")[0]["format"] == ["metadata"]
 
 
 def test_list_messages_follows_pages(google):
-    mailbox(google, 260)
+    mailbox(google, 260, page_max=100)
     result = call(environment(google), "gmail_list_messages", max_results=250)
-    assert len(result["structuredContent"]["messages"]) == 250
+    assert [m["id"] for m in result["structuredContent"]["messages"]] == [
+        f"m{n}" for n in range(250)]
     assert "[there are more]" in text_of(result)
     assert [q["maxResults"] for q in google.gets("/gmail/v1/users/me/messages")] == [
-        ["100"], ["100"], ["50"]]
+        ["250"], ["150"], ["50"]]
+    assert len(google.batches) == 5
 
 
 def test_an_empty_mailbox(google):
@@ -346,7 +382,7 @@ def test_read_message(google):
     result = call(env, "gmail_read_message_without_attachments", message_id="abc")
     text = text_of(result)
     assert not result["isError"]
-    for words in ("Plain täxt", "From: ann@example.com", "=?utf-8?Q?", "a.pdf", "1234 bytes"):
+    for words in ("Plain täxt", "From: ann@example.com", "Subject: Grüße", "a.pdf", "1234 bytes"):
         assert words in text
     assert "rich" not in text
     result = call(env, "gmail_read_message_without_attachments", message_id="abc",

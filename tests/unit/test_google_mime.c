@@ -95,13 +95,11 @@ static void charsets(void **state)
     (void)state;
     json_t *payload = part("text/plain", "x");
     json_object_set_new(json_object_get(payload, "body"), "data", json_string("R3L832U"));
-    expect_text(payload, "Gr\xef\xbf\xbd\xef\xbf\xbd"
-                         "e");
+    /* Too little to be sure of, but it looks like Western Europe. */
+    expect_text(payload, "Grüße");
     expect_text(latin("text/plain; charset=\"iso-8859-1\""), "Grüße");
-    expect_text(latin("text/plain; charset=UTF-8//IGNORE"), "Gr\xef\xbf\xbd\xef\xbf\xbd"
-                                                            "e");
-    expect_text(latin("text/plain; charset="), "Gr\xef\xbf\xbd\xef\xbf\xbd"
-                                               "e");
+    expect_text(latin("text/plain; charset=UTF-8//IGNORE"), "Grüße");
+    expect_text(latin("text/plain; charset="), "Grüße");
 }
 
 static void depth_is_bounded(void **state)

@@ -40,34 +40,40 @@ static void scopes_are_read(void **state)
     assert_string_equal(names, "https://mail.google.com/ or gmail.modify");
 }
 
-static void expect_tools(const char *scope, const char *expected)
+/* The tools of one product that a scope allows. */
+static void expect_tools(const char *scopes_json, const char *prefix, const char *expected)
 {
     struct buf got;
-    AUTOFREE char *json = mem_printf("[\"https://www.googleapis.com/auth/%s\"]", scope);
-    uint32_t scopes = parse(json);
+    uint32_t scopes = parse(scopes_json);
     buf_init(&got, 4096);
     for (size_t i = 0; i < tools_count; i++)
-        if (tool_allowed(&tools[i], scopes))
-            buf_printf(&got, "%s ", tools[i].name);
+        if (strncmp(tools[i].name, prefix, strlen(prefix)) == 0 && tool_allowed(&tools[i], scopes))
+            buf_printf(&got, "%s ", tools[i].name + strlen(prefix));
     assert_string_equal(buf_text(&got), expected);
     buf_fini(&got);
 }
 
-static void scopes_allow_tools(void **state)
+#define AUTH "https://www.googleapis.com/auth/"
+#define MAIL_READS                                                                   \
+    "list_messages read_message_without_attachments find_messages_with_attachments " \
+    "read_attachment_content search_and_summarize "
+
+static void scopes_allow_gmail_tools(void **state)
 {
     (void)state;
-    static const char mail[] =
-        "gmail_list_messages gmail_read_message_without_attachments gmail_list_labels ";
-    expect_tools("gmail.readonly", mail);
-    expect_tools("gmail.modify", mail);
-    expect_tools("gmail.labels", "gmail_list_labels ");
-    expect_tools("gmail.compose", "");
-    expect_tools("drive", "drive_search drive_list_all_files ");
-    expect_tools("drive.metadata.readonly", "drive_list_all_files ");
-    expect_tools("calendar.events", "calendar_list_events ");
-    expect_tools("calendar.readonly", "calendar_list_events ");
-    expect_tools("documents", "");
-    expect_tools("spreadsheets", "");
+    static const char all[] =
+        MAIL_READS "send_message reply_to_message list_labels modify_labels delete_message ";
+    expect_tools("[\"" AUTH "gmail.readonly\"]", "gmail_", MAIL_READS "list_labels ");
+    expect_tools("[\"" AUTH "gmail.modify\"]", "gmail_", all);
+    expect_tools("[\"https://mail.google.com/\"]", "gmail_", all);
+    expect_tools("[\"" AUTH "gmail.labels\"]", "gmail_", "list_labels ");
+    expect_tools("[\"" AUTH "gmail.compose\"]", "gmail_", "send_message ");
+    expect_tools("[\"" AUTH "gmail.send\"]", "gmail_", "send_message ");
+    /* Answering takes reading as well as sending. */
+    expect_tools("[\"" AUTH "gmail.readonly\",\"" AUTH "gmail.compose\"]", "gmail_",
+                 MAIL_READS "send_message reply_to_message list_labels ");
+    expect_tools("[\"" AUTH "gmail.metadata\"]", "gmail_", "list_labels ");
+    expect_tools("[\"" AUTH "drive\"]", "gmail_", "");
 }
 
 static void drive_texts_are_quoted(void **state)
@@ -205,7 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scopes_are_read),
-        cmocka_unit_test(scopes_allow_tools),
+        cmocka_unit_test(scopes_allow_gmail_tools),
         cmocka_unit_test(drive_texts_are_quoted),
         cmocka_unit_test(drive_kinds),
         cmocka_unit_test(times),
