@@ -125,6 +125,31 @@ static void check_late(const struct db_job *job, const char *statement)
     sim_fail("%s#%lld timed out and never began", job->id, (long long)job->attempt);
 }
 
+/* Only what waits is decided, once for each time that it was asked for; and to wait costs nothing.
+ */
+static void check_waiting(const struct db_job *job, const char *statement)
+{
+    const struct db_job *before = &check.before;
+    const char *why = job->error_message ? job->error_message : "";
+    bool parks = !strcmp(statement, "park"), decides = !strcmp(statement, "decide");
+    SIM_CHECK(parks == (job->queued && job->state == 2), "%s: %s waits for approval", statement,
+              job->id);
+    if (parks)
+        SIM_CHECK(job->stored_count && !job->session &&
+                      !strcmp(job->stored[job->stored_count - 1].type, "waiting_approval"),
+                  "%s waits for approval that was not asked for", job->id);
+    if (decides)
+        SIM_CHECK(before->state == 2 && job->state == 0 &&
+                      job->last_event == before->last_event + 1,
+                  "%s was decided, in state %d", job->id, before->state);
+    if (parks || decides)
+        SIM_CHECK(job->failures == before->failures && job->losses == before->losses,
+                  "%s of %s is counted", statement, job->id);
+    if (!strncmp(why, "Nobody approved", 15))
+        SIM_CHECK(before->state == 2 && before->deadline < sim_db_now(), "%s waited too short",
+                  job->id);
+}
+
 static void on_after(struct db_job *job, const char *statement, int64_t attempt)
 {
     const struct db_job *before = &check.before;
@@ -152,6 +177,7 @@ static void on_after(struct db_job *job, const char *statement, int64_t attempt)
                   "%s by the stale attempt %lld of %s", statement, (long long)attempt, job->id);
     if (!strcmp(statement, "cancel"))
         on_cancelled(job);
+    check_waiting(job, statement);
     check_result(job);
     check_late(job, statement);
 }

@@ -15,6 +15,7 @@ struct order { /* one job that somebody wants */
     char user[8], key[24], job_id[48];
     int tries;
     bool cancel, accepted, done;
+    int64_t decided; /* times that it was told so */
     char status[16], *result;
 };
 
@@ -61,14 +62,24 @@ static void check_events(const struct order *order, const json_t *answer)
     json_t *events = json_object_get(answer, "events"), *event;
     size_t i, count = json_array_size(events);
     SIM_CHECK(js_bool(answer, "ended", false), "%s: events without an end", order->job_id);
+    int64_t approvals = 0;
+    const char *before = "";
     json_array_foreach(events, i, event)
     {
+        const char *type = js_str(event, "type", "");
+        bool approval = !strcmp(type, "approval");
+        approvals += approval;
+        SIM_CHECK(!approval || !strcmp(before, "waiting_approval"), "%s: event %zu approves %s",
+                  order->job_id, i + 1, before);
+        before = type;
         const char *status = js_str(json_object_get(event, "data"), "status", "");
         SIM_CHECK(js_int(event, "seq", 0) == (int64_t)i + 1, "%s: event %zu has number %lld",
                   order->job_id, i + 1, (long long)js_int(event, "seq", 0));
         SIM_CHECK(is_end(status) == (i + 1 == count), "%s: event %zu of %zu says %s", order->job_id,
                   i + 1, count, status);
     }
+    SIM_CHECK(approvals >= order->decided, "%s: %lld decisions, %lld on record", order->job_id,
+              (long long)order->decided, (long long)approvals);
 }
 
 static void on_events(void *arg, const struct bus_answer *answer)
@@ -95,6 +106,24 @@ static void take_status(struct order *order, const json_t *job)
     sim_trace("%s is told that %s is %s", order->user, order->job_id, status);
 }
 
+static void on_decided(void *arg, const struct bus_answer *answer)
+{
+    struct order *order = arg;
+    order->decided += !answer->error;
+    again(order, look);
+}
+
+/* Some answer at once, some late, some never. */
+static void decide(struct order *order)
+{
+    struct bus_request request = {.method = "jobs.decide",
+                                  .args = json_pack("{s:s, s:s, s:s}", "job_id", order->job_id,
+                                                    "user_id", order->user, "decision",
+                                                    sim_chance(700000) ? "approve" : "deny"),
+                                  .timeout_ms = CALL_MS};
+    bus_call(order->client->service.bus, request, on_decided, order);
+}
+
 static void on_got(void *arg, const struct bus_answer *answer)
 {
     struct order *order = arg;
@@ -105,7 +134,10 @@ static void on_got(void *arg, const struct bus_answer *answer)
         return;
     }
     take_status(order, answer->result);
-    if (!*order->status)
+    bool waits = json_object_get(answer->result, "waiting_approval") != NULL;
+    if (waits && !order->cancel && sim_chance(300000))
+        decide(order);
+    else if (!*order->status)
         again(order, look);
     else
         call(order, "jobs.events",

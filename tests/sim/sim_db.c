@@ -298,21 +298,24 @@ void db_scan(struct db *db, int64_t now, int64_t per_user, int64_t max, struct d
 
 /* --- APPEND --- */
 
-static struct db_job *fenced(struct db *db, const char *job_id, int64_t attempt)
+struct db_job *db_fenced(struct db *db, const char *job_id, int64_t attempt)
 {
     struct db_job *job = db_find(db, job_id);
     return job && job->queued && job->state == 1 && job->attempt == attempt ? job : NULL;
 }
 
+void db_add_event(struct db_job *job, int64_t now, const char *type, const char *data)
+{
+    db_grow(&job->stored, job->stored_count, &job->stored_room, sizeof *job->stored);
+    job->stored[job->stored_count++] = (struct db_event){mem_strdup(type), mem_strdup(data), now};
+    job->last_event++;
+}
+
 static void append(struct db *db, int64_t now, struct db_job *job, const struct store_append *item)
 {
     db_begin(db, job);
-    for (size_t i = 0; i < item->count; i++) {
-        db_grow(&job->stored, job->stored_count, &job->stored_room, sizeof *job->stored);
-        job->stored[job->stored_count++] = (struct db_event){mem_strdup(item->events[i].type),
-                                                             mem_strdup(item->events[i].data), now};
-    }
-    job->last_event += (int64_t)item->count;
+    for (size_t i = 0; i < item->count; i++)
+        db_add_event(job, now, item->events[i].type, item->events[i].data);
     db_commit(db, job, "append", item->attempt);
 }
 
@@ -320,7 +323,7 @@ void db_append(struct db *db, int64_t now, struct store_append **items, size_t c
 {
     for (size_t i = 0; i < count; i++) {
         struct store_append *item = items[i];
-        struct db_job *job = fenced(db, item->job_id, item->attempt);
+        struct db_job *job = db_fenced(db, item->job_id, item->attempt);
         bool shadowed = false;
         for (size_t n = 0; n < i; n++)
             shadowed |= !strcmp(items[n]->job_id, item->job_id);
@@ -383,7 +386,7 @@ static void finish(struct db *db, int64_t now, struct db_job *job, struct store_
 void db_finish(struct db *db, int64_t now, struct store_finish **items, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        struct db_job *job = fenced(db, items[i]->job_id, items[i]->attempt);
+        struct db_job *job = db_fenced(db, items[i]->job_id, items[i]->attempt);
         if (db->bug == DB_BUG_NO_FENCE) {
             job = db_find(db, items[i]->job_id);
             job = job && job->queued ? job : NULL;
@@ -405,6 +408,7 @@ void db_cancel(struct db *db, int64_t now, const char *job_id, const char *user_
     db_begin(db, job);
     db_add_change(db, ret, job, job->session, false, true);
     db_end(db, now, job, "cancelled");
+    db_take_usage(job);
     if (db->bug == DB_BUG_CANCEL_KEEPS_ROW)
         job->queued = true;
     db_commit(db, job, "cancel", 0);
@@ -419,7 +423,8 @@ static bool is_lost(const struct db *db, int64_t now, const struct db_job *job)
 static void reap(struct db *db, int64_t now, struct db_job *job, bool late, struct db_changes *ret)
 {
     char text[96];
-    bool again = !late && job->losses + 1 < STORE_LOSSES_MAX;
+    bool parked = job->state == 2;
+    bool again = !late && !parked && job->losses + 1 < STORE_LOSSES_MAX;
     db_begin(db, job);
     db_add_change(db, ret, job, job->session, again, !again);
     if (again) {
@@ -430,7 +435,10 @@ static void reap(struct db *db, int64_t now, struct db_job *job, bool late, stru
                  "The job was given up: the worker that ran it was lost %d times.",
                  STORE_LOSSES_MAX);
         db_end(db, now, job, "failed");
-        db_set(&job->error_message, late ? "The job timed out." : text);
+        db_take_usage(job);
+        db_set(&job->error_message, parked ? "Nobody approved or denied the tool calls in time."
+                                    : late ? "The job timed out."
+                                           : text);
     }
     db_commit(db, job, "reap", 0);
 }
@@ -440,7 +448,8 @@ void db_reap(struct db *db, int64_t now, int64_t max, struct db_changes *ret)
     for (size_t i = 0; i < db->job_count && (int64_t)ret->count < max; i++) {
         struct db_job *job = db->jobs[i];
         bool late = job->deadline && job->deadline + ROW_LATE_US < now;
-        if (job->queued && job->state == 1 && (late || is_lost(db, now, job)))
+        bool over = job->state == 2 && job->deadline < now && db->bug != DB_BUG_PARK_FOR_EVER;
+        if (job->queued && (over || (job->state == 1 && (late || is_lost(db, now, job)))))
             reap(db, now, job, late, ret);
     }
 }
@@ -469,6 +478,6 @@ void db_counts(const struct db *db, int64_t *ret_queued, int64_t *ret_running)
 {
     *ret_queued = *ret_running = 0;
     for (size_t i = 0; i < db->job_count; i++)
-        if (db->jobs[i]->queued)
+        if (db->jobs[i]->queued && db->jobs[i]->state < 2)
             ++*(db->jobs[i]->state ? ret_running : ret_queued);
 }

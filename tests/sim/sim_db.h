@@ -25,7 +25,7 @@ struct db_job {
     bool deleted;
 
     bool queued;
-    int state; /* 0 waits, 1 runs */
+    int state; /* 0 waits, 1 runs, 2 waits for approval */
     int64_t run_at, deadline, claimed_at, first_started_at;
     char *session;
     int64_t attempt, failures, losses, last_event;
@@ -58,11 +58,13 @@ enum db_bug {
     DB_BUG_NO_SELF_KILL,      /* zygotes look at no lease (sim_worker.c) */
     DB_BUG_HELD_ECHOED,       /* RENEW agrees with all that a worker says it holds */
     DB_BUG_KEEPS_ATTEMPT,     /* a job that is claimed again keeps its attempt */
+    DB_BUG_DECIDES_ANY,       /* DECIDE does not look whether the job waits for approval */
+    DB_BUG_PARK_FOR_EVER,     /* REAP does not look at what waits for approval */
     DB_BUG_COUNT
 };
 
 struct db {
-    int64_t job_timeout_us, max_attempts;
+    int64_t job_timeout_us, max_attempts, approval_timeout_us;
     enum db_bug bug;
     struct db_job **jobs; /* by id */
     size_t job_count, job_room;
@@ -95,6 +97,7 @@ void db_claim(struct db *db, int64_t now, struct store_claim **items, const bool
               size_t count);
 void db_append(struct db *db, int64_t now, struct store_append **items, size_t count);
 void db_finish(struct db *db, int64_t now, struct store_finish **items, size_t count);
+void db_park(struct db *db, int64_t now, struct store_finish **items, size_t count);
 void db_renew(struct db *db, int64_t now, int64_t clock, struct store_renew **items, size_t count);
 
 /* Rows that changed; the texts are borrowed from the tables. */
@@ -106,6 +109,9 @@ void db_scan(struct db *db, int64_t now, int64_t per_user, int64_t max, struct d
 void db_reap(struct db *db, int64_t now, int64_t max, struct db_changes *ret);
 void db_cancel(struct db *db, int64_t now, const char *job_id, const char *user_id,
                struct db_changes *ret);
+/* `call_ids`: as the store has them. */
+void db_decide(struct db *db, int64_t now, const char *job_id, const char *user_id,
+               const char *data, const char *call_ids, struct db_changes *ret);
 void db_forget(struct db *db, const char *user_id, struct db_changes *ret);
 enum err db_session_open(struct db *db, int64_t now, const char *session, const char *instance);
 void db_session_close(struct db *db, int64_t now, const char *session, struct db_changes *ret);

@@ -3,7 +3,6 @@
  * does, whether it was applied or not. */
 #include "services/jobs/store.h"
 
-#include <assert.h>
 #include <string.h>
 #include <time.h>
 
@@ -36,7 +35,7 @@ struct tx {
     unsigned writer;
     size_t count;
     void **items, **copies;
-    char *a, *b;
+    char *a, *b, *c, *d;
     int64_t n, m, x, y;
     json_t *json;
     struct db_changes changes;
@@ -80,6 +79,7 @@ void sim_store_begin(void)
 {
     away = false;
     db_init(&db, sim.settings->job_timeout * 1000, sim.settings->job_max_attempts);
+    db.approval_timeout_us = sim.settings->approval_timeout * DB_SECOND;
     db.jitter = jitter;
     db.bug = sim.bug;
 }
@@ -127,6 +127,9 @@ static void apply_group(struct tx *tx, int64_t clock)
     case OP_FINISH:
         db_finish(&db, tx->now, (struct store_finish **)tx->copies, tx->count);
         break;
+    case OP_PARK:
+        db_park(&db, tx->now, (struct store_finish **)tx->copies, tx->count);
+        break;
     default:
         db_renew(&db, tx->now, clock, (struct store_renew **)tx->copies, tx->count);
     }
@@ -151,6 +154,9 @@ static void apply_one(struct tx *tx)
         break;
     case OP_CANCEL:
         db_cancel(&db, tx->now, tx->a, tx->b, &tx->changes);
+        break;
+    case OP_DECIDE:
+        db_decide(&db, tx->now, tx->a, tx->b, tx->c, tx->d, &tx->changes);
         break;
     case OP_FORGET:
         db_forget(&db, tx->a, &tx->changes);
@@ -200,7 +206,9 @@ static void tx_commit(void *arg)
         else
             apply_one(tx);
     }
-    if (lost)
+    if (lost && tx->op == OP_DECIDE) /* which is never sent twice */
+        tx->error = ERR_PEER_LOST;
+    if (lost && tx->op != OP_DECIDE)
         tx_again(tx);
     else
         sim_at(tx->owner, sim_range(40, 400), tx_answer, tx);
@@ -293,6 +301,11 @@ enum err store_append(struct store *store, struct store_append *item)
 enum err store_finish(struct store *store, struct store_finish *item)
 {
     return add(store, OP_FINISH, item);
+}
+
+enum err store_park(struct store *store, struct store_finish *item)
+{
+    return add(store, OP_PARK, item);
 }
 
 enum err store_renew(struct store *store, struct store_renew *item)
@@ -407,12 +420,12 @@ static struct tx *tx_new(enum op op, const char *a, const char *b, any_fn *done,
 
 void store_ping(struct store *store, store_done_fn *done, void *arg)
 {
-    tx_send(tx_new(OP_PING, NULL, NULL, (any_fn *)(void *)done, arg), store, WRITE_MS);
+    tx_send(tx_new(OP_PING, NULL, NULL, (any_fn *)(void *)done, arg), store, READ_MS);
 }
 
 void store_probe(struct store *store, store_done_fn *done, void *arg)
 {
-    tx_send(tx_new(OP_PING, NULL, NULL, (any_fn *)(void *)done, arg), store, READ_MS);
+    store_ping(store, done, arg);
 }
 
 /* The wire's form back to a time. */
@@ -454,6 +467,15 @@ void store_cancel(struct store *store, const char *job_id, const char *user_id,
     tx_send(tx_new(OP_CANCEL, job_id, user_id, (any_fn *)(void *)done, arg), store, WRITE_MS);
 }
 
+void store_decide(struct store *store, const char *job_id, const char *user_id, const char *data,
+                  const char *call_ids, store_changes_fn *done, void *arg)
+{
+    struct tx *tx = tx_new(OP_DECIDE, job_id, user_id, (any_fn *)(void *)done, arg);
+    tx->c = sim_text(data);
+    tx->d = sim_text(call_ids);
+    tx_send(tx, store, WRITE_MS);
+}
+
 void store_forget(struct store *store, const char *user_id, store_changes_fn *done, void *arg)
 {
     tx_send(tx_new(OP_FORGET, user_id, NULL, (any_fn *)(void *)done, arg), store, WRITE_MS);
@@ -488,20 +510,6 @@ void store_events(struct store *store, const char *job_id, const char *user_id, 
     tx->n = after;
     tx->m = limit;
     tx_send(tx, store, timeout_ms);
-}
-
-void store_list(struct store *store, const char *user_id, int64_t limit, int64_t offset,
-                const char *status, int64_t timeout_ms, store_json_fn *done, void *arg)
-{
-    (void)store;
-    (void)user_id;
-    (void)limit;
-    (void)offset;
-    (void)status;
-    (void)timeout_ms;
-    (void)done;
-    (void)arg;
-    assert(!"nobody lists here");
 }
 
 void store_counts(struct store *store, store_count_fn *done, void *arg)

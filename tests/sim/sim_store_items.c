@@ -8,8 +8,8 @@
 void *item_copy(enum op op, const void *item)
 {
     static const size_t sizes[OP_GROUPS] = {
-        sizeof(struct store_submit), sizeof(struct store_claim), sizeof(struct store_append),
-        sizeof(struct store_finish), sizeof(struct store_renew)};
+        sizeof(struct store_submit), sizeof(struct store_claim),  sizeof(struct store_append),
+        sizeof(struct store_finish), sizeof(struct store_finish), sizeof(struct store_renew)};
     void *copy = sim_new(sizes[op]);
     memcpy(copy, item, sizes[op]);
     if (op == OP_SUBMIT) {
@@ -28,7 +28,7 @@ void *item_copy(enum op op, const void *item)
             events[i] = (struct store_event){sim_text(append->events[i].type),
                                              sim_text(append->events[i].data)};
         append->events = events;
-    } else if (op == OP_FINISH) {
+    } else if (op == OP_FINISH || op == OP_PARK) {
         struct store_finish *finish = copy;
         finish->job_id = sim_text(finish->job_id);
         finish->outcome = sim_text(finish->outcome);
@@ -83,7 +83,7 @@ void item_give(enum op op, void *item, const void *copy)
         append->error = ((const struct store_append *)copy)->error;
         append->last = ((const struct store_append *)copy)->last;
         append->done(append);
-    } else if (op == OP_FINISH) {
+    } else if (op == OP_FINISH || op == OP_PARK) {
         struct store_finish *finish = item;
         const struct store_finish *from = copy;
         finish->error = from->error;
@@ -108,7 +108,7 @@ void item_set_error(enum op op, void *copy, enum err error)
         ((struct store_claim *)copy)->error = error;
     else if (op == OP_APPEND)
         ((struct store_append *)copy)->error = error;
-    else if (op == OP_FINISH)
+    else if (op == OP_FINISH || op == OP_PARK)
         ((struct store_finish *)copy)->error = error;
     else
         ((struct store_renew *)copy)->error = error;

@@ -14,7 +14,7 @@
 
 enum { FD_FIRST = 1000, PIPES_MAX = 65536, STATUS_KILLED = 9, STATUS_FAILED = 0x100 };
 
-enum plan { PLAN_COMPLETED, PLAN_RETRY, PLAN_FAILED, PLAN_CRASH, PLAN_HANG };
+enum plan { PLAN_COMPLETED, PLAN_RETRY, PLAN_FAILED, PLAN_CRASH, PLAN_HANG, PLAN_ASK };
 
 struct sim_run {
     struct sim_run *next; /* of its zygote */
@@ -23,7 +23,7 @@ struct sim_run {
     char *job_id;
     int64_t attempt;
     struct frame_peer *peer; /* the worker's end; NULL: closed */
-    bool alive, acts, awaits_record;
+    bool alive, acts, awaits_record, asks;
     enum plan plan;
     int64_t steps;
     int64_t last_in, last_out; /* messages keep their order */
@@ -205,6 +205,21 @@ static void next_step(struct sim_run *run)
     sim_at(NULL, pause, step, run);
 }
 
+static void say_asking(struct sim_run *run)
+{
+    run->asks = run->awaits_record = true;
+    say(run, "{\"t\":\"event\",\"type\":\"waiting_approval\",\"data\":"
+             "{\"calls\":[{\"id\":\"c\",\"name\":\"x\"}]},\"ack\":true}");
+}
+
+static void say_waiting(struct sim_run *run)
+{
+    stop_acting(run);
+    say(run, "{\"t\":\"done\",\"outcome\":\"waiting\",\"token_usage\":{\"total_tokens\":5}}");
+    if (!sim_chance(20000)) /* else it lingers */
+        end_run(run, ZYGOTE_RUN_ENDED, 0);
+}
+
 static void say_end(struct sim_run *run)
 {
     char text[256];
@@ -232,7 +247,10 @@ static void step(void *arg)
     if (run->plan == PLAN_HANG && run->steps == 0)
         return;
     if (run->steps-- <= 0) {
-        say_end(run);
+        if (run->plan == PLAN_ASK)
+            say_asking(run);
+        else
+            say_end(run);
         return;
     }
     run->awaits_record = sim_chance(500000);
@@ -248,7 +266,11 @@ static enum plan draw_plan(void)
     int64_t n = sim_range(0, 99);
     if (sim_chance(sim.hangs))
         return PLAN_HANG;
-    return n < 82 ? PLAN_COMPLETED : n < 90 ? PLAN_RETRY : n < 95 ? PLAN_FAILED : PLAN_CRASH;
+    return n < 12   ? PLAN_ASK
+           : n < 82 ? PLAN_COMPLETED
+           : n < 90 ? PLAN_RETRY
+           : n < 95 ? PLAN_FAILED
+                    : PLAN_CRASH;
 }
 
 static void run_hears(void *arg)
@@ -268,6 +290,10 @@ static void run_hears(void *arg)
     } else if (run->awaits_record && run->acts) {
         run->awaits_record = false;
         check_run_acts(run->job_id, run->attempt);
+        if (run->asks) {
+            say_waiting(run);
+            return;
+        }
         say(run, "{\"t\":\"event\",\"type\":\"tool_result\",\"data\":{\"name\":\"x\"}}");
         next_step(run);
     }

@@ -23,8 +23,10 @@ enum {
     WAIT_MS = 20000,
     SEQUENCES = 60,
     OPERATIONS = 60,
-    STEP_US = 4 * DB_SECOND, /* leases 10 s, reaped at 11, deadlines 17 and 47, retries 1 and 2 */
+    STEP_US = 4 * DB_SECOND, /* leases 10 s, reaped at 11, deadlines 17 and 47, approvals 6,
+                                retries 1 and 2 */
     TIMEOUT_MS = 17000,
+    APPROVAL_MS = 6000,
     NEAR_US = 1200000, /* times of both may differ by what an operation takes */
     SLOW_US = 700000,  /* a sequence that took longer came too near to a limit */
     BATCH = 3,
@@ -211,7 +213,12 @@ static void appended(struct store_append *item)
 static void do_append(void)
 {
     struct store_append items[BATCH] = {0}, copies[BATCH], *list[BATCH];
-    struct store_event events[2] = {{"progress", "{\"n\":1}"}, {"message", "{\"n\":2}"}};
+    static struct store_event all[3] = {{"progress", "{\"n\":1}"},
+                                        {"tool_call", "{\"usage\":{\"total_tokens\":2}}"},
+                                        {"waiting_approval",
+                                         "{\"calls\":[{\"id\":\"c1\"},{\"id\":\"c2\"}],"
+                                         "\"usage\":{\"total_tokens\":4}}"}};
+    struct store_event *events = &all[chance(2)];
     const char *ids[BATCH];
     size_t count = some_jobs(ids);
     for (size_t i = 0; i < count; i++) {
@@ -278,6 +285,56 @@ static void do_finish(void)
         SAME(items[i].error, copies[i].error, "finish");
         same_text(items[i].fate, copies[i].fate, "fate");
         same_text(items[i].user_id, copies[i].user_id, "the user of a finish");
+    }
+}
+
+static void ask(const char *job_id)
+{
+    static struct store_event event = {"waiting_approval",
+                                       "{\"calls\":[{\"id\":\"c1\"},{\"id\":\"c2\"}]}"};
+    const struct db_job *job = db_find(&t.db, job_id);
+    if (!job)
+        return;
+    struct store_append item = {.job_id = job_id,
+                                .attempt = job->attempt,
+                                .after = job->last_event,
+                                .events = &event,
+                                .count = 1,
+                                .done = appended};
+    struct store_append copy = item, *list = &copy;
+    tell("ask %s\n", job_id);
+    t.waiting++;
+    assert_int_equal(store_append(t.store, &item), ERR_OK);
+    wait_all();
+    db_append(&t.db, now_us(), &list, 1);
+    SAME(item.error, copy.error, "ask");
+}
+
+static void do_park(void)
+{
+    struct store_finish items[BATCH] = {0}, copies[BATCH], *list[BATCH];
+    const char *ids[BATCH];
+    size_t count = some_jobs(ids);
+    for (size_t i = 0; i < count; i++) {
+        items[i] = (struct store_finish){.job_id = ids[i],
+                                         .attempt = an_attempt(ids[i]),
+                                         .outcome = "waiting",
+                                         .token_usage = chance(2) ? "{\"total_tokens\":3}" : NULL,
+                                         .done = finished};
+        if (chance(4))
+            ask(ids[i]);
+        tell("park %s#%lld\n", ids[i], (long long)items[i].attempt);
+        copies[i] = items[i];
+        list[i] = &copies[i];
+        t.waiting++;
+        assert_int_equal(store_park(t.store, &items[i]), ERR_OK);
+    }
+    wait_all();
+    db_park(&t.db, now_us(), list, count);
+    for (size_t i = 0; i < count; i++) {
+        SAME(items[i].error, copies[i].error, "park");
+        same_text(items[i].fate, copies[i].fate, "fate");
+        same_text(items[i].user_id, copies[i].user_id, "the user of a park");
     }
 }
 
@@ -385,7 +442,8 @@ static void do_change(void)
 {
     struct db_changes mine = {0};
     const char *job = ANY(jobs), *user = ANY(users), *session = ANY(sessions);
-    uint64_t kind = chance(4);
+    uint64_t kind = chance(6);
+    kind = kind < 4 ? kind : 2;
     t.waiting++;
     tell("%s %s %s %s\n", (const char *[]){"cancel", "close", "reap", "scan"}[kind],
          kind ? "" : job, kind ? "" : user, kind == 1 ? session : "");
@@ -407,6 +465,23 @@ static void do_change(void)
     else
         db_scan(&t.db, now_us(), 2, 5, &mine);
     same_changes(&mine, kind != 3, "changes");
+}
+
+/* Of a job that waits, if there is one. */
+static void do_decide(void)
+{
+    static const char *const calls[] = {NULL, "{\"c2\"}", "{\"c1\",\"c2\"}", "{\"c1\",\"c3\"}"};
+    const char *job = ANY(jobs), *user = ANY(users), *ids = ANY(calls);
+    struct db_changes mine = {0};
+    for (size_t i = 0; i < t.db.job_count; i++)
+        if (t.db.jobs[i]->queued && t.db.jobs[i]->state == 2 && chance(2))
+            job = t.db.jobs[i]->id;
+    tell("decide %s %s %s\n", job, user, ids ? ids : "-");
+    t.waiting++;
+    store_decide(t.store, job, user, "{\"decision\":\"approve\"}", ids, on_changes, &t);
+    wait_all();
+    db_decide(&t.db, now_us(), job, user, "{\"decision\":\"approve\"}", ids, &mine);
+    same_changes(&mine, true, "decide");
 }
 
 static char missing[4096];
@@ -608,6 +683,7 @@ static void begin(uint64_t seed)
 {
     sql("TRUNCATE job_data, job_queue, job_events, job_idempotency, worker_sessions");
     db_init(&t.db, TIMEOUT_MS, 3);
+    t.db.approval_timeout_us = APPROVAL_MS * INT64_C(1000);
     t.db.bug = getenv("SIM_BUG") ? atoi(getenv("SIM_BUG")) : DB_BUG_NONE;
     t.random = seed * 0x9e3779b97f4a7c15u + 88172645463325252u;
     snprintf(t.story, sizeof t.story, "sequence %llu:\n", (unsigned long long)seed);
@@ -621,9 +697,9 @@ static void begin(uint64_t seed)
 static bool run_sequence(uint64_t seed)
 {
     static void (*const operations[])(void) = {
-        do_submit,  do_submit, do_submit, do_claim, do_claim, do_claim,  do_append,
-        do_append,  do_finish, do_finish, do_renew, do_renew, do_change, do_change,
-        do_missing, do_read,   do_read,   do_pass,  do_open};
+        do_submit, do_submit, do_submit, do_claim,  do_claim,  do_claim,  do_append,  do_append,
+        do_finish, do_finish, do_renew,  do_renew,  do_change, do_change, do_missing, do_read,
+        do_read,   do_pass,   do_open,   do_append, do_park,   do_park,   do_decide,  do_decide};
     bool in_time = true;
     begin(seed);
     for (int i = 0; i < OPERATIONS && in_time; i++) {
@@ -653,8 +729,11 @@ static void test_same(void **state)
     sql("CREATE OR REPLACE FUNCTION m(t timestamptz) RETURNS text LANGUAGE sql AS $$"
         " SELECT coalesce(floor(extract(epoch FROM t) * 1000000)::bigint::text, '-') $$");
     t.loop = loop_new();
-    struct store_options options = {
-        .loop = t.loop, .url = url, .job_timeout_ms = TIMEOUT_MS, .max_attempts = 3};
+    struct store_options options = {.loop = t.loop,
+                                    .url = url,
+                                    .job_timeout_ms = TIMEOUT_MS,
+                                    .max_attempts = 3,
+                                    .approval_timeout_ms = APPROVAL_MS};
     assert_int_equal(store_new(&options, &t.store), ERR_OK);
     assert_true(loop_run_until(t.loop, ready, NULL, WAIT_MS));
     for (uint64_t seed = 1; seed <= SEQUENCES; seed++)
