@@ -22,10 +22,9 @@ from measures import MEASURES, Failure, Tools
 from ours import Ours
 from peer import Peer
 from scaling import SCALING, World
-from waiting import waiting
+from waiting import runs, waiting
 
-SCALING["cancel"] = cancel
-SCALING["waiting"] = waiting
+SCALING |= {"cancel": cancel, "runs": runs, "waiting": waiting}
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # figure, what it is, where less is better
 RATIOS = (("accept_running", "POST /run, worker running", False),

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import re
+import subprocess
 import sys
 import time
 
@@ -55,3 +56,17 @@ def waiting(_world):
                  "cancel_p99_ms": percentile(answered, 0.99)}]
     finally:
         stack.close()
+
+
+def runs(_world):
+    """What a run's process costs, by mcpbus-bench-runs: milliseconds from the order to start it until
+    its first question to the model, starts a second in a burst, and KiB that the machine has less
+    for each of a thousand that wait for their answer; in PID namespaces of their own, and without"""
+    program = pathlib.Path(os.environ["BENCH_LOAD"]).with_name("mcpbus-bench-runs")
+    points = []
+    for x, arguments in (("isolated", []), ("shared", ["--shared"])):
+        text = subprocess.run([program, *arguments], check=True, capture_output=True,
+                              text=True).stdout
+        points.append({"x": x, **{name: float(value) for name, _, value in
+                                  (line.partition(": ") for line in text.splitlines())}})
+    return points
