@@ -11,7 +11,7 @@
 #include "libmcp/mcp_http_internal.h"
 #include "libmcp/mcp_oauth.h"
 
-enum { HEADERS_MAX = 64, GOODBYE_MS = 2000 };
+enum { HEADERS_MAX = 64, GOODBYE_MS = 2000, LISTEN_MS = 500 };
 
 static struct mcp_http *http_of(struct mcp_transport *transport)
 {
@@ -108,8 +108,13 @@ void mcp_http_listen(struct mcp_http *http)
         if (each->kind == MCP_EXCHANGE_LISTEN) /* of a session that is gone */
             mcp_exchange_drop(each);
     }
-    if (!http->stopping)
-        mcp_exchange_start(mcp_exchange_new(http, MCP_EXCHANGE_LISTEN));
+    if (http->stopping)
+        return;
+    /* A call may make the server ask something on this stream: it has to be there before. Some
+     * servers send no head before the first event, so that isn't waited for without an end. */
+    http->gate = mcp_exchange_new(http, MCP_EXCHANGE_LISTEN);
+    mcp_exchange_start(http->gate);
+    mcp_exchange_start_in(http->gate, LISTEN_MS);
 }
 
 static void http_forget(struct mcp_transport *transport, int64_t id)

@@ -268,10 +268,9 @@ static void request_answered(struct mcp_exchange *exchange, int status)
 static void notification_answered(struct mcp_exchange *exchange, int status)
 {
     struct mcp_http *http = exchange->http;
-    bool listen = exchange->opens_session && status >= 200 && status < 300;
-    mcp_exchange_drop(exchange);
-    if (listen)
+    if (exchange->opens_session && status >= 200 && status < 300)
         mcp_http_listen(http);
+    mcp_exchange_drop(exchange);
 }
 
 static void call_failed(struct mcp_exchange *exchange, const struct http_answer *answer)

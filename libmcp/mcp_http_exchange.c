@@ -133,6 +133,8 @@ static enum http_body on_head(void *arg, const struct http_answer *head)
         free(http->session);
         http->session = mem_strdup(head->session_id);
     }
+    if (exchange->kind == MCP_EXCHANGE_LISTEN && exchange == http->gate)
+        mcp_http_open_gate(http);
     return HTTP_BODY_STREAM;
 }
 
@@ -230,7 +232,9 @@ static void on_timer(void *arg)
         mcp_exchange_drop(exchange);
     else if (exchange->faulty)
         mcp_exchange_fail(exchange, MCP_NEVER_SENT, exchange->why);
-    else
+    else if (!exchange->call)
         mcp_exchange_start(exchange);
+    else if (exchange == exchange->http->gate)
+        mcp_http_open_gate(exchange->http); /* the head of the stream is long in coming */
     end_callback(exchange);
 }

@@ -39,3 +39,14 @@ find_programs() {
         BIN=$ROOT/build/bin
     fi
 }
+
+# Started anew for each of the conformance suite's scenarios: what is built is taken as it is.
+cmd_mcp_client() {
+    local client=${MCPBUS_BIN:-$ROOT/build/bin}/mcpbus-mcp-client
+    (($# == 1)) || die "mcp-client takes the URL of an MCP server"
+    if [[ ! -x $client ]]; then
+        find_programs
+        client=$BIN/mcpbus-mcp-client
+    fi
+    exec "$client" "$@"
+}

@@ -96,6 +96,8 @@ static void answer_resume(int fd, const char *request, bool get)
 static void answer_session(int fd, const char *request, bool get)
 {
     if (get) {
+        usleep(50 * 1000);
+        keep_request("listening");
         say(fd, stream_head);
         say(fd, "data: {\"jsonrpc\":\"2.0\",\"method\":\"heard\"}\n\n");
         (void)!recv(fd, (char[1]){0}, 1, 0); /* until the client goes */
@@ -103,7 +105,7 @@ static void answer_session(int fd, const char *request, bool get)
         say_body(fd, "200 OK\r\nContent-Type: application/json\r\nMcp-Session-Id: s-1", result);
     } else if (strstr(request, "notifications/initialized")) {
         usleep(100 * 1000);
-        keep_request("initialized");
+        keep_request("accepted: initialized");
         say(fd, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
     } else if (!strncmp(request, "DELETE", 6)) {
         say_body(fd, "200 OK", "");
@@ -435,7 +437,8 @@ static void sessions(void **state)
     send_plain(&seen, 1, "tools/list");
     wait_for(&seen, "heard");
     wait_for(&seen, "\"result\":{}}\n200");
-    assert_true(place_of("initialized") < place_of("tools/list"));
+    assert_true(place_of("accepted: initialized") < place_of("listening"));
+    assert_true(place_of("listening") < place_of("tools/list"));
     assert_int_equal(count_requests("Mcp-Session-Id: s-1\r\n"), 3);
     assert_int_equal(count_requests("MCP-Protocol-Version: 2025-11-25\r\n"), 3);
     assert_true(strstr(requests[place_of("GET ")], "Mcp-Session-Id: s-1\r\n"));
