@@ -91,7 +91,7 @@ static void show_in(json_t *event, const char *key, const struct call *call, con
 
 json_t *calendar_view(struct call *call, const json_t *event)
 {
-    const char *zone = http_request_query(call->request, "timeZone");
+    const char *zone = call_query(call, "timeZone");
     json_t *view = json_copy((json_t *)event);
     zone = zone && zone_is_known(zone) ? zone : calendar_zone(call);
     show_in(view, "start", call, zone);
@@ -103,7 +103,7 @@ void calendar_reply(struct call *call, const json_t *event)
 {
     AUTOFREE char *etag = mem_strdup(js_str(event, "etag", ""));
     const struct http_header headers[] = {{"ETag", etag}, {NULL, NULL}};
-    reply_fields(call, 200, calendar_view(call, event), http_request_query(call->request, "fields"),
+    reply_fields(call, 200, calendar_view(call, event), call_query(call, "fields"),
                  headers);
 }
 
@@ -134,7 +134,7 @@ void calendar_get(struct call *call)
 /* ?name as a time; `def` when it is absent; false after a 400. */
 static bool read_time(struct call *call, const char *name, int64_t def, int64_t *ret_ms)
 {
-    const char *text = http_request_query(call->request, name);
+    const char *text = call_query(call, name);
     *ret_ms = def;
     if (!text || (strlen(text) > 10 && time_parse(text, ret_ms) == ERR_OK))
         return true;
@@ -144,13 +144,13 @@ static bool read_time(struct call *call, const char *name, int64_t def, int64_t 
 
 static bool is_true(struct call *call, const char *name)
 {
-    const char *value = http_request_query(call->request, name);
+    const char *value = call_query(call, name);
     return value && strcmp(value, "true") == 0;
 }
 
 static bool check_order(struct call *call)
 {
-    const char *order = http_request_query(call->request, "orderBy");
+    const char *order = call_query(call, "orderBy");
     if (!order || strcmp(order, "updated") == 0 ||
         (strcmp(order, "startTime") == 0 && is_true(call, "singleEvents")))
         return true;
@@ -164,9 +164,9 @@ static bool check_order(struct call *call)
 
 static bool read_range(struct call *call, struct calendar_range *ret_range)
 {
-    *ret_range = (struct calendar_range){.words = http_request_query(call->request, "q"),
+    *ret_range = (struct calendar_range){.words = call_query(call, "q"),
                                          .cancelled = is_true(call, "showDeleted")};
-    const char *zone = http_request_query(call->request, "timeZone");
+    const char *zone = call_query(call, "timeZone");
     if (!read_time(call, "timeMin", INT64_MIN, &ret_range->min) ||
         !read_time(call, "timeMax", INT64_MAX, &ret_range->max) ||
         !read_time(call, "updatedMin", INT64_MIN, &ret_range->changed))
@@ -231,7 +231,7 @@ void calendar_list(struct call *call)
     struct calendar_range range;
     json_t *events[ACCOUNT_ITEMS_MAX];
     size_t offset, limit = (size_t)call_limit(call, "maxResults", 250, PAGE_MAX);
-    const char *zone = http_request_query(call->request, "timeZone");
+    const char *zone = call_query(call, "timeZone");
     if (!calendar_is_own(call) || !call_offset(call, &offset) || !read_range(call, &range))
         return;
     bool times_alone = (call->scopes & SCOPE_CALENDAR_EVENTS_FREEBUSY) &&

@@ -128,8 +128,8 @@ static void invite(json_t *event)
 /* ?sendUpdates=all sends mails. */
 static void tell(struct call *call, const json_t *event, const char *what)
 {
-    const char *updates = http_request_query(call->request, "sendUpdates");
-    const char *older = http_request_query(call->request, "sendNotifications");
+    const char *updates = call_query(call, "sendUpdates");
+    const char *older = call_query(call, "sendNotifications");
     size_t i;
     json_t *one;
     if (updates ? strcmp(updates, "all") != 0 : !older || strcmp(older, "true") != 0)
@@ -143,7 +143,7 @@ static void tell(struct call *call, const json_t *event, const char *what)
 
 static bool updates_known(struct call *call)
 {
-    const char *updates = http_request_query(call->request, "sendUpdates");
+    const char *updates = call_query(call, "sendUpdates");
     if (!updates || strcmp(updates, "all") == 0 || strcmp(updates, "none") == 0 ||
         strcmp(updates, "externalOnly") == 0)
         return true;
@@ -191,7 +191,7 @@ void calendar_insert(struct call *call)
     if (!body || !id_is_free(call, body))
         return;
     size_t bytes;
-    http_request_body(call->request, &bytes);
+    call_body(call, &bytes);
     AUTOJSON json_t *event = blank_event(call, body);
     struct fault_words why;
     apply(call, event, body, false);
@@ -211,7 +211,7 @@ static void store(struct call *call, json_t *event, json_t *changed)
 {
     size_t bytes;
     struct fault_words why;
-    http_request_body(call->request, &bytes);
+    call_body(call, &bytes);
     invite(changed);
     if (!check_event(call, changed, &why)) {
         google_error(call, 400, why.reason, why.message);
@@ -267,5 +267,5 @@ void calendar_delete(struct call *call)
     AUTOJSON json_t *cancelled = json_pack("{s:s}", "status", "cancelled");
     tell(call, event, "Canceled event");
     apply(call, event, cancelled, true);
-    http_respond(call->request, 204, NULL, "", 0, NULL);
+    call_respond(call, 204, NULL, "", 0, NULL);
 }

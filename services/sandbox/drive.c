@@ -26,7 +26,7 @@ json_t *drive_view(const json_t *file)
 
 void drive_reply(struct call *call, json_t *body, const char *fields)
 {
-    const char *wanted = http_request_query(call->request, "fields");
+    const char *wanted = call_query(call, "fields");
     reply_fields(call, 200, body, wanted && *wanted ? wanted : fields, NULL);
 }
 
@@ -144,14 +144,14 @@ static bool select_files(struct call *call, const char *query, json_t **files, s
 
 static bool is_true(struct call *call, const char *name)
 {
-    const char *value = http_request_query(call->request, name);
+    const char *value = call_query(call, name);
     return value && strcmp(value, "true") == 0;
 }
 
 /* False after an error answer. */
 static bool check_list(struct call *call, const char *query, const char *order)
 {
-    const char *size = http_request_query(call->request, "pageSize");
+    const char *size = call_query(call, "pageSize");
     char *end = NULL;
     long number = size ? strtol(size, &end, 10) : 1;
     if ((size && (!*size || *end)) || number < 1 || number > PAGE_MAX)
@@ -177,8 +177,8 @@ static bool check_list(struct call *call, const char *query, const char *order)
 
 void drive_list(struct call *call)
 {
-    const char *query = http_request_query(call->request, "q");
-    const char *order = http_request_query(call->request, "orderBy");
+    const char *query = call_query(call, "q");
+    const char *order = call_query(call, "orderBy");
     size_t offset, count, limit = (size_t)call_limit(call, "pageSize", PAGE_DEFAULT, PAGE_MAX);
     json_t *files[ACCOUNT_ITEMS_MAX];
     query = query ? query : "";
@@ -233,7 +233,7 @@ static void reply_content(struct call *call, const json_t *file, const char *typ
     }
     snprintf(range, sizeof(range), "bytes %zu-%zu/%zu", from, to, len);
     const struct http_header headers[] = {{"Content-Range", range}, {NULL, NULL}};
-    http_respond(call->request, 206, type, data + from, to - from + 1, headers);
+    call_respond(call, 206, type, data + from, to - from + 1, headers);
 }
 
 static bool may_read_content(const struct call *call)
@@ -244,7 +244,7 @@ static bool may_read_content(const struct call *call)
 void drive_get(struct call *call)
 {
     char root[ITEM_ID_SIZE];
-    const char *alt = http_request_query(call->request, "alt");
+    const char *alt = call_query(call, "alt");
     file_root_id(call->account, root);
     if (drive_is_root(call, call->args[0])) {
         drive_reply(call, root_folder(call, root), DRIVE_FILE_FIELDS);
@@ -296,7 +296,7 @@ static void reply_plain(struct call *call, const json_t *file)
 
 void drive_export(struct call *call)
 {
-    const char *type = http_request_query(call->request, "mimeType");
+    const char *type = call_query(call, "mimeType");
     const json_t *file = drive_own_file(call, call->args[0]);
     if (!file)
         return;
@@ -321,7 +321,7 @@ void drive_export(struct call *call)
 
 void drive_about(struct call *call)
 {
-    if (!http_request_query(call->request, "fields")) {
+    if (!call_query(call, "fields")) {
         google_error(call, 400, "required", "The 'fields' parameter is required for this method.");
         return;
     }

@@ -66,8 +66,8 @@ static void set_parent(struct call *call, json_t *file, const char *wanted)
 /* ?addParents, ?removeParents of an existing file: it lies in one folder alone. */
 static bool move(struct call *call, json_t *file, const json_t *metadata)
 {
-    const char *add = http_request_query(call->request, "addParents");
-    const char *remove = http_request_query(call->request, "removeParents");
+    const char *add = call_query(call, "addParents");
+    const char *remove = call_query(call, "removeParents");
     if (json_object_get(metadata, "parents")) {
         google_error(call, 403, "fieldNotWritable",
                      "The parents field is not directly writable in update requests. Use the "
@@ -214,7 +214,7 @@ void drive_delete(struct call *call)
         return;
     delete_below(call, call->args[0]);
     item_remove(call->account->files, call->args[0]);
-    http_respond(call->request, 204, NULL, "", 0, NULL);
+    call_respond(call, 204, NULL, "", 0, NULL);
 }
 
 void drive_copy(struct call *call)

@@ -58,7 +58,7 @@ static const char *check_permission(const json_t *body)
 /* ?name, a yes unless it says false. */
 static bool is_wanted(struct call *call, const char *name, bool def)
 {
-    const char *value = http_request_query(call->request, name);
+    const char *value = call_query(call, name);
     return value ? strcmp(value, "true") == 0 : def;
 }
 
@@ -96,7 +96,7 @@ static json_t *new_permission(const json_t *body)
 static void tell(struct call *call, const json_t *file, const char *email)
 {
     const char *name = js_str(file, "name", "");
-    const char *message = http_request_query(call->request, "emailMessage");
+    const char *message = call_query(call, "emailMessage");
     AUTOFREE char *subject = mem_printf("Document shared with you: \"%s\"", name);
     AUTOFREE char *text =
         mem_printf("%s has shared \"%s\" with you.\n%s\n%s\n", call->account->email, name,
@@ -191,5 +191,5 @@ void drive_unpermit(struct call *call)
         return;
     }
     item_remove(list, call->args[1]);
-    http_respond(call->request, 204, NULL, "", 0, NULL);
+    call_respond(call, 204, NULL, "", 0, NULL);
 }

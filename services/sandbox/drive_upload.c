@@ -15,8 +15,8 @@
 static bool read_upload(struct call *call, json_t **ret_metadata, struct upload *ret_upload)
 {
     size_t len;
-    const char *body = http_request_body(call->request, &len);
-    const char *kind = http_request_query(call->request, "uploadType");
+    const char *body = call_body(call, &len);
+    const char *kind = call_query(call, "uploadType");
     const char *type = http_request_header(call->request, "Content-Type");
     struct upload upload = {.data = body, .len = len};
     *ret_metadata = NULL;
@@ -78,7 +78,7 @@ void drive_upload_over(struct call *call, json_t *file, const json_t *metadata, 
 
 static bool is_resumable(struct call *call)
 {
-    const char *kind = http_request_query(call->request, "uploadType");
+    const char *kind = call_query(call, "uploadType");
     return kind && strcmp(kind, "resumable") == 0;
 }
 

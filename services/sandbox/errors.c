@@ -12,14 +12,13 @@ static void reply_with(struct call *call, int status, json_t *body,
                        const struct http_header *headers)
 {
     AUTOFREE char *text = js_dump(body);
-    http_respond(call->request, status, "application/json; charset=UTF-8", text, strlen(text),
-                 headers);
+    call_respond(call, status, "application/json; charset=UTF-8", text, strlen(text), headers);
     json_decref(body);
 }
 
 void reply_json(struct call *call, int status, json_t *body)
 {
-    const char *fields = call->account ? http_request_query(call->request, "fields") : NULL;
+    const char *fields = call->account ? call_query(call, "fields") : NULL;
     reply_fields(call, status, body, fields, NULL);
 }
 
@@ -41,7 +40,7 @@ void reply_fields(struct call *call, int status, json_t *body, const char *field
 
 void reply_text(struct call *call, int status, const char *type, const void *body, size_t len)
 {
-    http_respond(call->request, status, type, body, len, NULL);
+    call_respond(call, status, type, body, len, NULL);
 }
 
 static const char *rpc_status(int status)
@@ -67,7 +66,7 @@ static const char *rpc_status(int status)
     }
 }
 
-static json_t *google_form(int status, const char *reason, const char *message)
+json_t *google_error_form(int status, const char *reason, const char *message)
 {
     return json_pack("{s:{s:i, s:s, s:[{s:s, s:s, s:s}], s:s}}", "error", "code", status, "message",
                      message, "errors", "message", message, "domain", "global", "reason", reason,
@@ -76,7 +75,7 @@ static json_t *google_form(int status, const char *reason, const char *message)
 
 void google_error(struct call *call, int status, const char *reason, const char *message)
 {
-    reply_json(call, status, google_form(status, reason, message));
+    reply_json(call, status, google_error_form(status, reason, message));
 }
 
 void google_rpc_error(struct call *call, int status, const char *name, const char *message)
@@ -98,11 +97,12 @@ void google_unauthenticated(struct call *call)
         {"WWW-Authenticate",
          "Bearer realm=\"https://accounts.google.com/\", error=\"invalid_token\""},
         {NULL, NULL}};
-    reply_with(call, 401,
-               google_form(401, "authError",
-                           "Request had invalid authentication credentials. Expected OAuth 2 "
-                           "access token, login cookie or other valid authentication credential."),
-               headers);
+    reply_with(
+        call, 401,
+        google_error_form(401, "authError",
+                          "Request had invalid authentication credentials. Expected OAuth 2 "
+                          "access token, login cookie or other valid authentication credential."),
+        headers);
 }
 
 void google_scope_missing(struct call *call)
@@ -111,8 +111,8 @@ void google_scope_missing(struct call *call)
         {"WWW-Authenticate",
          "Bearer realm=\"https://accounts.google.com/\", error=\"insufficient_scope\""},
         {NULL, NULL}};
-    json_t *body = google_form(403, "insufficientPermissions",
-                               "Request had insufficient authentication scopes.");
+    json_t *body = google_error_form(403, "insufficientPermissions",
+                                     "Request had insufficient authentication scopes.");
     json_object_set_new(json_object_get(body, "error"), "details",
                         json_pack("[{s:s, s:s, s:s}]", "@type",
                                   "type.googleapis.com/google.rpc.ErrorInfo", "reason",
@@ -140,7 +140,7 @@ void openai_error(struct call *call, int status, const char *type, const char *p
 json_t *google_body(struct call *call)
 {
     size_t len;
-    const char *text = http_request_body(call->request, &len);
+    const char *text = call_body(call, &len);
     json_t *body = NULL;
     if (len == 0)
         return json_object();
@@ -153,7 +153,7 @@ json_t *google_body(struct call *call)
 
 int call_limit(struct call *call, const char *name, int def, int max)
 {
-    const char *text = http_request_query(call->request, name);
+    const char *text = call_query(call, name);
     long value = text ? strtol(text, NULL, 10) : def;
     if (value < 1)
         return def;
@@ -162,7 +162,7 @@ int call_limit(struct call *call, const char *name, int def, int max)
 
 bool call_offset(struct call *call, size_t *ret_offset)
 {
-    const char *token = http_request_query(call->request, "pageToken");
+    const char *token = call_query(call, "pageToken");
     char *end = NULL;
     unsigned long value = 0;
     if (token && *token) {

@@ -4,6 +4,12 @@
 
 #include "services/sandbox/sandbox.h"
 
+/* What a call says and gets, whether it is a request or a part of a batch (inner.h). */
+const char *call_query(struct call *call, const char *name); /* NULL: absent */
+const char *call_body(struct call *call, size_t *ret_len);
+void call_respond(struct call *call, int status, const char *type, const void *body, size_t len,
+                  const struct http_header *headers);
+
 /* Consumes `body`; a good answer to a Google call holds what ?fields asks for. */
 void reply_json(struct call *call, int status, json_t *body);
 /* The same with the fields given (NULL: all), and headers (may be NULL). */
@@ -13,6 +19,7 @@ void reply_text(struct call *call, int status, const char *type, const void *bod
 
 /* Google's {"error": {code, message, errors, status}}; `reason` is the errors' one. */
 void google_error(struct call *call, int status, const char *reason, const char *message);
+json_t *google_error_form(int status, const char *reason, const char *message); /* new */
 /* The form of the newer APIs (Docs, Sheets), without the list of errors; `name` NULL: the status's
  * usual one. */
 void google_rpc_error(struct call *call, int status, const char *name, const char *message);

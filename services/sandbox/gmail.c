@@ -3,16 +3,15 @@
 #include <string.h>
 #include <strings.h>
 
-#include "libcommon/crypto.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "services/sandbox/data.h"
 #include "services/sandbox/errors.h"
+#include "services/sandbox/gmail.h"
 #include "services/sandbox/gmail_query.h"
 #include "services/sandbox/gmail_view.h"
-#include "services/sandbox/mime.h"
 
-enum { QUERY_MAX = 4096, PAGE_MAX = 500, MADE_IDS = 1000 };
+enum { QUERY_MAX = 4096, PAGE_MAX = 500, LABELS_MAX = 100 };
 
 static const char *const SYSTEM_LABELS[] = {"CHAT",
                                             "SENT",
@@ -37,7 +36,7 @@ enum {
 };
 
 /* The user in the path must be "me" or the token's own address. */
-static bool is_own(struct call *call)
+bool gmail_is_own(struct call *call)
 {
     if (strcmp(call->args[0], "me") == 0 || strcasecmp(call->args[0], call->account->email) == 0)
         return true;
@@ -47,7 +46,7 @@ static bool is_own(struct call *call)
 
 static json_t *own_mail(struct call *call)
 {
-    if (!is_own(call))
+    if (!gmail_is_own(call))
         return NULL;
     json_t *mail = item_find(call->account->mails, call->args[1]);
     if (!mail)
@@ -57,7 +56,7 @@ static json_t *own_mail(struct call *call)
 
 void gmail_profile(struct call *call)
 {
-    if (!is_own(call))
+    if (!gmail_is_own(call))
         return;
     json_int_t count = (json_int_t)json_array_size(call->account->mails);
     reply_json(call, 200,
@@ -67,7 +66,7 @@ void gmail_profile(struct call *call)
 
 void gmail_labels(struct call *call)
 {
-    if (!is_own(call))
+    if (!gmail_is_own(call))
         return;
     json_t *labels = json_array();
     for (int i = 0; i < SYSTEM_COUNT; i++)
@@ -109,9 +108,9 @@ static bool is_listed(struct call *call, const struct listing *listing, const js
 
 static bool read_listing(struct call *call, struct listing *ret_listing)
 {
-    const char *query = http_request_query(call->request, "q");
-    const char *label = http_request_query(call->request, "labelIds");
-    const char *trash = http_request_query(call->request, "includeSpamTrash");
+    const char *query = call_query(call, "q");
+    const char *label = call_query(call, "labelIds");
+    const char *trash = call_query(call, "includeSpamTrash");
     if (query && strlen(query) > QUERY_MAX) {
         google_error(call, 400, "invalidArgument", "The query is too long.");
         return false;
@@ -134,7 +133,7 @@ static bool read_listing(struct call *call, struct listing *ret_listing)
 static void list(struct call *call, const char *key, bool threads)
 {
     struct listing listing;
-    if (!is_own(call) || !read_listing(call, &listing))
+    if (!gmail_is_own(call) || !read_listing(call, &listing))
         return;
     size_t i, found = 0;
     const json_t *mail;
@@ -175,14 +174,13 @@ void gmail_threads(struct call *call)
 
 void gmail_thread(struct call *call)
 {
-    if (!is_own(call))
+    if (!gmail_is_own(call))
         return;
     json_t *messages = json_array();
     for (size_t i = json_array_size(call->account->mails); i-- > 0;) {
         const json_t *mail = json_array_get(call->account->mails, i);
         if (strcmp(js_str(mail, "threadId", ""), call->args[1]) == 0)
-            json_array_append_new(messages,
-                                  gmail_view(mail, http_request_query(call->request, "format")));
+            json_array_append_new(messages, gmail_view(mail, call_query(call, "format")));
     }
     if (json_array_size(messages) == 0) {
         json_decref(messages);
@@ -199,7 +197,7 @@ void gmail_get(struct call *call)
     const json_t *mail = own_mail(call);
     if (!mail)
         return;
-    json_t *view = gmail_view(mail, http_request_query(call->request, "format"));
+    json_t *view = gmail_view(mail, call_query(call, "format"));
     if (view)
         reply_json(call, 200, view);
     else
@@ -221,7 +219,7 @@ void gmail_attachment(struct call *call)
                          js_str(attachment, "data", "")));
 }
 
-static void reply_minimal(struct call *call, const json_t *mail)
+void gmail_reply_minimal(struct call *call, const json_t *mail)
 {
     reply_json(call, 200,
                json_pack("{s:s, s:s, s:O}", "id", js_str(mail, "id", ""), "threadId",
@@ -229,13 +227,27 @@ static void reply_minimal(struct call *call, const json_t *mail)
                          json_object_get(mail, "labelIds")));
 }
 
-static bool labels_exist(const json_t *labels)
+bool gmail_labels_exist(const json_t *labels)
 {
     size_t i;
     const json_t *one;
     json_array_foreach(labels, i, one) if (!json_is_string(one) ||
                                            !label_exists(json_string_value(one))) return false;
     return true;
+}
+
+/* Labels that Gmail alone sets. */
+static bool has_fixed(const json_t *labels)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(labels, i, one)
+    {
+        const char *id = json_string_value(one);
+        if (strcmp(id, "SENT") == 0 || strcmp(id, "DRAFT") == 0 || strcmp(id, "CHAT") == 0)
+            return true;
+    }
+    return false;
 }
 
 void gmail_modify(struct call *call)
@@ -247,13 +259,15 @@ void gmail_modify(struct call *call)
     size_t i;
     const json_t *add = json_object_get(body, "addLabelIds");
     const json_t *remove = json_object_get(body, "removeLabelIds");
-    if (!labels_exist(add) || !labels_exist(remove)) {
+    if (json_array_size(add) > LABELS_MAX || json_array_size(remove) > LABELS_MAX ||
+        !gmail_labels_exist(add) || !gmail_labels_exist(remove) || has_fixed(add) ||
+        has_fixed(remove)) {
         google_error(call, 400, "invalidArgument", "Invalid label.");
         return;
     }
     json_array_foreach(add, i, label) mail_label(mail, json_string_value(label), true);
     json_array_foreach(remove, i, label) mail_label(mail, json_string_value(label), false);
-    reply_minimal(call, mail);
+    gmail_reply_minimal(call, mail);
 }
 
 static void set_trash(struct call *call, bool trash)
@@ -263,7 +277,7 @@ static void set_trash(struct call *call, bool trash)
         return;
     mail_label(mail, "TRASH", trash);
     mail_label(mail, "INBOX", !trash);
-    reply_minimal(call, mail);
+    gmail_reply_minimal(call, mail);
 }
 
 void gmail_trash(struct call *call)
@@ -281,89 +295,5 @@ void gmail_delete(struct call *call)
     if (!own_mail(call))
         return;
     item_remove(call->account->mails, call->args[1]);
-    http_respond(call->request, 204, NULL, "", 0, NULL);
-}
-
-/* A sent mail in the sandbox's form, or NULL after a 400. */
-static json_t *read_sent(struct call *call, const json_t *body, size_t *ret_bytes)
-{
-    const char *raw = js_str(body, "raw", NULL);
-    AUTOFREE uint8_t *text = NULL;
-    json_t *parsed = NULL;
-    size_t len = 0, raw_len = raw ? strlen(raw) : 0;
-    while (raw_len && raw[raw_len - 1] == '=') /* padding is allowed */
-        raw_len--;
-    if (!raw_len || crypto_base64url_decode(raw, raw_len, &text, &len)) {
-        google_error(call, 400, "invalidArgument",
-                     "'raw' RFC822 payload message string or "
-                     "uploading message via /upload/* URL required");
-        return NULL;
-    }
-    if (mime_parse((const char *)text, len, &parsed)) {
-        google_error(call, 400, "invalidArgument", "Invalid message.");
-        return NULL;
-    }
-    *ret_bytes = len;
-    return parsed;
-}
-
-static json_t *make_sent(struct call *call, const json_t *parsed, const char *thread)
-{
-    char id[ITEM_ID_SIZE];
-    struct account *account = call->account;
-    data_mail_id(account->email, MADE_IDS + account->serial++, id);
-    const char *text = js_str(parsed, "text", "");
-    json_t *mail = mail_new(id, thread ? thread : id, call->now_ms, account->email, "", "", text);
-    json_t *headers = json_deep_copy(json_object_get(parsed, "headers"));
-    AUTOJSON json_t *made = json_incref(json_object_get(mail, "headers"));
-    json_object_set_new(mail, "headers", headers);
-    for (size_t i = 0; i < json_array_size(made); i++) {
-        const json_t *one = json_array_get(made, i);
-        if (!*mail_header(mail, js_str(one, "name", "")))
-            mail_add_header(mail, js_str(one, "name", ""), js_str(one, "value", ""));
-    }
-    if (json_object_get(parsed, "html"))
-        json_object_set(mail, "_html", json_object_get(parsed, "html"));
-    json_object_set(mail, "_attachments", json_object_get(parsed, "attachments"));
-    mail_label(mail, "SENT", true);
-    return mail;
-}
-
-static const json_t *find_thread(struct call *call, const char *thread)
-{
-    size_t i;
-    const json_t *mail;
-    json_array_foreach(call->account->mails, i,
-                       mail) if (strcmp(js_str(mail, "threadId", ""), thread) == 0) return mail;
-    return NULL;
-}
-
-void gmail_send(struct call *call)
-{
-    AUTOJSON json_t *body = is_own(call) ? google_body(call) : NULL;
-    size_t bytes;
-    AUTOJSON json_t *parsed = body ? read_sent(call, body, &bytes) : NULL;
-    if (!parsed)
-        return;
-    const char *thread = js_str(body, "threadId", NULL);
-    json_t *mail = make_sent(call, parsed, thread);
-    if (!strchr(mail_header(mail, "To"), '@') && !strchr(mail_header(mail, "Cc"), '@') &&
-        !strchr(mail_header(mail, "Bcc"), '@')) {
-        json_decref(mail);
-        google_error(call, 400, "invalidArgument", "Recipient address required");
-    } else if (thread && !find_thread(call, thread)) {
-        json_decref(mail);
-        google_error(call, 404, "notFound", "Requested entity was not found.");
-    } else {
-        if (strcasestr(mail_header(mail, "To"), call->account->email)) {
-            mail_label(mail, "INBOX", true);
-            mail_label(mail, "UNREAD", true);
-        }
-        json_incref(mail);
-        if (item_add(call->account, call->account->mails, mail, bytes))
-            google_error(call, 429, "rateLimitExceeded", "The invented mailbox is full.");
-        else
-            reply_minimal(call, mail);
-        json_decref(mail);
-    }
+    call_respond(call, 204, NULL, "", 0, NULL);
 }

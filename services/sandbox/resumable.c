@@ -75,7 +75,7 @@ static struct session *make_session(struct call *call, const char *file, json_t 
 static char *address_of(struct call *call, const struct session *session)
 {
     const char *host = http_request_header(call->request, "Host");
-    const char *fields = http_request_query(call->request, "fields");
+    const char *fields = call_query(call, "fields");
     struct buf out;
     buf_init(&out, 16384);
     buf_printf(&out, "http://%.*s%s?uploadType=resumable&upload_id=%s", HOST_MAX,
@@ -102,7 +102,7 @@ void resumable_begin(struct call *call, const char *file)
     AUTOFREE char *address = address_of(call, session);
     const struct http_header headers[] = {
         {"Location", address}, {"X-GUploader-UploadID", session->id}, {NULL, NULL}};
-    http_respond(call->request, 200, "text/html; charset=UTF-8", "", 0, headers);
+    call_respond(call, 200, "text/html; charset=UTF-8", "", 0, headers);
 }
 
 /* A decimal number, moving `at` behind it. */
@@ -153,7 +153,7 @@ static void reply_incomplete(struct call *call, const struct session *session)
     const struct http_header headers[] = {{"X-GUploader-UploadID", session->id},
                                           {session->data.len ? "Range" : NULL, range},
                                           {NULL, NULL}};
-    http_respond(call->request, 308, NULL, "", 0, headers);
+    call_respond(call, 308, NULL, "", 0, headers);
 }
 
 static void finish(struct call *call, struct session *session)
@@ -197,9 +197,9 @@ static bool take_piece(struct call *call, struct session *session, const struct 
 void drive_upload_piece(struct call *call)
 {
     size_t len;
-    const char *body = http_request_body(call->request, &len);
+    const char *body = call_body(call, &len);
     struct upload_range range;
-    struct session *session = find(call->sandbox, http_request_query(call->request, "upload_id"));
+    struct session *session = find(call->sandbox, call_query(call, "upload_id"));
     call->account = session ? accounts_find(call->sandbox->accounts, session->email) : NULL;
     if (!call->account) {
         google_error(call, 404, "notFound", "There is no such upload.");

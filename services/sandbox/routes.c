@@ -4,6 +4,8 @@
 #include <time.h>
 
 #include "services/sandbox/errors.h"
+#include "services/sandbox/inner.h"
+#include "services/sandbox/lab.h"
 #include "services/sandbox/scopes.h"
 
 /* The scopes that Google's reference names for each method ("Authorization scopes"). */
@@ -57,6 +59,7 @@ static const struct route {
     {"GET", GMAIL "profile", gmail_profile, SEE_PROFILE},
     {"GET", GMAIL "labels", gmail_labels, SEE_LABELS},
     {"GET", GMAIL "messages", gmail_list, READ_MAIL},
+    {"POST", GMAIL "messages", gmail_insert, CHANGE_MAIL},
     {"POST", GMAIL "messages/send", gmail_send, SEND_MAIL},
     {"GET", GMAIL "messages/*", gmail_get, READ_MAIL},
     {"DELETE", GMAIL "messages/*", gmail_delete, DELETE_MAIL},
@@ -112,6 +115,11 @@ static const struct route {
     {"PUT", "/v4/spreadsheets/*/values/*", sheets_values_update, WRITE_SHEETS},
     {"POST", "/v4/spreadsheets/*/values/*", sheets_values_post, WRITE_SHEETS},
 
+    {"POST", "/batch/*/*", google_batch, 0},
+    {"GET", "/sandbox/requests", lab_requests, 0},
+    {"DELETE", "/sandbox/requests", lab_forget, 0},
+    {"POST", "/sandbox/failures", lab_order, 0},
+
     {"POST", "/v1/chat/completions", openai_chat, 0},
     {"POST", "/chat/completions", openai_chat, 0},
     {"GET", "/v1/models", openai_models, 0},
@@ -154,6 +162,28 @@ static void answer(struct call *call, const struct route *route)
     }
 }
 
+static void handle(struct call *call)
+{
+    bool known = false;
+    if (strncmp(call->path, "/sandbox/", 9) != 0) {
+        if (!call->inner)
+            lab_note(call->sandbox->lab, call->method, call->path);
+        if (lab_fail(call->sandbox->lab, call))
+            return;
+    }
+    for (size_t i = 0; i < sizeof(ROUTES) / sizeof(ROUTES[0]); i++) {
+        if (!fits(call, ROUTES[i].pattern))
+            continue;
+        known = true;
+        if (strcmp(ROUTES[i].method, call->method) == 0) {
+            answer(call, &ROUTES[i]);
+            return;
+        }
+    }
+    google_error(call, known ? 405 : 404, known ? "httpMethodNotAllowed" : "notFound",
+                 known ? "Method not allowed." : "Not Found");
+}
+
 void routes_handle(void *arg, struct http_request *request)
 {
     struct timespec now;
@@ -163,16 +193,16 @@ void routes_handle(void *arg, struct http_request *request)
                         .method = http_request_method(request),
                         .path = http_request_path(request),
                         .now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000};
-    bool known = false;
-    for (size_t i = 0; i < sizeof(ROUTES) / sizeof(ROUTES[0]); i++) {
-        if (!fits(&call, ROUTES[i].pattern))
-            continue;
-        known = true;
-        if (strcmp(ROUTES[i].method, call.method) == 0) {
-            answer(&call, &ROUTES[i]);
-            return;
-        }
-    }
-    google_error(&call, known ? 405 : 404, known ? "httpMethodNotAllowed" : "notFound",
-                 known ? "Method not allowed." : "Not Found");
+    handle(&call);
+}
+
+void routes_handle_inner(const struct call *outer, const char *method, struct inner *inner)
+{
+    struct call call = {.sandbox = outer->sandbox,
+                        .request = outer->request,
+                        .inner = inner,
+                        .method = method,
+                        .path = inner->path,
+                        .now_ms = outer->now_ms};
+    handle(&call);
 }

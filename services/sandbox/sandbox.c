@@ -5,6 +5,7 @@
 #include "libcommon/crypto.h"
 #include "libcommon/mem.h"
 #include "services/sandbox/delay.h"
+#include "services/sandbox/lab.h"
 #include "services/sandbox/resumable.h"
 #include "services/sandbox/routes.h"
 
@@ -34,6 +35,7 @@ enum err sandbox_new(struct loop *loop, const struct sandbox_options *options,
     sandbox->options = *options;
     sandbox->accounts = accounts_new();
     sandbox->faults = faults_new();
+    sandbox->lab = lab_new();
     /* Not random, so that a restart of the sandbox leaves every user signed in. */
     crypto_derive_key(options->client_secret ? options->client_secret : "sandbox-secret",
                       "mcpbus sandbox tokens", sandbox->key);
@@ -57,6 +59,7 @@ void sandbox_destroy(struct sandbox **sandbox_p)
     http_server_destroy(&sandbox->server);
     accounts_destroy(&sandbox->accounts);
     faults_destroy(&sandbox->faults);
+    lab_destroy(&sandbox->lab);
     free(sandbox);
 }
 

@@ -33,6 +33,8 @@ struct sandbox_options {
 };
 
 struct delayed;
+struct inner;
+struct lab;
 struct sessions;
 
 struct sandbox {
@@ -42,6 +44,7 @@ struct sandbox {
     uint8_t key[32]; /* seals codes, tokens and forms */
     struct accounts *accounts;
     struct faults *faults;
+    struct lab *lab;
     struct spent codes, revoked;
     struct delayed *waiting; /* answers held back */
     unsigned waiting_count;
@@ -52,6 +55,7 @@ struct sandbox {
 struct call {
     struct sandbox *sandbox;
     struct http_request *request;
+    struct inner *inner; /* NULL: the request itself; else a call within a batch */
     const char *method, *path;
     char args[3][512];       /* what the pattern's stars matched */
     int64_t now_ms;          /* wall clock */
@@ -72,7 +76,8 @@ void spent_add(struct spent *spent, uint64_t id);
 /* Handlers, by subject. */
 call_fn oauth_authorize, oauth_consent, oauth_token, oauth_revoke, oauth_userinfo;
 call_fn gmail_profile, gmail_list, gmail_get, gmail_attachment, gmail_labels, gmail_send,
-    gmail_modify, gmail_trash, gmail_untrash, gmail_delete, gmail_threads, gmail_thread;
+    gmail_modify, gmail_trash, gmail_untrash, gmail_delete, gmail_threads, gmail_thread,
+    gmail_insert;
 call_fn drive_list, drive_get, drive_export, drive_create, drive_update, drive_delete, drive_copy,
     drive_upload, drive_upload_update, drive_upload_piece, drive_permissions, drive_permission,
     drive_permit, drive_permission_update, drive_unpermit, drive_about, drive_drives;
@@ -83,6 +88,7 @@ call_fn docs_get, docs_batch_update, docs_create;
 call_fn sheets_create, sheets_get, sheets_batch_update, sheets_values_get, sheets_values_update,
     sheets_values_post, sheets_values_batch_get, sheets_values_batch_update;
 call_fn openai_chat, openai_models;
+call_fn google_batch, lab_requests, lab_forget, lab_order;
 call_fn page_index, page_style, page_health;
 
 /* Finds whose token the request bears, and what it may do; false: none, expired or revoked. */

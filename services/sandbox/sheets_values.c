@@ -55,8 +55,8 @@ static bool is_word(const char *text, const char *word)
 
 static json_t *value_range(struct call *call, const json_t *sheet, const struct a1 *range)
 {
-    const char *render = http_request_query(call->request, "valueRenderOption");
-    const char *dimension = http_request_query(call->request, "majorDimension");
+    const char *render = call_query(call, "valueRenderOption");
+    const char *dimension = call_query(call, "majorDimension");
     bool by_column = is_word(dimension, "COLUMNS");
     json_t *values = grid_read(sheet, range,
                                is_word(render, "FORMULA")             ? GRID_FORMULA
@@ -86,7 +86,7 @@ void sheets_values_batch_get(struct call *call)
 {
     json_t *grid;
     struct a1 range;
-    const char *wanted = http_request_query(call->request, "ranges");
+    const char *wanted = call_query(call, "ranges");
     const json_t *file = sheets_own(call, call->args[0], &grid);
     const json_t *sheet = file ? find_range(call, grid, wanted ? wanted : "", &range) : NULL;
     if (sheet)
@@ -214,7 +214,7 @@ void sheets_values_update(struct call *call)
     json_t *file = sheets_own(call, call->args[0], &grid);
     AUTOJSON json_t *body = file ? google_body(call) : NULL;
     if (!body ||
-        !read_option(call, http_request_query(call->request, "valueInputOption"), &entered))
+        !read_option(call, call_query(call, "valueInputOption"), &entered))
         return;
     json_t *answer = write_range(call, grid, call->args[1], body, entered);
     if (answer && sheets_changed(call, file, grid))
@@ -257,7 +257,7 @@ static void append(struct call *call, json_t *file, const json_t *grid, const ch
     AUTOJSON json_t *body = google_body(call);
     json_t *sheet = body ? find_range(call, grid, text, &range) : NULL;
     if (!sheet ||
-        !read_option(call, http_request_query(call->request, "valueInputOption"), &entered) ||
+        !read_option(call, call_query(call, "valueInputOption"), &entered) ||
         !read_values(call, body, &writing))
         return;
     size_t rows = grid_rows(sheet);
