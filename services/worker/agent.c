@@ -88,11 +88,11 @@ static enum err tell_text(struct agent *agent, const char *text)
         return ERR_OK;
     free(agent->last_text);
     agent->last_text = mem_strdup(text);
-    return agent->ops->event(agent->ops->arg, "message",
-                             json_pack("{s:o, s:I}", "text",
-                                       agent_capped(text, AGENT_EVENT_TEXT_MAX), "turn",
-                                       (json_int_t)agent->budget.turns),
-                             false);
+    return agent->ops->event(
+        agent->ops->arg, "message",
+        json_pack("{s:o, s:I, s:o}", "text", agent_capped(text, AGENT_EVENT_TEXT_MAX), "turn",
+                  (json_int_t)agent->budget.turns, "usage", agent_budget_usage(&agent->budget)),
+        false);
 }
 
 /* The turns are used up: what the model has learnt is not lost, if its other budgets allow one more

@@ -105,8 +105,8 @@ void agent_budget_resume(struct agent_budget *budget, const json_t *usage, int64
     struct agent_usage earlier = {
         js_int(usage, "input_tokens", 0), js_int(usage, "output_tokens", 0),
         js_int(usage, "total_tokens", 0), js_int(usage, "cached_tokens", 0)};
-    if (earlier.total > budget->usage.total && earlier.input >= 0 && earlier.output >= 0 &&
-        earlier.cached >= 0)
+    if (earlier.total >= budget->usage.total && earlier.total > 0 && earlier.input >= 0 &&
+        earlier.output >= 0 && earlier.cached >= 0)
         budget->usage = earlier;
     if (turns > budget->turns)
         budget->turns = turns;

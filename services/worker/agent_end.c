@@ -17,9 +17,10 @@ json_t *agent_capped(const char *text, size_t max)
 
 static void set_end(struct agent *agent, const char *outcome)
 {
+    json_t *usage = agent_budget_usage(&agent->budget);
+    json_object_del(usage, "cached_tokens"); /* a job's usage has the original's three */
     json_decref(agent->end);
-    agent->end = json_pack("{s:s, s:o}", "outcome", outcome, "token_usage",
-                           agent_budget_usage(&agent->budget));
+    agent->end = json_pack("{s:s, s:o}", "outcome", outcome, "token_usage", usage);
 }
 
 /* A text of control characters grows sixfold as JSON: such a result is cut harder. */

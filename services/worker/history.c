@@ -230,6 +230,7 @@ static void read_event(struct reader *reader, const json_t *event)
     const json_t *data = json_object_get(event, "data");
     if (is_type(event, "message")) {
         reader->text = js_str(data, "text", NULL);
+        read_usage(reader, data);
     } else if (is_type(event, "tool_call")) {
         read_call(reader, data, js_int(data, "turn", 0), HISTORY_CALLED);
         read_usage(reader, data);

@@ -14,7 +14,7 @@ OVERLAP = 1.5
 REASONS = {
     "echo": ("The job was given up: the worker that ran it was lost", "The job timed out."),
     "agent": ("The job was given up: the worker that ran it was lost", "The job timed out.",
-              "The run ended unexpectedly", "The run was ended because it did not finish",
+              "The run ended unexpectedly", "budget_exhausted: time: the run was ended because",
               "The run was stopped after", "The run could not begin within",
               "What became of the run could not be recorded."),
 }

@@ -28,10 +28,12 @@ static void calls_are_recorded_then_made_then_answered_in_order(void **state)
                                     "tool_result:s__a tool_result:s__b message:ok ");
     assert_int_equal(script.committed, 1); /* the last one, before any call is made */
     assert_int_equal(js_int(json_object_get(end, "token_usage"), "input_tokens", 0), 20);
-    assert_int_equal(js_int(json_object_get(end, "token_usage"), "cached_tokens", 0), 8);
+    assert_int_equal(json_object_size(json_object_get(end, "token_usage")), 3);
     const json_t *call = json_object_get(json_array_get(script.events, 0), "data");
     assert_int_equal(js_int(call, "turn", 0), 1);
     assert_int_equal(js_int(json_object_get(call, "usage"), "total_tokens", 0), 12);
+    const json_t *last = json_object_get(json_array_get(script.events, 4), "data");
+    assert_int_equal(js_int(json_object_get(last, "usage"), "cached_tokens", 0), 8);
     assert_conversations(&script);
     script_fini(&script);
 }
