@@ -417,6 +417,53 @@ static json_t *local_json(const struct server *server, const struct mcp_user *us
                      fill(&server->command, user), "args", args, "env", env);
 }
 
+static void note_fields(const struct value *value, bool used[USER_FIELDS])
+{
+    for (const struct piece *piece = value->pieces; piece; piece = piece->next)
+        if (piece->field != NO_FIELD)
+            used[piece->field] = true;
+}
+
+static bool names_user(const struct server *server)
+{
+    bool used[USER_FIELDS] = {false}, any = false;
+    const struct map *const maps[] = {&server->env, &server->headers, &server->auth};
+    note_fields(&server->command, used);
+    note_fields(&server->url, used);
+    for (size_t i = 0; i < server->arg_count; i++)
+        note_fields(&server->args[i], used);
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+        for (size_t j = 0; j < maps[i]->count; j++)
+            note_fields(&maps[i]->values[j], used);
+    for (size_t i = 0; i < USER_FIELDS; i++)
+        any = any || used[i];
+    return any;
+}
+
+/* Of our own server it is known that its tools depend on the scopes alone. */
+static bool is_ours(const struct server *server)
+{
+    const struct piece *piece = server->command.pieces;
+    if (!piece || piece->next || piece->field != NO_FIELD)
+        return false;
+    const char *slash = strrchr(piece->literal, '/');
+    return strcmp(slash ? slash + 1 : piece->literal, "mcpbus-google") == 0;
+}
+
+/* Whoever gets the same key is shown the same tools. The configuration is not part of it: it stays
+ * the same as long as what is remembered, as this process lives. */
+static json_t *key_of(const struct server *server, const struct mcp_user *user)
+{
+    const char *scopes = user->google_authorized_scopes ? user->google_authorized_scopes : "";
+    AUTOJSON json_t *parts = json_pack("[s]", server->name);
+    if (names_user(server))
+        json_array_append_new(parts, json_string(scopes));
+    if (names_user(server) && !is_ours(server))
+        json_array_append_new(parts, json_string(user->id));
+    AUTOFREE char *text = js_dump(parts);
+    return json_string(text);
+}
+
 json_t *mcp_config_servers(const struct mcp_config *config, const struct mcp_user *user,
                            const char *why_no_google, mcp_lookup_fn *lookup, void *arg)
 {
@@ -430,10 +477,12 @@ json_t *mcp_config_servers(const struct mcp_config *config, const struct mcp_use
     for (size_t i = 0; i < config->count; i++) {
         const struct server *server = config->servers[i];
         json_t *json;
-        if (server->needs_google && !user->google_access_token)
-            json = unavailable(server, why_no_google);
-        else
-            json = server->remote ? remote_json(server, user) : local_json(server, user, base);
+        if (server->needs_google && !user->google_access_token) {
+            json_array_append_new(servers, unavailable(server, why_no_google));
+            continue;
+        }
+        json = server->remote ? remote_json(server, user) : local_json(server, user, base);
+        json_object_set_new(json, "key", key_of(server, user));
         json_array_append_new(servers, json);
     }
     return servers;

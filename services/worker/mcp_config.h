@@ -42,9 +42,10 @@ size_t mcp_config_count(const struct mcp_config *config);
 /* Does any server want what only a Google sign-in gives (all fields but `id`)? */
 bool mcp_config_needs_google(const struct mcp_config *config);
 
-/* The servers as a run gets them: [{name, command, args, env}, {name, url, headers, auth?} or
- * {name, unavailable}]. `user` may lack all but `id`: servers that need more are then unavailable
- * because `why_no_google`. Every server's env begins with PATH, HOME, LANG and TMPDIR, from
+/* The servers as a run gets them: [{name, key, command, args, env}, {name, key, url, headers,
+ * auth?} or {name, unavailable}]. `user` may lack all but `id`: servers that need more are then
+ * unavailable because `why_no_google`. `key`: servers with the same one have the same tools (see
+ * tool_memory.h). Every server's env begins with PATH, HOME, LANG and TMPDIR, from
  * `lookup`. */
 json_t *mcp_config_servers(const struct mcp_config *config, const struct mcp_user *user,
                            const char *why_no_google, mcp_lookup_fn *lookup, void *arg);

@@ -7,7 +7,8 @@
  *    user?: {name?, email?, time_zone?},
  *    usage?: {input_tokens, output_tokens, total_tokens, cached_tokens} of earlier attempts,
  *    history?: what earlier attempts did (see history.h),
- *    known?: per server's name {tools, era}: what was remembered}
+ *    known: {server: {tools, era, …}}: what was remembered (see mcp_client_known),
+ *    http: {proxy?, ca_bundle?}}; a server whose tools can be remembered has a `key`
  *   {"t":"answer", message: {role, content, refusal?, tool_calls?}, usage: as above,
  *    finish_reason?, model?}, or {"t":"answer", error, code, outcome}: with the code
  *    "context_length_exceeded" the run asks again with less
@@ -16,7 +17,7 @@
  * run → loop:
  *   {"t":"ask", messages, tools?, tool_choice?: "none", model?, max_completion_tokens?}
  *   {"t":"event", type, data, ack}: message, tool_call, tool_result, progress, waiting_approval
- *   {"t":"remember", server, key, tools, era}: for the next run's `known`
+ *   {"t":"remember", server, tools?, era?, …}: for the next run's `known`; without tools: forget it
  *   {"t":"done", outcome, result?, error_message?, token_usage}: completed, failed, retry, or
  *    waiting: for approval, after waiting_approval is on record. token_usage counts earlier
  *    attempts too. */

@@ -107,6 +107,14 @@ static void on_done(struct worker_run *run, const json_t *frame)
     run_end_item(run, item);
 }
 
+/* Under the key that the server had when it was handed over, whatever the frame says of it. */
+static void on_remember(struct worker_run *run, const json_t *frame)
+{
+    const char *key = js_str(run->tool_keys, js_str(frame, "server", ""), NULL);
+    if (key)
+        tool_memory_put(run->runs->tools, key, run->user_id, frame, clock_ms());
+}
+
 /* When the process and its socket have both ended, what was said has been read. */
 static void check_crash(struct worker_run *run, const char *why)
 {
@@ -131,6 +139,8 @@ static void on_frame(void *arg, json_t *frame)
         on_ask(run, frame);
     } else if (strcmp(t, "event") == 0) {
         on_event(run, frame);
+    } else if (strcmp(t, "remember") == 0) {
+        on_remember(run, frame);
     } else if (strcmp(t, "done") == 0) {
         on_done(run, frame);
     } else {
@@ -179,6 +189,16 @@ static void set_known(json_t *frame, const char *key, json_t *value)
         json_object_set(frame, key, value);
 }
 
+static void add_http(json_t *frame, const struct settings *settings)
+{
+    json_t *http = json_object();
+    if (settings->https_proxy)
+        json_object_set_new(http, "proxy", json_string(settings->https_proxy));
+    if (settings->ca_bundle)
+        json_object_set_new(http, "ca_bundle", json_string(settings->ca_bundle));
+    json_object_set_new(frame, "http", http);
+}
+
 /* `access` is what auth said of the user; NULL: it was not asked, or there is none. */
 static json_t *job_frame(const struct worker_run *run, const struct mcp_user *user,
                          const json_t *access, const char *why_no_google)
@@ -200,7 +220,19 @@ static json_t *job_frame(const struct worker_run *run, const struct mcp_user *us
     set_known(frame, "conversation", run->turns);
     set_known(frame, "usage", run->usage);
     set_known(frame, "history", run->history);
+    json_object_set_new(frame, "known",
+                        tool_memory_known(run->runs->tools, servers, run->user_id, clock_ms()));
+    add_http(frame, options->settings);
     return frame;
+}
+
+static json_t *keys_of(const json_t *servers)
+{
+    json_t *keys = json_object(), *server;
+    size_t index;
+    json_array_foreach(servers, index, server)
+        set_known(keys, js_str(server, "name", ""), json_object_get(server, "key"));
+    return keys;
 }
 
 static void start_process(struct worker_run *run, const struct mcp_user *user, const json_t *access,
@@ -217,6 +249,7 @@ static void start_process(struct worker_run *run, const struct mcp_user *user, c
     run->peer = frame_peer_new(run->runs->options.loop, ends[0], on_frame, run);
     zygote_start(run->runs->options.zygote, run->id, ends[1]);
     AUTOJSON json_t *frame = job_frame(run, user, access, why_no_google);
+    run->tool_keys = keys_of(json_object_get(frame, "servers"));
     if (frame_peer_send(run->peer, frame)) {
         run_stop(run);
         run_end(run, "failed", "The task is too large for a run.");

@@ -21,8 +21,8 @@ enum {
 
 struct server {
     const struct tool *list_resources, *read_resource; /* NULL: it has none */
-    char *key;      /* under which its tools are remembered; NULL: not at all */
-    unsigned lists; /* how many of its lists were sent to be remembered */
+    bool has_key;                                      /* its tools can be remembered */
+    unsigned lists; /* how many of its lists were sent for that */
     bool told;      /* that it is unavailable */
 };
 
@@ -162,17 +162,14 @@ static enum err remember(struct run_tools *tools, size_t index)
     const struct mcp_client *client = mcp_pool_client(tools->pool, index);
     struct server *server = &tools->servers[index];
     bool failed = mcp_client_state(client) == MCP_FAILED;
-    if (!server->key || (!failed && mcp_client_lists(client) == server->lists))
+    if (!server->has_key || (!failed && mcp_client_lists(client) == server->lists))
         return ERR_OK;
     json_t *frame = failed ? json_object() : mcp_client_known(client);
     json_object_set_new(frame, "t", json_string("remember"));
     json_object_set_new(frame, "server", json_string(mcp_client_name(client)));
-    json_object_set_new(frame, "key", json_string(server->key));
     server->lists = mcp_client_lists(client);
-    if (failed) {
-        free(server->key);
-        server->key = NULL;
-    }
+    if (failed)
+        server->has_key = false;
     return tools->options.send(tools->options.arg, frame);
 }
 
@@ -327,7 +324,7 @@ static json_t *take_servers(struct run_tools *tools)
     json_array_foreach(servers, index, spec)
     {
         if (index < MCP_SERVERS_MAX)
-            tools->servers[index].key = mem_strdup_opt(js_str(spec, "key", NULL));
+            tools->servers[index].has_key = json_object_get(spec, "key") != NULL;
     }
     json_object_del(job, "servers");
     return servers;
@@ -387,8 +384,6 @@ void run_tools_destroy(struct run_tools **tools_p)
     mcp_pool_destroy(&tools->pool);
     run_watch_destroy(&tools->watch);
     tool_names_destroy(&tools->names);
-    for (size_t i = 0; i < MCP_SERVERS_MAX; i++)
-        free(tools->servers[i].key);
     json_decref(tools->list);
     buf_fini(&tools->notes);
     free(tools);

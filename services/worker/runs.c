@@ -30,6 +30,7 @@ static void destroy_run(struct worker_run *run)
     json_decref(run->options);
     json_decref(run->turns);
     json_decref(run->usage);
+    json_decref(run->tool_keys);
     free(run->conversation_id);
     free(run->job_id);
     free(run->user_id);
@@ -296,6 +297,7 @@ struct runs *runs_new(const struct runs_options *options)
     runs->options = *options;
     runs->table = run_table_new();
     runs->by_id = map_new();
+    runs->tools = tool_memory_new();
     runs->next_id = 1;
     struct outbox_options append = {options->loop,   options->bus, "append",
                                     append_envelope, on_appended,  runs};
@@ -326,6 +328,7 @@ void runs_destroy(struct runs **runs_p)
     outbox_destroy(&runs->finish);
     loop_timer_destroy(&runs->sweep);
     run_table_destroy(&runs->table);
+    tool_memory_destroy(&runs->tools);
     map_destroy(&runs->by_id);
     free(runs);
 }

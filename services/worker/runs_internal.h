@@ -8,6 +8,7 @@
 #include "services/worker/outbox.h"
 #include "services/worker/run_table.h"
 #include "services/worker/runs.h"
+#include "services/worker/tool_memory.h"
 
 enum worker_run_state {
     RUN_WAITING,  /* for a free slot */
@@ -41,6 +42,7 @@ struct worker_run {
     json_t *history;         /* see history.h; NULL: a first attempt */
     int64_t history_after;
     struct model_call *model_call;
+    json_t *tool_keys; /* {server: its key in tool_memory} */
 
     json_t *events; /* not sent yet; NULL: none */
     size_t event_bytes;
@@ -59,6 +61,7 @@ struct runs {
     struct map *by_id;
     struct outbox *append, *finish;
     struct loop_timer *sweep;
+    struct tool_memory *tools; /* that runs before have found */
     uint64_t next_id;
     int64_t lease_until;
     size_t working;   /* neither WAITING nor FINISHED */

@@ -203,7 +203,7 @@ def test_cancel_takes_the_tool_servers_along(npm_user, npm_stack):
     with npm_user.stream(job_id) as answer:
         wait_until(lambda: any(b"event: tool_call" in line for line in answer.iter_lines(1)),
                    60, "the tool is called")
-    assert len(run_processes(npm_stack) - idle) >= 4, "the run and its three servers"
+    assert len(run_processes(npm_stack) - idle) >= 2, "the run and the server that it calls"
     assert npm_user.cancel(job_id).json()["status"] == "cancelled"
     wait_until(lambda: run_processes(npm_stack) <= idle, 5, "the tool servers end")
 

@@ -101,8 +101,51 @@ static void servers_with_a_url(void **state)
     assert_string_equal(js_str(json_object_get(far, "auth"), "client_secret", ""),
                         "key-${user.id}-1");
     const json_t *near = json_array_get(servers, 1);
-    assert_int_equal(json_object_size(near), 3);
+    assert_int_equal(json_object_size(near), 4);
     assert_string_equal(js_str(near, "url", ""), "http://127.0.0.1:1/mcp");
+}
+
+static char *key_for(const char *server, const char *user_id, const char *scopes)
+{
+    AUTOFREE char *text = mem_printf("{\"mcpServers\":{\"a\":%s}}", server);
+    struct mcp_user user = {.google_access_token = "t",
+                            .google_refresh_token = "r",
+                            .google_token_expires_at = "1",
+                            .google_authorized_scopes = scopes,
+                            .email = "e",
+                            .id = user_id};
+    AUTOJSON json_t *servers = fill(text, &user);
+    return mem_strdup(js_str(json_array_get(servers, 0), "key", ""));
+}
+
+static bool is_shared(const char *server, const char *user_id, const char *scopes)
+{
+    AUTOFREE char *one = key_for(server, "u1", "[1]");
+    AUTOFREE char *other = key_for(server, user_id, scopes);
+    assert_true(*one);
+    return strcmp(one, other) == 0;
+}
+
+static void keys_keep_users_apart(void **state)
+{
+    (void)state;
+    static const char plain[] = "{\"command\":\"x\"}";
+    static const char ours[] = "{\"command\":\"/opt/bin/mcpbus-google\",\"env\":{\"A\":"
+                               "\"${user.google_access_token}\",\"I\":\"${user.id}\"}}";
+    static const char *const theirs[] = {
+        "{\"command\":\"x\",\"env\":{\"A\":\"${user.google_access_token}\"}}",
+        "{\"command\":\"x\",\"args\":[\"a${user.email}\"]}",
+        "{\"command\":\"mcpbus-google${user.id}\"}",
+        "{\"url\":\"http://127.0.0.1/${user.id}\"}",
+        "{\"url\":\"http://127.0.0.1/\",\"headers\":{\"X\":\"${user.id}\"}}",
+    };
+    assert_true(is_shared(plain, "u2", "[2]"));
+    assert_true(is_shared(ours, "u2", "[1]"));
+    assert_false(is_shared(ours, "u2", "[2]"));
+    for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++) {
+        assert_true(is_shared(theirs[i], "u1", "[1]"));
+        assert_false(is_shared(theirs[i], "u2", "[1]"));
+    }
 }
 
 static void mistakes_are_named(void **state)
@@ -166,6 +209,7 @@ int main(void)
         cmocka_unit_test(the_default_is_google_alone),
         cmocka_unit_test(without_google_only_those_servers_are_away),
         cmocka_unit_test(servers_with_a_url),
+        cmocka_unit_test(keys_keep_users_apart),
         cmocka_unit_test(mistakes_are_named),
         cmocka_unit_test(names_without_values),
     };
