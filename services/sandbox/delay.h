@@ -8,8 +8,11 @@
 struct reply {
     const char *type; /* a literal */
     struct buf body;
-    bool stream; /* sent chunked */
-    bool cut;    /* a stream whose connection ends without its end */
+    bool stream;     /* sent chunked */
+    bool cut;        /* a stream whose connection ends without its end */
+    bool stall;      /* a stream that neither goes on nor ends */
+    int64_t drip_ms; /* between two events of a stream; 0: all at once */
+    bool begun;      /* its head is sent */
 };
 
 /* Answers 200 after `delay_ms`; takes the body. A client that has left is forgotten. */

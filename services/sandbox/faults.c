@@ -1,12 +1,13 @@
 #include "services/sandbox/faults.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libcommon/mem.h"
 
-enum { TEXTS_MAX = 1024, WORD_MAX = 64, SLOW_MAX_MS = 600000 };
+enum { TEXTS_MAX = 1024, WORD_MAX = 64, SLOW_MAX_MS = 600000, NUMBER_MAX = 1000000000 };
 
 /* How often a text with a counted word came; the oldest is forgotten when the table is full. */
 struct faults {
@@ -65,21 +66,58 @@ static int64_t slow_ms(const char *seconds)
     return ms >= 0 && ms <= SLOW_MAX_MS ? (int64_t)ms : SLOW_MAX_MS; /* NaN too */
 }
 
+static int64_t whole(const char *number)
+{
+    long long value = strtoll(number, NULL, 10);
+    return value > 0 && value < NUMBER_MAX ? value : 0;
+}
+
+/* The words that have a value behind '='. */
+static bool apply_value(struct fault *fault, const char *word)
+{
+    const char *value = strchr(word, '=');
+    size_t len = value ? (size_t)(value++ - word) : 0;
+    if (!value)
+        return false;
+    if (strncmp(word, "slow", len) == 0)
+        fault->slow_ms = slow_ms(value);
+    else if (strncmp(word, "drip", len) == 0)
+        fault->drip_ms = slow_ms(value);
+    else if (strncmp(word, "retry", len) == 0)
+        fault->retry_after_ms = slow_ms(value);
+    else if (strncmp(word, "window", len) == 0)
+        fault->window = whole(value);
+    else if (strncmp(word, "finish", len) == 0)
+        snprintf(fault->finish, sizeof(fault->finish), "%.31s", value);
+    return true;
+}
+
 static void apply(struct fault *fault, const char *word)
 {
+    const struct {
+        const char *word;
+        bool *flag;
+    } flags[] = {
+        {"cut", &fault->cut},
+        {"garbage", &fault->garbage},
+        {"loop", &fault->loop},
+        {"stall", &fault->stall},
+        {"broken", &fault->broken},
+        {"nodone", &fault->no_done},
+        {"nostream", &fault->no_stream},
+        {"nooptions", &fault->no_options},
+        {"nousage", &fault->no_usage},
+        {"refusal", &fault->refusal},
+    };
     int status = (int)strtol(word, NULL, 10);
     if (status >= 400 && status <= 599)
         fault->status = status;
     else if (strcmp(word, "quota") == 0)
         fault->status = 429, fault->quota = true;
-    else if (strncmp(word, "slow=", 5) == 0)
-        fault->slow_ms = slow_ms(word + 5);
-    else if (strcmp(word, "cut") == 0)
-        fault->cut = true;
-    else if (strcmp(word, "garbage") == 0)
-        fault->garbage = true;
-    else if (strcmp(word, "loop") == 0)
-        fault->loop = true;
+    else if (!apply_value(fault, word))
+        for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+            if (strcmp(word, flags[i].word) == 0)
+                *flags[i].flag = true;
 }
 
 static void take_word(struct faults *faults, struct fault *fault, const char *text,

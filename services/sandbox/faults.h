@@ -16,6 +16,15 @@ struct fault {
     bool cut;        /* break off in the middle of the answer */
     bool garbage;    /* answer 200 with something that is not JSON */
     bool loop;       /* call a tool for ever */
+    /* Of streams: a pause between two events; silence in the middle; an error in the middle; no
+     * [DONE] */
+    int64_t drip_ms;
+    bool stall, broken, no_done;
+    bool no_stream, no_options, no_usage; /* refuse to stream, refuse stream_options; tell none */
+    bool refusal;                         /* decline in the model's words */
+    char finish[32];                      /* this finish_reason, with half of the text; "": none */
+    int64_t window;                       /* tokens that the model reads at most; 0: any */
+    int64_t retry_after_ms;               /* for a 429 or 503; 0: a second */
 };
 
 struct faults *faults_new(void);

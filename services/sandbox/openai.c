@@ -60,12 +60,29 @@ static json_t *read_request(struct call *call)
     return NULL;
 }
 
+/* A limit that says when to come again. */
+static void answer_limit(struct call *call, const struct fault *fault)
+{
+    char seconds[24], ms[24];
+    snprintf(seconds, sizeof(seconds), "%lld", (long long)((fault->retry_after_ms + 999) / 1000));
+    snprintf(ms, sizeof(ms), "%lld", (long long)fault->retry_after_ms);
+    const struct http_header headers[] = {
+        {"Retry-After", seconds}, {"retry-after-ms", ms}, {NULL, NULL}};
+    reply_fields(call, fault->status,
+                 json_pack("{s:{s:s, s:s, s:n, s:s}}", "error", "message",
+                           "Rate limit reached for requests.", "type", "requests", "param", "code",
+                           "rate_limit_exceeded"),
+                 NULL, headers);
+}
+
 static void answer_status(struct call *call, const struct fault *fault)
 {
     if (fault->quota)
         openai_error(
             call, 429, "insufficient_quota", NULL, "insufficient_quota",
             "You exceeded your current quota, please check your plan and billing details.");
+    else if (fault->retry_after_ms && (fault->status == 429 || fault->status == 503))
+        answer_limit(call, fault);
     else if (fault->status == 429)
         openai_error(call, 429, "requests", NULL, "rate_limit_exceeded",
                      "Rate limit reached for requests. Please try again in 1s.");
@@ -78,6 +95,37 @@ static void answer_status(struct call *call, const struct fault *fault)
     else
         openai_error(call, fault->status, "server_error", NULL, NULL,
                      "The server had an error while processing your request. Sorry about that!");
+}
+
+/* What this model, as the message has it, does not take. */
+static bool is_taken(struct call *call, const json_t *request, const struct fault *fault)
+{
+    if (fault->no_stream && js_bool(request, "stream", false)) {
+        openai_error(call, 400, "invalid_request_error", "stream", "unsupported_value",
+                     "Your organization must be verified to stream this model.");
+        return false;
+    }
+    if (fault->no_options && json_object_get(request, "stream_options")) {
+        openai_error(call, 400, "invalid_request_error", NULL, NULL,
+                     "Unrecognized request argument supplied: stream_options");
+        return false;
+    }
+    return true;
+}
+
+static bool fits_window(struct call *call, const struct completion *completion,
+                        const struct fault *fault)
+{
+    char message[256];
+    if (!fault->window || completion->prompt_tokens <= fault->window)
+        return true;
+    snprintf(message, sizeof(message),
+             "This model's maximum context length is %lld tokens. However, your messages resulted "
+             "in %lld tokens. Please reduce the length of the messages.",
+             (long long)fault->window, (long long)completion->prompt_tokens);
+    openai_error(call, 400, "invalid_request_error", "messages", "context_length_exceeded",
+                 message);
+    return false;
 }
 
 /* Tokens are about four bytes each; a long prompt counts as cached in steps, as OpenAI counts. */
@@ -95,48 +143,101 @@ static void count_tokens(struct completion *completion, const json_t *request)
         completion->cached_tokens = completion->prompt_tokens / 2 / CACHE_STEP * CACHE_STEP;
 }
 
-static struct completion think(struct call *call, const json_t *request, const char *id, bool loop)
+/* Half of it, at a character's border. */
+static void halve(char *text)
+{
+    size_t len = text ? strlen(text) / 2 : 0;
+    while (len && ((unsigned char)text[len] & 0xc0) == 0x80)
+        len--;
+    if (text)
+        text[len] = 0;
+}
+
+static struct completion think(struct call *call, const json_t *request, const char *id,
+                               const struct fault *fault)
 {
     const json_t *messages = json_object_get(request, "messages");
     const char *choice = js_str(request, "tool_choice", "auto");
-    bool may_call = strcmp(choice, "none") != 0;
+    bool may_call = strcmp(choice, "none") != 0 && !fault->refusal;
     struct completion completion = {
         .id = id,
         .model = js_str(request, "model", ""),
         .created = call->now_ms / 1000,
         .usage_chunk = js_bool(json_object_get(request, "stream_options"), "include_usage", false),
+        .no_usage = fault->no_usage,
+        .no_done = fault->no_done,
+        .refusal = fault->refusal,
+        .finish = *fault->finish ? fault->finish : NULL,
         .calls = rules_calls(messages, may_call ? json_object_get(request, "tools") : NULL,
-                             call->now_ms, loop)};
+                             call->now_ms, fault->loop)};
     if (json_array_size(completion.calls) == 0)
-        completion.text = rules_answer(messages);
+        completion.text = fault->refusal ? mem_strdup("I'm sorry, I can't assist with that.")
+                                         : rules_answer(messages);
+    if (completion.finish)
+        halve(completion.text);
     count_tokens(&completion, request);
     return completion;
 }
 
-static struct reply make_reply(struct call *call, const json_t *request, const struct fault *fault)
+/* The first half of a stream's events, with what makes it fail behind them. */
+static void break_stream(struct buf *body, const struct fault *fault)
+{
+    size_t half = body->len / 2;
+    const char *end = half < body->len ? strstr(body->data + half, "\n\n") : NULL;
+    if (!end || fault->cut) {
+        body->len = half;
+        return;
+    }
+    body->len = (size_t)(end - body->data) + 2;
+    if (fault->broken)
+        buf_add_str(body, "data: {\"error\":{\"message\":\"The server had an error while "
+                          "processing your request.\",\"type\":\"server_error\",\"param\":null,"
+                          "\"code\":null}}\n\n");
+}
+
+static void make_body(const struct completion *completion, bool streamed, const struct fault *fault,
+                      struct reply *reply)
+{
+    reply->type = "application/json";
+    reply->stream = streamed;
+    buf_init(&reply->body, EVENTS_MAX);
+    if (fault->garbage) {
+        buf_add_str(&reply->body, "<html><body>This is not what you asked for");
+        reply->stream = false;
+    } else if (streamed) {
+        reply->type = "text/event-stream; charset=utf-8";
+        reply->drip_ms = fault->drip_ms;
+        completion_events(completion, &reply->body);
+    } else {
+        AUTOJSON json_t *object = completion_object(completion);
+        js_dump_buf(object, &reply->body);
+    }
+    if (fault->cut || (streamed && (fault->stall || fault->broken)))
+        break_stream(&reply->body, fault);
+    reply->cut = fault->cut;
+    reply->stall = streamed && fault->stall;
+    reply->stream = reply->stream || fault->cut;
+}
+
+static void answer(struct call *call, const json_t *request, const struct fault *fault)
 {
     char id[64];
-    struct reply reply = {.type = "application/json"};
+    struct reply reply = {0};
     snprintf(id, sizeof(id), "chatcmpl-%016llx%08llx", (unsigned long long)crypto_random_u64(),
              (unsigned long long)(crypto_random_u64() & 0xffffffff));
-    struct completion completion = think(call, request, id, fault->loop);
-    buf_init(&reply.body, EVENTS_MAX);
-    if (fault->garbage) {
-        buf_add_str(&reply.body, "<html><body>This is not what you asked for");
-    } else if (js_bool(request, "stream", false)) {
-        reply.type = "text/event-stream; charset=utf-8";
-        completion_events(&completion, &reply.body);
-        reply.stream = true;
-    } else {
-        AUTOJSON json_t *object = completion_object(&completion);
-        js_dump_buf(object, &reply.body);
-    }
-    if (fault->cut) {
-        reply.body.len /= 2;
-        reply.stream = reply.cut = true;
-    }
+    struct completion completion = think(call, request, id, fault);
+    bool fits = fits_window(call, &completion, fault);
+    if (fits)
+        make_body(&completion, js_bool(request, "stream", false), fault, &reply);
     completion_fini(&completion);
-    return reply;
+    if (!fits)
+        return;
+    if (buf_check(&reply.body) && !fault->cut) {
+        buf_fini(&reply.body);
+        openai_error(call, 500, "server_error", NULL, NULL, "The answer is too long.");
+        return;
+    }
+    reply_later(call->sandbox, http_request_id(call->request), &reply, fault->slow_ms);
 }
 
 void openai_chat(struct call *call)
@@ -150,15 +251,8 @@ void openai_chat(struct call *call)
         user < 0 ? mem_strdup("") : rules_text(json_array_get(messages, (size_t)user));
     struct fault fault = faults_take(call->sandbox->faults, text,
                                      http_request_header(call->request, "X-Sandbox-Fail"));
-    if (fault.status) {
+    if (fault.status)
         answer_status(call, &fault);
-        return;
-    }
-    struct reply reply = make_reply(call, request, &fault);
-    if (buf_check(&reply.body) && !fault.cut) {
-        buf_fini(&reply.body);
-        openai_error(call, 500, "server_error", NULL, NULL, "The answer is too long.");
-        return;
-    }
-    reply_later(call->sandbox, http_request_id(call->request), &reply, fault.slow_ms);
+    else if (is_taken(call, request, &fault))
+        answer(call, request, &fault);
 }

@@ -25,7 +25,9 @@ struct completion {
     char *text;    /* NULL when there are calls */
     json_t *calls; /* of rules_calls */
     int64_t prompt_tokens, completion_tokens, cached_tokens;
-    bool usage_chunk; /* stream_options.include_usage */
+    bool usage_chunk;                /* stream_options.include_usage */
+    bool no_usage, no_done, refusal; /* the text is a refusal */
+    const char *finish;              /* NULL: what fits */
 };
 void completion_fini(struct completion *completion);
 /* As one object, the caller's; or appended as server-sent events. Pure. */

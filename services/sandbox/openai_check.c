@@ -1,15 +1,16 @@
-/* What OpenAI refuses with a 400. */
+/* What OpenAI refuses with a 400: the request's own members. */
+#include "services/sandbox/openai_check.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "libcommon/js.h"
-#include "services/sandbox/openai.h"
 
-enum { TOOLS_MAX = 128, NAME_MAX_BYTES = 64, MESSAGES_MAX = 2048, CALLS_MAX = 128 };
+enum { NAME_MAX_BYTES = 64, TOKENS_MAX = 1000000 };
 
-__attribute__((format(printf, 4, 5))) static bool
-refuse(struct openai_fault *fault, const char *code, const char *param, const char *fmt, ...)
+bool openai_refuse(struct openai_fault *fault, const char *code, const char *param, const char *fmt,
+                   ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -18,12 +19,35 @@ refuse(struct openai_fault *fault, const char *code, const char *param, const ch
     snprintf(fault->param, sizeof(fault->param), "%s", param);
     fault->code = code;
     /* A cut may have split a character. */
+    if (!js_is_utf8(fault->param, strlen(fault->param)))
+        fault->param[0] = 0;
     if (!js_is_utf8(fault->message, strlen(fault->message)))
         snprintf(fault->message, sizeof(fault->message), "Invalid value for '%s'.", fault->param);
     return false;
 }
 
-static bool name_is_valid(const char *name)
+static size_t characters(const char *text)
+{
+    size_t count = 0;
+    for (; *text; text++)
+        count += ((unsigned char)*text & 0xc0) != 0x80;
+    return count;
+}
+
+bool openai_text_fits(const json_t *text, size_t max, const char *param, struct openai_fault *fault)
+{
+    const char *value = json_string_value(text);
+    size_t count = value ? characters(value) : 0;
+    if (count <= max)
+        return true;
+    return openai_refuse(
+        fault, "string_above_max_length", param,
+        "Invalid '%s': string too long. Expected a string with maximum length %zu, "
+        "but got a string with length %zu instead.",
+        param, max, count);
+}
+
+bool openai_name_is_valid(const char *name)
 {
     size_t len = strlen(name);
     for (const char *c = name; *c; c++)
@@ -32,198 +56,194 @@ static bool name_is_valid(const char *name)
     return len >= 1 && len <= NAME_MAX_BYTES;
 }
 
-static bool check_tools(const json_t *tools, struct openai_fault *fault)
+bool openai_members_known(const json_t *object, const char *const *known, const char *where,
+                          struct openai_fault *fault)
 {
-    size_t i, j;
-    const json_t *tool;
-    char param[64];
-    if (!tools)
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        const char *const *one = known;
+        while (*one && strcmp(*one, key) != 0)
+            one++;
+        if (!*one)
+            return openai_refuse(fault, "unknown_parameter", where, "Unknown parameter: '%s%.64s'.",
+                                 where, key);
+    }
+    return true;
+}
+
+static bool check_number(const json_t *request, const char *key, double min, double max,
+                         struct openai_fault *fault)
+{
+    const json_t *value = json_object_get(request, key);
+    if (!value || json_is_null(value) ||
+        (json_is_number(value) && json_number_value(value) >= min &&
+         json_number_value(value) <= max))
         return true;
-    if (!json_is_array(tools) || json_array_size(tools) == 0)
-        return refuse(fault, "empty_array", "tools",
-                      "Invalid 'tools': empty array. Expected an array with minimum length 1.");
-    if (json_array_size(tools) > TOOLS_MAX)
-        return refuse(fault, "array_above_max_length", "tools",
-                      "Invalid 'tools': array too long. Expected an array with maximum length %d, "
-                      "but got an array with length %zu instead.",
-                      TOOLS_MAX, json_array_size(tools));
+    return openai_refuse(fault, "invalid_value", key,
+                         "Invalid '%s': expected a number from %g to "
+                         "%g.",
+                         key, min, max);
+}
+
+static bool check_integer(const json_t *request, const char *key, struct openai_fault *fault)
+{
+    const json_t *value = json_object_get(request, key);
+    if (value && !json_is_null(value) && !json_is_integer(value))
+        return openai_refuse(fault, "invalid_type", key,
+                             "Invalid type for '%s': expected an integer.", key);
+    return check_number(request, key, 1, TOKENS_MAX, fault);
+}
+
+/* The reasoning models take less than the others. */
+static bool check_reasoning(const json_t *request, struct openai_fault *fault)
+{
+    const char *model = js_str(request, "model", "");
+    const json_t *temperature = json_object_get(request, "temperature");
+    if (strncmp(model, "gpt-5", 5) != 0 && !(model[0] == 'o' && isdigit((unsigned char)model[1])))
+        return true;
+    if (json_object_get(request, "max_tokens"))
+        return openai_refuse(
+            fault, "unsupported_parameter", "max_tokens",
+            "Unsupported parameter: 'max_tokens' is not supported with this model. "
+            "Use 'max_completion_tokens' instead.");
+    if (json_is_number(temperature) && json_number_value(temperature) != 1)
+        return openai_refuse(
+            fault, "unsupported_value", "temperature",
+            "Unsupported value: 'temperature' does not support %g with this model. "
+            "Only the default (1) value is supported.",
+            json_number_value(temperature));
+    return true;
+}
+
+static bool check_limits(const json_t *request, struct openai_fault *fault)
+{
+    if (json_object_get(request, "max_tokens") && json_object_get(request, "max_completion_tokens"))
+        return openai_refuse(fault, "invalid_parameter_combination", "max_tokens",
+                             "Setting 'max_tokens' and 'max_completion_tokens' at the same time is "
+                             "not supported.");
+    return check_integer(request, "max_tokens", fault) &&
+           check_integer(request, "max_completion_tokens", fault) &&
+           check_integer(request, "n", fault) &&
+           check_number(request, "temperature", 0, 2, fault) &&
+           check_number(request, "top_p", 0, 1, fault) && check_reasoning(request, fault);
+}
+
+static bool offers(const json_t *tools, const char *name)
+{
+    size_t i;
+    const json_t *tool;
     json_array_foreach(tools, i, tool)
     {
-        const json_t *function = json_object_get(tool, "function");
-        const json_t *parameters = json_object_get(function, "parameters");
-        const char *name = js_str(function, "name", "");
-        snprintf(param, sizeof(param), "tools[%zu].function.name", i);
-        if (strcmp(js_str(tool, "type", ""), "function") != 0 || !json_is_object(function))
-            return refuse(fault, "invalid_value", "tools", "Invalid 'tools[%zu]'.", i);
-        if (!name_is_valid(name))
-            return refuse(fault, "invalid_value", param,
-                          "Invalid '%s': string does not match pattern. Expected a string that "
-                          "matches the pattern '^[a-zA-Z0-9_-]{1,64}$'.",
-                          param);
-        if (parameters && strcmp(js_str(parameters, "type", ""), "object") != 0)
-            return refuse(
-                fault, "invalid_function_parameters", "tools",
-                "Invalid schema for function '%s': schema must be a JSON Schema of 'type: "
-                "\"object\"'.",
-                name);
-        for (j = 0; j < i; j++)
-            if (strcmp(js_str(json_object_get(json_array_get(tools, j), "function"), "name", ""),
-                       name) == 0)
-                return refuse(fault, "invalid_value", "tools", "Tool names must be unique.");
+        if (strcmp(js_str(json_object_get(tool, "function"), "name", ""), name) == 0)
+            return true;
     }
-    return true;
+    return false;
 }
 
-static bool content_is_valid(const json_t *content)
+static bool check_choice(const json_t *request, struct openai_fault *fault)
 {
-    size_t i;
-    const json_t *part;
-    if (json_is_string(content))
+    const json_t *choice = json_object_get(request, "tool_choice");
+    const json_t *tools = json_object_get(request, "tools");
+    const char *word = json_string_value(choice);
+    const char *name = js_str(json_object_get(choice, "function"), "name", "");
+    if (!choice)
         return true;
-    json_array_foreach(content, i, part) if (!js_str(part, "type", NULL)) return false;
-    return json_is_array(content) && json_array_size(content) > 0;
-}
-
-static bool check_calls(const json_t *calls, size_t index, struct openai_fault *fault)
-{
-    size_t i;
-    const json_t *call;
-    if (!calls)
+    if (!tools)
+        return openai_refuse(fault, NULL, "tool_choice",
+                             "Invalid value for 'tool_choice': 'tool_choice' is only allowed when "
+                             "'tools' are specified.");
+    if (word &&
+        (strcmp(word, "none") == 0 || strcmp(word, "auto") == 0 || strcmp(word, "required") == 0))
         return true;
-    if (!json_is_array(calls) || json_array_size(calls) == 0 || json_array_size(calls) > CALLS_MAX)
-        return refuse(fault, "invalid_value", "messages",
-                      "Invalid 'messages[%zu].tool_calls': expected an array of 1 to %d calls.",
-                      index, CALLS_MAX);
-    json_array_foreach(calls, i, call)
-    {
-        const json_t *function = json_object_get(call, "function");
-        if (!*js_str(call, "id", "") || strcmp(js_str(call, "type", ""), "function") != 0 ||
-            !name_is_valid(js_str(function, "name", "")) || !js_str(function, "arguments", NULL))
-            return refuse(fault, "invalid_value", "messages",
-                          "Invalid 'messages[%zu].tool_calls[%zu]'.", index, i);
-    }
-    return true;
+    if (json_is_object(choice) && offers(tools, name))
+        return true;
+    return openai_refuse(fault, "invalid_value", "tool_choice", "Invalid value for 'tool_choice'.");
 }
 
-static bool check_message(const json_t *message, size_t index, struct openai_fault *fault)
+static bool check_stream(const json_t *request, struct openai_fault *fault)
 {
-    static const char *const ROLES[] = {"system", "developer", "user", "assistant", "tool", NULL};
-    const char *role = js_str(message, "role", "");
-    const json_t *content = json_object_get(message, "content");
-    const json_t *calls = json_object_get(message, "tool_calls");
-    bool known = false, assistant = strcmp(role, "assistant") == 0;
-    for (int i = 0; ROLES[i]; i++)
-        known = known || strcmp(role, ROLES[i]) == 0;
-    if (!known)
-        return refuse(fault, "invalid_value", "messages",
-                      "Invalid value: '%.64s' for 'messages[%zu].role'.", role, index);
-    if (calls && !assistant)
-        return refuse(fault, "invalid_value", "messages",
-                      "'messages[%zu].tool_calls' is only allowed for the role assistant.", index);
-    bool optional = assistant && calls && (!content || json_is_null(content));
-    if (!optional && !content_is_valid(content))
-        return refuse(fault, "invalid_type", "messages",
-                      "Invalid value for 'messages[%zu].content': expected a string, got %s.",
-                      index, content ? "something else" : "null");
-    return check_calls(calls, index, fault);
-}
-
-static bool answers(const json_t *messages, size_t index, const char *id)
-{
-    const json_t *message = json_array_get(messages, index);
-    return strcmp(js_str(message, "role", ""), "tool") == 0 &&
-           strcmp(js_str(message, "tool_call_id", ""), id) == 0;
-}
-
-/* The tool messages right behind an assistant's calls: one for each, and no other. */
-static bool check_answers(const json_t *messages, size_t *index_p, struct openai_fault *fault)
-{
-    const json_t *calls = json_object_get(json_array_get(messages, *index_p), "tool_calls"), *call;
-    size_t i, first = *index_p + 1, end = first, k;
-    while (strcmp(js_str(json_array_get(messages, end), "role", ""), "tool") == 0)
-        end++;
-    json_array_foreach(calls, i, call)
-    {
-        size_t count = 0;
-        for (k = first; k < end; k++)
-            count += answers(messages, k, js_str(call, "id", ""));
-        if (count != 1)
-            return refuse(
-                fault, NULL, "messages",
-                "An assistant message with 'tool_calls' must be followed by tool messages "
-                "responding to each 'tool_call_id'. The following tool_call_ids %s: %.64s",
-                count ? "have more than one response" : "did not have response messages",
-                js_str(call, "id", ""));
-    }
-    if (end - first != json_array_size(calls))
-        return refuse(fault, NULL, "messages",
-                      "Invalid parameter: messages with role 'tool' must be a response to a "
-                      "preceeding message with 'tool_calls'.");
-    *index_p = end;
-    return true;
-}
-
-static bool check_messages(const json_t *messages, struct openai_fault *fault)
-{
-    size_t i;
-    const json_t *message;
-    if (!json_is_array(messages) || json_array_size(messages) == 0)
-        return refuse(fault, messages ? "empty_array" : "missing_required_parameter", "messages",
-                      "Missing required parameter: 'messages'.");
-    if (json_array_size(messages) > MESSAGES_MAX)
-        return refuse(fault, "array_above_max_length", "messages", "Too many messages.");
-    json_array_foreach(messages, i, message) if (!check_message(message, i, fault)) return false;
-    for (i = 0; i < json_array_size(messages);) {
-        const char *role = js_str(json_array_get(messages, i), "role", "");
-        if (strcmp(role, "tool") == 0)
-            return refuse(fault, NULL, "messages",
-                          "Invalid parameter: messages with role 'tool' must be a response to a "
-                          "preceeding message with 'tool_calls'.");
-        if (!json_object_get(json_array_get(messages, i), "tool_calls"))
-            i++;
-        else if (!check_answers(messages, &i, fault))
-            return false;
-    }
-    return true;
-}
-
-static bool check_options(const json_t *request, struct openai_fault *fault)
-{
+    static const char *const KNOWN[] = {"include_usage", "include_obfuscation", NULL};
     const json_t *stream = json_object_get(request, "stream");
-    const json_t *temperature = json_object_get(request, "temperature");
-    bool streaming = js_bool(request, "stream", false);
+    const json_t *options = json_object_get(request, "stream_options");
     if (stream && !json_is_boolean(stream) && !json_is_null(stream))
-        return refuse(fault, "invalid_type", "stream",
-                      "Invalid type for 'stream': expected a boolean.");
-    if (temperature && !json_is_null(temperature) &&
-        (!json_is_number(temperature) || json_number_value(temperature) < 0 ||
-         json_number_value(temperature) > 2))
-        return refuse(fault, "invalid_value", "temperature", "Invalid 'temperature': 0 to 2.");
-    if (json_object_get(request, "tool_choice") && !json_object_get(request, "tools"))
-        return refuse(fault, NULL, "tool_choice",
-                      "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' "
-                      "are specified.");
+        return openai_refuse(fault, "invalid_type", "stream",
+                             "Invalid type for 'stream': expected a boolean.");
+    if (!options || json_is_null(options))
+        return true;
+    if (!json_is_object(options))
+        return openai_refuse(fault, "invalid_type", "stream_options",
+                             "Invalid type for 'stream_options': expected an object.");
+    if (!js_bool(request, "stream", false))
+        return openai_refuse(
+            fault, NULL, "stream_options",
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.");
+    return openai_members_known(options, KNOWN, "stream_options.", fault);
+}
+
+static bool check_members(const json_t *request, struct openai_fault *fault)
+{
+    static const char *const KNOWN[] = {"model",
+                                        "messages",
+                                        "tools",
+                                        "tool_choice",
+                                        "parallel_tool_calls",
+                                        "stream",
+                                        "stream_options",
+                                        "max_tokens",
+                                        "max_completion_tokens",
+                                        "temperature",
+                                        "top_p",
+                                        "n",
+                                        "stop",
+                                        "seed",
+                                        "user",
+                                        "metadata",
+                                        "store",
+                                        "reasoning_effort",
+                                        "verbosity",
+                                        "logprobs",
+                                        "top_logprobs",
+                                        "logit_bias",
+                                        "presence_penalty",
+                                        "frequency_penalty",
+                                        "response_format",
+                                        "service_tier",
+                                        "modalities",
+                                        "prediction",
+                                        "safety_identifier",
+                                        "prompt_cache_key",
+                                        NULL};
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)request, key, value)
+    {
+        const char *const *one = KNOWN;
+        while (*one && strcmp(*one, key) != 0)
+            one++;
+        if (!*one)
+            return openai_refuse(fault, NULL, "", "Unrecognized request argument supplied: %.64s",
+                                 key);
+    }
+    if (!json_string_length(json_object_get(request, "model")))
+        return openai_refuse(fault, "missing_required_parameter", "model",
+                             "you must provide a model parameter");
     if (json_object_get(request, "parallel_tool_calls") && !json_object_get(request, "tools"))
-        return refuse(fault, NULL, "parallel_tool_calls",
-                      "Invalid value for 'parallel_tool_calls': 'parallel_tool_calls' is only "
-                      "allowed when 'tools' are specified.");
-    if (json_is_object(json_object_get(request, "stream_options")) && !streaming)
-        return refuse(fault, NULL, "stream_options",
-                      "The 'stream_options' parameter is only allowed when 'stream' is enabled.");
+        return openai_refuse(fault, NULL, "parallel_tool_calls",
+                             "Invalid value for 'parallel_tool_calls': 'parallel_tool_calls' is "
+                             "only allowed when 'tools' are specified.");
     return true;
 }
 
 bool openai_check(const json_t *request, struct openai_fault *ret_fault)
 {
     struct openai_fault fault = {.code = NULL};
-    bool fine;
-    if (!*js_str(request, "model", ""))
-        fine = refuse(&fault, "missing_required_parameter", "model",
-                      "you must provide a model parameter");
-    else
-        fine = check_messages(json_object_get(request, "messages"), &fault) &&
-               check_tools(json_object_get(request, "tools"), &fault) &&
-               check_options(request, &fault);
+    bool fine = check_members(request, &fault) &&
+                openai_check_messages(json_object_get(request, "messages"), &fault) &&
+                openai_check_tools(json_object_get(request, "tools"), &fault) &&
+                check_choice(request, &fault) && check_stream(request, &fault) &&
+                check_limits(request, &fault);
     if (!fine)
         *ret_fault = fault;
     return fine;

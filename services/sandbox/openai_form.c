@@ -33,6 +33,8 @@ static void call_id(const struct completion *completion, size_t index, char id[9
 
 static const char *finish_reason(const struct completion *completion)
 {
+    if (completion->finish)
+        return completion->finish;
     return json_array_size(completion->calls) ? "tool_calls" : "stop";
 }
 
@@ -41,8 +43,10 @@ json_t *completion_object(const struct completion *completion)
     size_t i;
     const json_t *call;
     char id[96];
+    const char *text = completion->text;
     json_t *message =
-        json_pack("{s:s, s:s?, s:n}", "role", "assistant", "content", completion->text, "refusal");
+        json_pack("{s:s, s:s?, s:s?}", "role", "assistant", "content",
+                  completion->refusal ? NULL : text, "refusal", completion->refusal ? text : NULL);
     if (json_array_size(completion->calls)) {
         json_t *calls = json_array();
         json_array_foreach(completion->calls, i, call)
@@ -56,10 +60,11 @@ json_t *completion_object(const struct completion *completion)
         json_object_set_new(message, "tool_calls", calls);
     }
     return json_pack(
-        "{s:s, s:s, s:I, s:s, s:[{s:i, s:o, s:n, s:s}], s:o, s:s}", "id", completion->id, "object",
+        "{s:s, s:s, s:I, s:s, s:[{s:i, s:o, s:n, s:s}], s:o*, s:s}", "id", completion->id, "object",
         "chat.completion", "created", (json_int_t)completion->created, "model", completion->model,
         "choices", "index", 0, "message", message, "logprobs", "finish_reason",
-        finish_reason(completion), "usage", usage(completion), "system_fingerprint", "fp_sandbox");
+        finish_reason(completion), "usage", completion->no_usage ? NULL : usage(completion),
+        "system_fingerprint", "fp_sandbox");
 }
 
 /* One event; consumes `choices` and `usage_value` (may be NULL). */
@@ -104,7 +109,9 @@ static void add_text(const struct completion *completion, struct buf *out)
     const char *text = completion->text ? completion->text : "";
     while (*text) {
         size_t len = piece_len(text, WORDS_PIECE);
-        add_delta(completion, json_pack("{s:s%}", "content", text, len), NULL, out);
+        add_delta(completion,
+                  json_pack("{s:s%}", completion->refusal ? "refusal" : "content", text, len), NULL,
+                  out);
         text += len;
     }
 }
@@ -143,7 +150,8 @@ void completion_events(const struct completion *completion, struct buf *out)
     add_text(completion, out);
     json_array_foreach(completion->calls, i, call) add_call(completion, i, call, out);
     add_delta(completion, json_object(), finish_reason(completion), out);
-    if (completion->usage_chunk)
+    if (completion->usage_chunk && !completion->no_usage)
         add_event(completion, json_array(), usage(completion), out);
-    buf_add_str(out, "data: [DONE]\n\n");
+    if (!completion->no_done)
+        buf_add_str(out, "data: [DONE]\n\n");
 }
