@@ -12,7 +12,8 @@
 #include "services/worker/model_usage.h"
 
 enum {
-    ID_MAX = 128,
+    ID_MAX = 512,         /* as it may come */
+    ID_SENT_MAX = 40,     /* as it may be sent back */
     NAME_MAX_BYTES = 256, /* as it may come */
     NAME_SENT_MAX = 64,   /* as it may be sent back */
     REFUSAL_MAX = 64 << 10,
@@ -263,11 +264,12 @@ void model_new_call_id(char ret_id[10])
     ret_id[9] = '\0';
 }
 
-/* Some leave ids out or use one twice; the conversation needs distinct ones. */
+/* Some leave ids out or use one twice, or have some that are longer than OpenAI takes; the
+ * conversation needs distinct ones. */
 static void fix_id(const struct model_draft *draft, size_t index)
 {
     struct draft_call *call = draft->calls[index];
-    bool taken = !*call->id;
+    bool taken = !*call->id || strlen(call->id) > ID_SENT_MAX;
     for (size_t i = 0; i < index && !taken; i++)
         taken = strcmp(draft->calls[i]->id, call->id) == 0;
     if (taken)

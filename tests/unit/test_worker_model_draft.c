@@ -140,6 +140,19 @@ static void calls_get_distinct_ids_and_text_arguments(void **state)
         "{\"x\":1}");
 }
 
+static void a_long_id_is_replaced(void **state)
+{
+    (void)state;
+    AUTOJSON json_t *answer = NULL;
+    assert_int_equal(
+        parse(CALL("{\"index\":0,\"id\":\"a234567890123456789012345678901234567890x\",\"function\":"
+                   "{\"name\":\"f\"}}") CALL("{\"index\":0,\"function\":{\"arguments\":\"{}\"}}"),
+              &answer),
+        ERR_OK);
+    assert_int_equal(json_array_size(calls_of(answer)), 1);
+    assert_int_equal(strlen(js_str(json_array_get(calls_of(answer), 0), "id", "")), 9);
+}
+
 /* What is sent back must be legal, whatever a model has made up. */
 static void names_become_legal(void **state)
 {
@@ -324,6 +337,7 @@ int main(void)
         cmocka_unit_test(parallel_calls_are_joined_by_index),
         cmocka_unit_test(calls_without_a_usable_index_are_joined_by_id),
         cmocka_unit_test(calls_get_distinct_ids_and_text_arguments),
+        cmocka_unit_test(a_long_id_is_replaced),
         cmocka_unit_test(names_become_legal),
         cmocka_unit_test(older_and_odd_forms),
         cmocka_unit_test(a_refusal_is_told),
