@@ -9,11 +9,11 @@
 #include "libcommon/mem.h"
 #include "libmcp/mcp_pool.h"
 #include "services/worker/run_watch.h"
+#include "services/worker/tool_schema.h"
 
 enum {
     START_TIMEOUT_MS = 60000,
     LIST_TIMEOUT_MS = 20000,
-    SCHEMA_MAX = 32 << 10,
     NOTES_MAX = 16 << 10,
     PROGRESS_TEXT_MAX = 1024,
     PROGRESS_MIN_MS = 200, /* between two progress events of a run */
@@ -66,17 +66,6 @@ const char *run_tools_server(const struct run_tools *tools, const char *name)
 
 /* ---- the list for the model --------------------------------------------------------------- */
 
-static json_t *schema_of(const json_t *tool)
-{
-    json_t *schema = json_object_get(tool, "inputSchema");
-    bool usable = json_is_object(schema) && strcmp(js_str(schema, "type", ""), "object") == 0 &&
-                  js_dump_size(schema) <= SCHEMA_MAX;
-    json_t *copy = usable ? json_copy(schema) : json_pack("{s:s}", "type", "object");
-    if (!json_is_object(json_object_get(copy, "properties")))
-        json_object_set_new(copy, "properties", json_object());
-    return copy;
-}
-
 static const struct tool *add_tool(struct run_tools *tools, int server, const json_t *tool)
 {
     const struct mcp_client *client = mcp_pool_client(tools->pool, (size_t)server);
@@ -90,7 +79,7 @@ static const struct tool *add_tool(struct run_tools *tools, int server, const js
         tools->list, json_pack("{s:s, s:{s:s, s:o, s:o}}", "type", "function", "function", "name",
                                known->name, "description",
                                js_string_capped(text, strlen(text), TOOL_DESCRIPTION_MAX, " [cut]"),
-                               "parameters", schema_of(tool)));
+                               "parameters", tool_schema(json_object_get(tool, "inputSchema"))));
     return known;
 }
 

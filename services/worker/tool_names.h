@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { TOOL_NAME_MAX = 64, TOOLS_MAX = 2048, TOOL_DESCRIPTION_MAX = 4096 };
+enum { TOOL_NAME_MAX = 64, TOOLS_MAX = 2048, TOOL_DESCRIPTION_MAX = 1016 };
 
 struct tool {
     char name[TOOL_NAME_MAX + 1]; /* as the model says it */
