@@ -28,6 +28,8 @@
     SCOPE(CALENDAR_EVENTS_READONLY, G_AUTH "calendar.events.readonly")             \
     SCOPE(CALENDAR_EVENTS_OWNED, G_AUTH "calendar.events.owned")                   \
     SCOPE(CALENDAR_EVENTS_OWNED_READONLY, G_AUTH "calendar.events.owned.readonly") \
+    SCOPE(CALENDAR_FREEBUSY, G_AUTH "calendar.freebusy")                           \
+    SCOPE(CALENDAR_EVENTS_FREEBUSY, G_AUTH "calendar.events.freebusy")             \
     SCOPE(DOCUMENTS, G_AUTH "documents")                                           \
     SCOPE(DOCUMENTS_READONLY, G_AUTH "documents.readonly")                         \
     SCOPE(SPREADSHEETS, G_AUTH "spreadsheets")                                     \

@@ -118,19 +118,27 @@ void file_content(const json_t *file, uint8_t **ret_data, size_t *ret_len)
     *ret_len = strlen(text);
 }
 
+/* A document of bytes, which is found by its words. */
+static void fill_office(json_t *file, const uint8_t *data, size_t len, const char *words)
+{
+    AUTOFREE char *text = crypto_base64url_encode(data, len);
+    file_set_content(file, data, len);
+    json_object_set_new(file, "_data", json_string(text));
+    json_object_set_new(file, "_text", json_string(words));
+}
+
 static void fill(json_t *file, const struct paper *paper)
 {
     size_t len;
     if (strcmp(paper->type, "application/pdf") == 0) {
         AUTOFREE uint8_t *pdf = office_pdf(paper->text, &len);
-        file_set_content(file, pdf, len);
+        fill_office(file, pdf, len, paper->text);
     } else if (strstr(paper->type, "wordprocessingml")) {
         AUTOFREE uint8_t *docx = office_docx(paper->text, &len);
-        file_set_content(file, docx, len);
+        fill_office(file, docx, len, paper->text);
     } else {
         file_set_content(file, paper->text, strlen(paper->text));
     }
-    json_object_set_new(file, "_text", json_string(paper->text));
 }
 
 json_t *data_files(const struct account *account, int64_t now_ms)

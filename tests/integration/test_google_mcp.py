@@ -459,7 +459,8 @@ def test_calendar(google):
     result = call(environment(google), "calendar_list_events",
                   timeMin="2025-01-06T00:00:00+01:00", timeMax="2025-01-08T00:00:00Z")
     query, = google.gets("/calendar/v3/calendars/primary/events")
-    assert query == {"timeMin": ["2025-01-06T00:00:00+01:00"], "timeMax": ["2025-01-08T00:00:00Z"],
+    assert query.pop("fields")
+    assert query == {"timeMin": ["2025-01-05T23:00:00Z"], "timeMax": ["2025-01-08T00:00:00Z"],
                      "singleEvents": ["true"], "orderBy": ["startTime"], "maxResults": ["10"]}
     first, second = result["structuredContent"]["events"]
     assert first["attendees"] == ["ann@example.com"] and second["start"] == "2025-01-07"
