@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# ./dev demo: the main job, from nothing to a result.
+# ./dev demo [MESSAGE]: the main job, from nothing to a result.
 
 readonly DEMO_MESSAGE="List my recent emails"
 
 cmd_demo() {
-    local token job_id job status
+    local token job_id job status message=${1:-$DEMO_MESSAGE}
     bring_up 1
     say "signing in as demo@example.com, by OAuth at the sandbox"
     token=$(sign_in demo@example.com) || exit
-    say "POST /run: \"$DEMO_MESSAGE\""
-    job_id=$(jq -n --arg message "$DEMO_MESSAGE" '{message: $message}' |
+    say "POST /run: \"$message\""
+    job_id=$(jq -n --arg message "$message" '{message: $message}' |
         api "$token" -d @- "$GATEWAY_URL/run" | jq -re .job_id) || die "the job was not accepted"
     say "job $job_id; its events, as they happen:"
     follow_events "$token" "$job_id"
@@ -61,6 +61,8 @@ where_next() {
 
 ${GREEN}The demo is done; the stack stays up.${PLAIN}
   API, to try in the browser   $GATEWAY_URL/docs
+  another message              ./dev demo "Find the mail about the dentist appointment and put it
+                                 into my calendar"
   sign in by hand              curl -sH 'Content-Type: application/json' \\
                                  -d '{"scopes":["gmail_readonly"]}' $GATEWAY_URL/auth/scopes
   another token                ./dev token you@example.com

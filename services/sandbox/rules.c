@@ -8,11 +8,13 @@
 #include "libcommon/mem.h"
 #include "services/sandbox/data.h"
 
-enum { TEXT_MAX = 1 << 20, WORD_MAX = 1024, DAYS_AHEAD = 7 };
+enum { TEXT_MAX = 1 << 20, WORD_MAX = 1024, DAYS_AHEAD = 7, USES_MAX = 256 };
 #define DAY_MS INT64_C(86400000)
+#define HOUR_MS INT64_C(3600000)
 
 struct plan {
     const char *text;
+    size_t turn; /* turns with tools before this one */
     const json_t *tools;
     json_t *calls;
     int64_t now_ms;
@@ -137,15 +139,26 @@ static const char *take_word(const char *at, char word[WORD_MAX])
     return at + used;
 }
 
-/* "use tool NAME with {JSON}", as often as it stands there. JSON that does not parse is passed on
- * as it is, as models do. */
+static bool stands_before(const char *text, const char *at, const char *words)
+{
+    size_t len = strlen(words);
+    return (size_t)(at - text) >= len && strncasecmp(at - len, words, len) == 0;
+}
+
+/* "use tool NAME with {JSON}", as often as it stands there; behind "then", in a turn of its own. A
+ * tool that is not offered is called if "really" stands before it. JSON that does not parse is
+ * passed on as it is, as models do. */
 static void plan_use_tool(struct plan *plan)
 {
     char name[WORD_MAX];
-    int left = RULES_CALLS_MAX; /* parsing looks ahead: bounded also when nothing comes of it */
+    size_t turn = 0;
+    int left = USES_MAX; /* parsing looks ahead: bounded also when nothing comes of it */
     for (const char *at = plan->text; left-- > 0 && (at = strcasestr(at, "use tool "));) {
+        bool really = stands_before(plan->text, at, "really ");
+        turn += stands_before(plan->text, really ? at - 7 : at, "then ");
         at = take_word(at + 9, name);
         const char *full = find_tool(plan->tools, name);
+        full = full || !really ? full : name;
         const char *rest = at + strspn(at, " \t\"'`");
         char *arguments = NULL;
         if (strncasecmp(rest, "with ", 5) == 0) {
@@ -156,7 +169,7 @@ static void plan_use_tool(struct plan *plan)
             at = value ? rest + error.position : rest;
             json_decref(value);
         }
-        if (full && json_array_size(plan->calls) < RULES_CALLS_MAX)
+        if (full && turn == plan->turn && json_array_size(plan->calls) < RULES_CALLS_MAX)
             json_array_append_new(
                 plan->calls,
                 json_pack("{s:s, s:o}", "name", full, "arguments",
@@ -265,12 +278,35 @@ static void plan_calendar(struct plan *plan)
               json_pack("{s:s, s:s}", "timeMin", from, "timeMax", to));
 }
 
+/* "Find the mail about … and put it into my calendar": what the mail is about. */
+static bool find_appointment(const char *text, char query[WORD_MAX])
+{
+    const char *put = find_word(text, "put|enter"), *about = find_word(text, "about");
+    if (!put || !about || about > put || !find_word(put, "calendar") ||
+        !find_word(text, "mail|email|message"))
+        return false;
+    AUTOFREE char *part = mem_strndup(about + 5, (size_t)(put - about) - 5);
+    size_t len = strlen(part);
+    while (len && strchr(" ,", part[len - 1]))
+        part[--len] = 0;
+    if (len > 4 && strcasecmp(part + len - 4, " and") == 0)
+        part[len - 4] = 0;
+    const char *from = part + strspn(part, " ");
+    take_line(strncasecmp(from, "the ", 4) == 0 ? from + 4 : from, query);
+    return *query != 0;
+}
+
 static void plan_first(struct plan *plan)
 {
     char query[WORD_MAX];
     plan_use_tool(plan);
     if (json_array_size(plan->calls))
         return;
+    if (find_appointment(plan->text, query)) {
+        plan_mail(plan, query);
+        plan_calendar(plan);
+        return;
+    }
     plan_echo(plan);
     plan_add(plan);
     plan_directory(plan);
@@ -298,25 +334,46 @@ static bool find_mail_id(const char *text, char id[MAIL_ID_LEN + 1])
     return false;
 }
 
-/* "Read the first email": after the list, its first one. */
-static void plan_second(struct plan *plan, const json_t *messages, size_t user)
+/* The first mail of a list that a tool has answered with. */
+static bool find_listed(const json_t *messages, size_t user, char id[MAIL_ID_LEN + 1])
 {
-    char id[MAIL_ID_LEN + 1];
-    const char *read = find_word(plan->text, "read|open");
-    if (!read || !find_word(read, "first|latest|newest|last"))
-        return;
     for (size_t i = user + 1; i < json_array_size(messages); i++) {
         const json_t *message = json_array_get(messages, i);
         if (strcmp(js_str(message, "role", ""), "tool") != 0)
             continue;
         AUTOFREE char *result = rules_text(message);
-        if (!find_mail_id(result, id))
-            continue;
-        if (!call_tool(plan, "gmail_read_message_without_attachments",
-                       json_pack("{s:s}", "message_id", id)))
-            call_tool(plan, "gmail_read_message", json_pack("{s:s}", "message_id", id));
-        return;
+        if (find_mail_id(result, id))
+            return true;
     }
+    return false;
+}
+
+/* "Read the first email": after the list, its first one. */
+static void plan_second(struct plan *plan, const json_t *messages, size_t user)
+{
+    char id[MAIL_ID_LEN + 1], query[WORD_MAX];
+    const char *read = find_word(plan->text, "read|open");
+    bool first = read && find_word(read, "first|latest|newest|last");
+    if ((!first && !find_appointment(plan->text, query)) || !find_listed(messages, user, id))
+        return;
+    if (!call_tool(plan, "gmail_read_message_without_attachments",
+                   json_pack("{s:s}", "message_id", id)))
+        call_tool(plan, "gmail_read_message", json_pack("{s:s}", "message_id", id));
+}
+
+/* The mail that was read becomes an hour of tomorrow. */
+static void plan_third(struct plan *plan)
+{
+    char query[WORD_MAX], from[TIME_TEXT_SIZE], to[TIME_TEXT_SIZE];
+    if (!find_appointment(plan->text, query))
+        return;
+    int64_t start = plan->now_ms - plan->now_ms % DAY_MS + DAY_MS + 10 * HOUR_MS;
+    time_rfc3339(start, from);
+    time_rfc3339(start + HOUR_MS, to);
+    call_tool(plan, "calendar_create_event_with_invitations",
+              json_pack("{s:o, s:s, s:s, s:s}", "summary",
+                        js_string_capped(query, strlen(query), WORD_MAX, ""), "startTime", from,
+                        "endTime", to, "description", "From a mail."));
 }
 
 /* How many turns with tools there were since the user spoke. */
@@ -337,10 +394,15 @@ json_t *rules_calls(const json_t *messages, const json_t *tools, int64_t now_ms,
     AUTOFREE char *text = rules_text(json_array_get(messages, (size_t)user));
     plan.text = text;
     size_t turns = count_turns(messages, (size_t)user);
-    if (turns == 0 || loop)
+    plan.turn = loop ? 0 : turns;
+    if (plan.turn == 0)
         plan_first(&plan);
-    else if (turns == 1)
+    else
+        plan_use_tool(&plan);
+    if (plan.turn == 1 && json_array_size(plan.calls) == 0)
         plan_second(&plan, messages, (size_t)user);
+    else if (plan.turn == 2 && json_array_size(plan.calls) == 0)
+        plan_third(&plan);
     if (loop && json_array_size(plan.calls) == 0)
         call_tool(&plan, js_str(json_object_get(json_array_get(tools, 0), "function"), "name", ""),
                   json_object());

@@ -20,6 +20,7 @@ static json_t *tools(void)
                                         "google__drive_list_all_files",
                                         "google__drive_search",
                                         "google__calendar_list_events",
+                                        "google__calendar_create_event_with_invitations",
                                         "everything__echo",
                                         "everything__get-sum",
                                         "fs__list_directory"};
@@ -95,6 +96,55 @@ static void test_use_tool(void **state)
     assert_plan("use tool echo with {broken", "everything__echo {broken; ");
     assert_plan("use tool nowhere with {}", "");
     assert_plan("use tool ", "");
+}
+
+static void add_turn(json_t *messages, const char *result)
+{
+    json_array_append_new(messages,
+                          json_pack("{s:s, s:n, s:[{s:s, s:s, s:{s:s, s:s}}]}", "role", "assistant",
+                                    "content", "tool_calls", "id", "c", "type", "function",
+                                    "function", "name", "x", "arguments", "{}"));
+    json_array_append_new(messages, json_pack("{s:s, s:s, s:s}", "role", "tool", "tool_call_id",
+                                              "c", "content", result));
+}
+
+/* "NAME; " of each call of a turn, "| " behind each turn. */
+static char *plan_turns(const char *message, const char *result)
+{
+    AUTOJSON json_t *messages = json_pack("[{s:s, s:s}]", "role", "user", "content", message);
+    AUTOJSON json_t *offered = tools();
+    struct buf out;
+    size_t i, count = 1;
+    buf_init(&out, 1 << 20);
+    for (int turn = 0; turn < 6 && count; turn++) {
+        AUTOJSON json_t *calls = rules_calls(messages, offered, NOW_MS, false);
+        const json_t *call;
+        json_array_foreach(calls, i, call) buf_printf(&out, "%s; ", js_str(call, "name", ""));
+        buf_add_str(&out, "| ");
+        add_turn(messages, result);
+        count = json_array_size(calls);
+    }
+    return buf_steal(&out);
+}
+
+static void test_tools_in_turns(void **state)
+{
+    (void)state;
+    AUTOFREE char *turns = plan_turns("use tool echo with {}\nand use tool get-sum\nthen use tool "
+                                      "echo\nthen really use tool nowhere with {}\n"
+                                      "really use tool get-sum",
+                                      "ok");
+    assert_string_equal(turns, "everything__echo; everything__get-sum; | everything__echo; | "
+                               "nowhere; everything__get-sum; | | ");
+    AUTOFREE char *mail =
+        plan_turns("Find the mail about the dentist appointment and put it into my calendar.",
+                   "{\"id\": \"0123456789abcdef\"}");
+    assert_string_equal(mail, "google__gmail_list_messages; google__calendar_list_events; | "
+                              "google__gmail_read_message_without_attachments; | "
+                              "google__calendar_create_event_with_invitations; | | ");
+    AUTOFREE char *none =
+        plan_turns("Find the mail about x and put it into my calendar", "nothing");
+    assert_string_equal(none, "google__gmail_list_messages; google__calendar_list_events; | | ");
 }
 
 static void test_number_of_calls_is_bounded(void **state)
@@ -259,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_calendar_covers_a_week),
         cmocka_unit_test(test_several_at_once),
         cmocka_unit_test(test_use_tool),
+        cmocka_unit_test(test_tools_in_turns),
         cmocka_unit_test(test_number_of_calls_is_bounded),
         cmocka_unit_test(test_reads_the_first_mail_of_the_list),
         cmocka_unit_test(test_answer_quotes_results),
