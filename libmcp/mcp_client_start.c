@@ -7,7 +7,7 @@
 #include "libmcp/mcp_client_internal.h"
 
 enum {
-    PROBE_MS = 5000,       /* for an answer to server/discover, on stdio */
+    PROBE_MS = 3000,       /* for an answer to server/discover, on stdio */
     INITIALIZE_MS = 15000, /* after a probe without an answer */
     PAGES_MAX = 64,
     TOOL_NAME_MAX_BYTES = 128,
