@@ -30,8 +30,7 @@ const struct setting google_settings[] = {
     {"CA_BUNDLE", SETTING_STRING, FIELD(ca_bundle), NULL, 0, 0, NULL,
      "file with the certificate authorities to trust; unset: the system's"},
     {"DRIVE_UPLOAD_DIR", SETTING_STRING, FIELD(upload_dir), NULL, 0, 0, NULL,
-     "folder whose files drive_upload_file may upload; unset: TMPDIR if it is closed to all other "
-     "users, else none"},
+     "folder whose files drive_upload_file may upload; unset: none"},
     {"LOG_LEVEL", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, "debug,info,warning,error",
      "what is logged, to standard error"},
     {"LOG_FORMAT", SETTING_CHOICE, FIELD(log_format), "text", 0, 0, "text,json",

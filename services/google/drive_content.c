@@ -130,7 +130,7 @@ static enum err read_file(struct api *api, const char *id, struct drive_content 
         if (strcmp(exports[i].type, type) == 0)
             return read_export(api, id, exports[i].as, exports[i].or_as, content, ret_why);
     enum extract_kind kind = extract_kind_of(type, js_str(content->file, "name", ""));
-    long long size = atoll(js_str(content->file, "size", "0"));
+    long long size = strtoll(js_str(content->file, "size", "0"), NULL, 10);
     if (strcmp(type, DRIVE_FOLDER) == 0)
         add_description(content, "This is a folder: drive_list_folder_contents shows what it has.");
     else if (kind == EXTRACT_NONE || strncmp(type, DRIVE_APPS, strlen(DRIVE_APPS)) == 0)

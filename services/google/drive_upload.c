@@ -50,8 +50,8 @@ static bool open_file(struct api *api, const char *path, int *ret_fd, int64_t *r
                       struct result *result)
 {
     char why[LOCAL_WHY_SIZE] = "";
-    const char *folder = local_folder(api_config(api)->upload_dir);
-    if (!folder)
+    const char *folder = api_config(api)->upload_dir;
+    if (!folder || !*folder)
         result_fail(result, "Uploading files of the server is not set up: its administrator names "
                             "the folder that files may come from in DRIVE_UPLOAD_DIR. drive_create "
                             "makes files from text.");

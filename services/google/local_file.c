@@ -3,28 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { PATH_MAX_BYTES = 4096, PART_MAX = 256, PARTS_MAX = 64 };
-
-/* Other users of the machine, or other runs, must not be able to put files there. */
-static bool is_private(const char *folder)
-{
-    struct stat info;
-    return *folder == '/' && stat(folder, &info) == 0 && S_ISDIR(info.st_mode) &&
-           info.st_uid == geteuid() && (info.st_mode & (S_IRWXG | S_IRWXO)) == 0;
-}
-
-const char *local_folder(const char *configured)
-{
-    const char *tmp = getenv("TMPDIR");
-    if (configured && *configured)
-        return configured;
-    return tmp && is_private(tmp) ? tmp : NULL;
-}
 
 /* What follows the folder in the path; NULL: it lies elsewhere. */
 static const char *below(const char *folder, const char *path)

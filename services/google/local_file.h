@@ -9,10 +9,6 @@
 
 enum { LOCAL_WHY_SIZE = 300 };
 
-/* The folder in which files may be named: `configured` (DRIVE_UPLOAD_DIR), else TMPDIR when that is
- * the user's own and closed to all others; NULL: none. */
-const char *local_folder(const char *configured);
-
 /* Opens a regular file for reading: `path` is relative to the folder, or absolute and below it.
  * The caller closes *ret_fd. ERR_DENIED: outside, a link, not a regular file, more than `max`
  * bytes; ERR_NOT_FOUND; `ret_why` has the words. */

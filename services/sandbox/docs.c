@@ -32,8 +32,10 @@ static json_t *paragraph(int64_t start, int64_t end, const char *text, size_t le
                      "LEFT_TO_RIGHT");
 }
 
-static json_t *document(const json_t *file)
+/* With ?includeTabsContent=true the content is in tabs; there is one. */
+static json_t *document(struct call *call, const json_t *file)
 {
+    const char *tabs = call_query(call, "includeTabsContent");
     const char *text = js_str(file, "_text", "");
     json_t *content = json_array();
     int64_t index = 1;
@@ -47,17 +49,25 @@ static json_t *document(const json_t *file)
         index = end;
         text += len;
     }
-    return json_pack("{s:s, s:s, s:s, s:s, s:{s:o}}", "documentId", js_str(file, "id", ""), "title",
-                     js_str(file, "name", ""), "revisionId", js_str(file, "version", "1"),
-                     "suggestionsViewMode", "PREVIEW_WITHOUT_SUGGESTIONS", "body", "content",
-                     content);
+    json_t *answer =
+        json_pack("{s:s, s:s, s:s, s:s}", "documentId", js_str(file, "id", ""), "title",
+                  js_str(file, "name", ""), "revisionId", js_str(file, "version", "1"),
+                  "suggestionsViewMode", "PREVIEW_WITHOUT_SUGGESTIONS");
+    if (tabs && strcmp(tabs, "true") == 0)
+        json_object_set_new(answer, "tabs",
+                            json_pack("[{s:{s:s, s:s, s:i}, s:{s:{s:o}}}]", "tabProperties",
+                                      "tabId", "t.0", "title", "Tab 1", "index", 0, "documentTab",
+                                      "body", "content", content));
+    else
+        json_object_set_new(answer, "body", json_pack("{s:o}", "content", content));
+    return answer;
 }
 
 void docs_get(struct call *call)
 {
     const json_t *file = own_document(call, call->args[0]);
     if (file)
-        reply_json(call, 200, document(file));
+        reply_json(call, 200, document(call, file));
 }
 
 void docs_create(struct call *call)
@@ -75,7 +85,7 @@ void docs_create(struct call *call)
     if (item_add(call->account, call->account->files, file, 512))
         google_rpc_error(call, 403, NULL, "The invented Drive is full.");
     else
-        reply_json(call, 200, document(file));
+        reply_json(call, 200, document(call, file));
     json_decref(file);
 }
 

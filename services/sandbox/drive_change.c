@@ -95,7 +95,7 @@ void drive_touch(struct call *call, json_t *file)
 {
     char now[TIME_TEXT_SIZE];
     time_rfc3339(call->now_ms, now);
-    AUTOFREE char *version = mem_printf("%d", atoi(js_str(file, "version", "1")) + 1);
+    AUTOFREE char *version = mem_printf("%ld", strtol(js_str(file, "version", "1"), NULL, 10) + 1);
     json_object_set_new(file, "modifiedTime", json_string(now));
     json_object_set_new(file, "version", json_string(version));
 }

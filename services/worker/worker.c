@@ -134,7 +134,8 @@ static char *default_config(const struct settings *settings)
     AUTOFREE char *command =
         mem_printf("%.*smcpbus-google", slash ? (int)(slash - path + 1) : 0, path);
     return mcp_config_default(command, settings->google_api_base != NULL,
-                              settings->google_token_uri != NULL);
+                              settings->google_token_uri != NULL,
+                              settings->drive_upload_dir != NULL);
 }
 
 static enum err read_config(struct worker *worker)

@@ -164,8 +164,9 @@ void mcp_config_destroy(struct mcp_config **config_p)
     *config_p = NULL;
 }
 
-char *mcp_config_default(const char *command, bool api_base, bool token_uri)
+char *mcp_config_default(const char *command, bool api_base, bool token_uri, bool upload_dir)
 {
+    (void)upload_dir;
     (void)command;
     (void)api_base;
     (void)token_uri;

@@ -59,7 +59,7 @@ static void holes_are_filled(void **state)
 static void the_default_is_google_alone(void **state)
 {
     (void)state;
-    AUTOFREE char *text = mcp_config_default("/opt/mcpbus-google", true, true);
+    AUTOFREE char *text = mcp_config_default("/opt/mcpbus-google", true, true, false);
     AUTOJSON json_t *servers = fill(text, &alice);
     assert_int_equal(json_array_size(servers), 1);
     const json_t *google = json_array_get(servers, 0), *env = json_object_get(google, "env");
@@ -69,6 +69,7 @@ static void the_default_is_google_alone(void **state)
     assert_string_equal(js_str(env, "GOOGLE_AUTHORIZED_SCOPES", ""), "[\"s\"]");
     assert_string_equal(js_str(env, "SESSION_USER_ID", ""), "u1");
     assert_non_null(js_str(env, "GOOGLE_API_BASE", NULL));
+    assert_null(js_str(env, "DRIVE_UPLOAD_DIR", NULL));
 }
 
 static void without_google_only_those_servers_are_away(void **state)
