@@ -59,11 +59,26 @@ static void add_snippet(struct buf *text, json_t *json, const json_t *message)
     buf_fini(&plain);
 }
 
+/* White space as single spaces. */
+static void fold(struct buf *text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text->len; i++) {
+        bool space = strchr(" \t\r\n", text->data[i]) != NULL;
+        if (!space || (n && text->data[n - 1] != ' '))
+            text->data[n++] = space ? ' ' : text->data[i];
+    }
+    if (text->data)
+        text->data[n] = '\0';
+    text->len = n;
+}
+
 static void add_excerpt(struct buf *text, json_t *json, const json_t *message)
 {
     struct buf body;
     buf_init(&body, 4 * EXCERPT_MAX); /* more than is shown, so that the cut is marked */
     mime_text(json_object_get(message, "payload"), &body);
+    fold(&body);
     add_field(text, json, "Text", "text", buf_text(&body), EXCERPT_MAX);
     buf_fini(&body);
 }

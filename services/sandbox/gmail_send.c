@@ -31,7 +31,8 @@ static json_t *read_raw(struct call *call, const json_t *body, size_t *ret_bytes
         google_error(call, 400, "invalidArgument", "Invalid message.");
         return NULL;
     }
-    *ret_bytes = len;
+    *ret_bytes = 2 * len;
+    json_object_set_new(parsed, "raw", json_stringn(raw, raw_len));
     return parsed;
 }
 
@@ -54,6 +55,7 @@ static json_t *make_mail(struct call *call, const json_t *parsed, const char *th
     if (json_object_get(parsed, "html"))
         json_object_set(mail, "_html", json_object_get(parsed, "html"));
     json_object_set(mail, "_attachments", json_object_get(parsed, "attachments"));
+    json_object_set(mail, "_raw", json_object_get(parsed, "raw"));
     return mail;
 }
 

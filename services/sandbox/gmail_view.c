@@ -86,6 +86,8 @@ static json_t *payload(const json_t *mail)
 static json_t *raw_text(const json_t *mail)
 {
     struct buf raw;
+    if (json_object_get(mail, "_raw")) /* as it was sent */
+        return json_incref(json_object_get(mail, "_raw"));
     buf_init(&raw, RAW_MAX);
     mime_build(mail, &raw);
     AUTOFREE char *data = crypto_base64url_encode(buf_text(&raw), raw.len);

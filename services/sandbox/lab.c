@@ -17,6 +17,7 @@ struct order {
     int status;
     int64_t times, retry_after; /* retry_after −1: the header is not sent */
     bool raw;                   /* no JSON in the answer */
+    bool hold;                  /* no answer at all */
 };
 
 struct lab {
@@ -67,6 +68,8 @@ bool lab_fail(struct lab *lab, struct call *call)
     if (!order)
         return false;
     order->times--;
+    if (order->hold && !call->inner)
+        return true;
     snprintf(seconds, sizeof seconds, "%lld", (long long)order->retry_after);
     const struct http_header headers[] = {{order->retry_after >= 0 ? "Retry-After" : NULL, seconds},
                                           {NULL, NULL}};
@@ -104,10 +107,11 @@ void lab_order(struct call *call)
     AUTOJSON json_t *body = google_body(call);
     struct lab *lab = call->sandbox->lab;
     struct order *order = &lab->orders[lab->next];
-    int64_t status = js_int(body, "status", 0);
+    int64_t status = js_int(body, "status", 500);
     if (!body)
         return;
-    if (status < 400 || status > 599) {
+    bool hold = js_bool(body, "hold", false);
+    if (!hold && (status < 400 || status > 599)) {
         google_error(call, 400, "invalidArgument", "status must be 400 to 599");
         return;
     }
@@ -115,7 +119,8 @@ void lab_order(struct call *call)
     *order = (struct order){.status = (int)status,
                             .times = js_int(body, "times", 1),
                             .retry_after = js_int(body, "retry_after", -1),
-                            .raw = js_bool(body, "raw", false)};
+                            .raw = js_bool(body, "raw", false),
+                            .hold = hold};
     snprintf(order->match, TEXT_SIZE, "%s", js_str(body, "match", ""));
     snprintf(order->method, sizeof order->method, "%s", js_str(body, "method", ""));
     snprintf(order->reason, TEXT_SIZE, "%s", js_str(body, "reason", "backendError"));

@@ -166,6 +166,27 @@ static char *parameter(const char *value, const char *name)
     return NULL;
 }
 
+/* A file's name, also in the form of RFC 2231 §4: filename*=utf-8''f%C3%BCr.txt. */
+static char *filename_of(const char *disposition)
+{
+    char *plain = parameter(disposition, "filename");
+    char *extended = plain ? NULL : parameter(disposition, "filename*");
+    const char *text = extended ? strrchr(extended, '\'') : NULL;
+    if (!text) {
+        free(extended);
+        return plain;
+    }
+    struct buf out;
+    buf_init(&out, VALUE_MAX);
+    for (text++; *text; text++) {
+        bool escape = *text == '%' && text[1] && hex(text[1]) >= 0 && hex(text[2]) >= 0;
+        buf_add_char(&out, escape ? (char)(hex(text[1]) * 16 + hex(text[2])) : *text);
+        text += escape ? 2 : 0;
+    }
+    free(extended);
+    return buf_steal(&out);
+}
+
 static void parse_part(struct span in, json_t *mail, const json_t *headers, int depth,
                        unsigned *budget);
 
@@ -224,7 +245,7 @@ static void parse_part(struct span in, json_t *mail, const json_t *headers, int 
             parse_multipart(in, boundary, mail, depth, budget);
         return;
     }
-    AUTOFREE char *filename = parameter(find_header(headers, "Content-Disposition"), "filename");
+    AUTOFREE char *filename = filename_of(find_header(headers, "Content-Disposition"));
     struct buf body;
     buf_init(&body, in.len + 1);
     if (strncasecmp(encoding, "base64", 6) == 0)
