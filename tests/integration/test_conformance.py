@@ -36,10 +36,10 @@ def conformance(*arguments, folder):
     return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout), done.returncode
 
 
-def run_scenario(version, scenario, folder):
+def run_scenario(version, scenario, folder, *more):
     output, status = conformance("client", "--command", f"{DEV} mcp-client", "--scenario",
                                  scenario, "--spec-version", version, "--timeout", "100000",
-                                 folder=folder)
+                                 *more, folder=folder)
     assert status == 0, output
     # What is a little late is a warning in sse-retry.
     warnings = "[01]" if scenario == "sse-retry" else "0"
