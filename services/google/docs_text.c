@@ -59,7 +59,7 @@ static void add_paragraph(const json_t *paragraph, struct buf *out, bool cell)
     size_t i;
     json_t *element;
     if (sscanf(style, "HEADING_%1d", &level) == 1 || strcmp(style, "TITLE") == 0)
-        add_some(out, "######" + (6 - (level >= 1 && level <= 6 ? level : 1)));
+        add_some(out, &"######"[6 - (level >= 1 && level <= 6 ? level : 1)]);
     if (level || strcmp(style, "TITLE") == 0)
         add_some(out, " ");
     if (bullet) {
