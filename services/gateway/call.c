@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "libcommon/mem.h"
+#include "proto/proto.h"
 
 struct call *call_new(struct gateway *gateway, struct http_request *request)
 {
@@ -66,6 +67,15 @@ static bool read_trace(const struct http_request *request, struct bus_trace *ret
     return true;
 }
 
+static bool is_repeatable(const char *name)
+{
+    struct proto_target target;
+    const struct proto_method *method = proto_target_parse(name, strlen(name), &target)
+                                            ? NULL
+                                            : proto_method_find(target.service, target.method);
+    return method && method->idempotent;
+}
+
 void call_bus(struct call *call, const char *method, json_t *args, int64_t timeout_ms,
               call_answer_fn *on_answer)
 {
@@ -77,7 +87,7 @@ void call_bus(struct call *call, const char *method, json_t *args, int64_t timeo
         (struct bus_request){.method = method,
                              .args = args,
                              .timeout_ms = timeout_ms,
-                             .idempotent = strcmp(method, "auth.callback") != 0,
+                             .idempotent = is_repeatable(method),
                              .trace = request && read_trace(request, &trace) ? &trace : NULL},
         answered, call);
 }

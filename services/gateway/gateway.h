@@ -20,6 +20,7 @@
 
 enum {
     BODY_MAX = 1 << 20,
+    CONVERSATION_MAX = 128, /* characters */
     MESSAGE_MAX = 256 * 1024,
     ID_MAX = 256,
     WAIT_MAX_S = 60,
@@ -84,7 +85,7 @@ void gateway_revoked(void *service, struct bus_call *call, json_t *args);
 struct call *call_new(struct gateway *gateway, struct http_request *request);
 void call_free(void *call);
 struct http_request *call_request(const struct call *call); /* NULL: gone or answered */
-/* Asks the bus (an idempotent method); `args` is consumed. One at a time for each call. */
+/* Asks the bus; `args` is consumed. One at a time for each call. */
 void call_bus(struct call *call, const char *method, json_t *args, int64_t timeout_ms,
               call_answer_fn *on_answer);
 void call_json(struct call *call, int status, json_t *body);                 /* consumes `body` */
@@ -105,6 +106,15 @@ json_t *validate_body(struct call *call); /* an object, the caller's; or NULL */
  * release it when the text is no longer needed. */
 const char *validate_member(struct call *call, const char *name, size_t max, json_t **ret_body,
                             size_t *ret_len);
+/* Optional members: false when it was answered. Absent or null: NULL, 0. Lengths are in characters.
+ */
+bool validate_text(struct call *call, const json_t *body, const char *name, size_t max,
+                   bool printable, const char **ret_text); /* borrowed */
+bool validate_texts(struct call *call, const json_t *body, const char *name, size_t min,
+                    size_t count_max, size_t max, json_t **ret_list); /* borrowed */
+bool validate_int(struct call *call, const json_t *body, const char *name, int64_t min, int64_t max,
+                  int64_t *ret_value); /* `min` is above 0 */
+bool validate_above_0(struct call *call, const json_t *body, const char *name, double *ret_value);
 bool validate_query_int(struct call *call, const char *name, int64_t min, int64_t max, int64_t def,
                         int64_t *ret_value);
 bool validate_query_seconds(struct call *call, const char *name, int64_t max_s, int64_t *ret_ms);
@@ -159,6 +169,6 @@ char *callback_error_page(const char *detail, const char *nonce);
 route_fn route_root, route_health, route_metrics, route_chat, route_docs, route_docs_init,
     route_docs_css, route_docs_bundle, route_openapi, route_scopes, route_begin, route_callback,
     route_auth_status, route_login, route_logout, route_me, route_forget, route_run, route_result,
-    route_jobs, route_events, route_cancel;
+    route_jobs, route_events, route_cancel, route_approve, route_deny;
 
 #endif

@@ -22,6 +22,8 @@ const struct route routes[] = {
     {"GET", "/jobs", true, route_jobs},
     {"GET", "/jobs/{job_id}/events", true, route_events},
     {"POST", "/jobs/{job_id}/cancel", true, route_cancel},
+    {"POST", "/jobs/{job_id}/approve", true, route_approve},
+    {"POST", "/jobs/{job_id}/deny", true, route_deny},
     {"*", "/chat/**", false, route_chat},
 };
 const size_t route_count = sizeof(routes) / sizeof(*routes);

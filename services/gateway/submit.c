@@ -10,11 +10,14 @@
 #include "libcommon/js_write.h"
 #include "libcommon/mem.h"
 #include "services/gateway/results.h"
+#include "services/gateway/run_options.h"
 
 enum {
     PACK_ITEMS = 64,
     PACK_BYTES = 1 << 20,
-    ITEM_BYTES = 6 * MESSAGE_MAX + 8192, /* each byte of a message may take six */
+    OPTIONS_BYTES = 192 << 10,
+    /* Each byte of a message may take six. */
+    ITEM_BYTES = 6 * MESSAGE_MAX + OPTIONS_BYTES + 8192,
     UUIDS_A_FETCH = 64,
     PACKS_A_REPLICA = 4, /* two are committed at a time, while the next are on their way */
     REPLICAS_MAX = 64,
@@ -273,7 +276,7 @@ static void enqueue(struct submit *submit, struct call *call, struct item *item)
     submit->flush_due = true;
 }
 
-static void hash_message(const char *message, size_t len, char ret_hex[2 * CRYPTO_SHA256_BYTES + 1])
+static void hash_text(const char *message, size_t len, char ret_hex[2 * CRYPTO_SHA256_BYTES + 1])
 {
     uint8_t digest[CRYPTO_SHA256_BYTES];
     crypto_sha256(message, len, digest);
@@ -299,8 +302,34 @@ static void new_job_id(struct submit *submit, char ret_id[CRYPTO_UUID_SIZE])
     crypto_uuid7_from(submit->random[--submit->random_left], ret_id);
 }
 
+/* A message without options has the hash that it always had: its key may be older than they. */
+static void add_key(struct buf *json, const char *key, const char *message, size_t len,
+                    const struct run_options *options)
+{
+    char hash[2 * CRYPTO_SHA256_BYTES + 1];
+    if (run_options_any(options)) {
+        AUTOFREE char *text = run_options_identity(options, message);
+        hash_text(text, strlen(text), hash);
+    } else {
+        hash_text(message, len, hash);
+    }
+    js_add_member(json, "key", key);
+    js_add_member(json, "hash", hash);
+}
+
+static void add_options(struct buf *json, const struct run_options *options)
+{
+    if (options->conversation_id)
+        js_add_member(json, "conversation_id", options->conversation_id);
+    if (!options->more)
+        return;
+    js_add_key(json, "options");
+    js_dump_buf(options->more, json);
+}
+
+/* `message` ends with a NUL when there are options: it is a parsed one then. */
 static struct item *item_new(const struct call *call, const char *message, size_t len,
-                             const char *key)
+                             const char *key, const struct run_options *options)
 {
     struct item *item = mem_alloc(sizeof(*item));
     struct buf *json = &item->json;
@@ -311,12 +340,9 @@ static struct item *item_new(const struct call *call, const char *message, size_
     js_add_member(json, "user_id", call->user_id);
     js_add_key(json, "message");
     js_add_string(json, message, len);
-    if (key) {
-        char hash[2 * CRYPTO_SHA256_BYTES + 1];
-        hash_message(message, len, hash);
-        js_add_member(json, "key", key);
-        js_add_member(json, "hash", hash);
-    }
+    if (key)
+        add_key(json, key, message, len, options);
+    add_options(json, options);
     buf_add_char(json, '}');
     return item;
 }
@@ -327,15 +353,17 @@ void route_run(struct call *call)
     const char *key = http_request_header(call_request(call), "Idempotency-Key");
     AUTOJSON json_t *body = NULL;
     size_t len = 0;
+    struct run_options options;
     const char *message = validate_member(call, "message", MESSAGE_MAX, &body, &len);
-    if (!message)
+    if (!message || !run_options_read(call, body, &options))
         return;
     if (key && !key_is_valid(key))
         call_detail(call, 400, "Idempotency-Key must be 1 to 255 printable ASCII characters");
     else if (submit->waiting >= WAITING_ITEMS || submit->waiting_bytes >= WAITING_BYTES)
         call_error(call, ERR_OVERLOADED, err_text(ERR_OVERLOADED), 1000);
     else
-        enqueue(submit, call, item_new(call, message, len, key));
+        enqueue(submit, call, item_new(call, message, len, key, &options));
+    json_decref(options.more);
 }
 
 struct submit *submit_new(struct gateway *gateway)

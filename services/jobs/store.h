@@ -160,7 +160,7 @@ void store_cancel(struct store *store, const char *job_id, const char *user_id,
 
 /* DECIDE: a parked job is queued again with an event `approval` of this data (JSON). One change at
  * most; none: it is not there, or does not wait, or `call_ids` (a PostgreSQL array of texts; NULL:
- * any) has one that it does not wait with. */
+ * any) has one that it does not wait with. ERR_PEER_LOST: it may have been done. */
 void store_decide(struct store *store, const char *job_id, const char *user_id, const char *data,
                   const char *call_ids, store_changes_fn *done, void *arg);
 

@@ -39,6 +39,7 @@ static const struct pg_statement park_statement = {
     ") SELECT job_id, fate, user_id, attempt FROM judged",
     true};
 
+/* Never sent twice: by then the job may wait again, with calls that its user has not seen. */
 static const struct pg_statement decide_statement = {
     "decide",
     "WITH moved AS ("
@@ -52,7 +53,7 @@ static const struct pg_statement decide_statement = {
     " INSERT INTO job_events (job_id, seq, type, data)"
     " SELECT job_id, events, 'approval', $3::json FROM moved"
     ") SELECT job_id, user_id, attempt, true, false, NULL FROM moved",
-    true};
+    false};
 
 static const char *id_of(const void *item)
 {
