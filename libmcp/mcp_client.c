@@ -281,6 +281,7 @@ static void take_known(struct mcp_client *client, const json_t *known)
     json_decref(client->tools);
     client->tools = json_incref(tools);
     client->known = true;
+    client->stale = js_bool(known, "stale", false);
     client->has_resources = js_bool(known, "resources", false);
     client->tells_changes = js_bool(known, "changes", false);
     client->instructions = mem_strdup_opt(js_str(known, "instructions", NULL));

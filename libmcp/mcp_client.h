@@ -34,7 +34,8 @@ typedef void mcp_progress_fn(void *arg, const struct mcp_call *call, const json_
 struct mcp_client_options {
     struct loop *loop;
     const json_t *spec; /* see mcp_transport_options, or {name, unavailable}; kept */
-    /* What mcp_client_known once gave, or NULL. May hold an era alone. */
+    /* What mcp_client_known once gave, or NULL. May hold an era alone. With `stale` the tools are
+     * listed anew as soon as the server has started. */
     const json_t *known;
     struct http_client *(*http)(void *arg); /* for servers with a url, when one starts */
     const struct mcp_oauth_grant *grant;    /* see mcp_transport_options */

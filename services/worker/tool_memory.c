@@ -11,6 +11,7 @@ struct entry {
     json_t *known;
     size_t bytes;
     int64_t until, used_at;
+    int64_t fresh_until; /* as the server said */
 };
 
 struct tool_memory {
@@ -85,12 +86,13 @@ static json_t *copy_known(const json_t *frame)
 
 static void add(struct tool_memory *memory, const char *key, const json_t *frame, int64_t now)
 {
-    int64_t age = js_int(frame, "ttl_ms", TOOL_MEMORY_AGE_MS);
+    int64_t fresh = js_int(frame, "ttl_ms", TOOL_MEMORY_AGE_MS);
     struct entry *entry = mem_alloc(sizeof *entry);
     entry->key = mem_strdup(key);
     entry->known = copy_known(frame);
     entry->bytes = js_dump_size(entry->known);
-    entry->until = now + (age < TOOL_MEMORY_AGE_MS ? age : TOOL_MEMORY_AGE_MS);
+    entry->until = now + TOOL_MEMORY_AGE_MS;
+    entry->fresh_until = now + fresh;
     entry->used_at = now;
     while (map_count(memory->by_key) && (map_count(memory->by_key) >= TOOL_MEMORY_ENTRIES_MAX ||
                                          memory->bytes + entry->bytes > TOOL_MEMORY_BYTES_MAX))
@@ -105,7 +107,7 @@ void tool_memory_put(struct tool_memory *memory, const char *key, const char *us
     AUTOFREE char *own = private_key(key, user_id);
     drop(memory, find(memory, key));
     drop(memory, find(memory, own));
-    if (json_is_array(json_object_get(frame, "tools")) && js_int(frame, "ttl_ms", 1) > 0 &&
+    if (json_is_array(json_object_get(frame, "tools")) &&
         js_dump_size(frame) <= TOOL_MEMORY_ENTRY_MAX)
         add(memory, js_bool(frame, "private", false) ? own : key, frame, now);
 }
@@ -139,7 +141,10 @@ json_t *tool_memory_known(struct tool_memory *memory, const json_t *servers, con
         if (!entry || bytes + entry->bytes > TOOL_MEMORY_KNOWN_MAX)
             continue;
         bytes += entry->bytes;
-        json_object_set(all, js_str(server, "name", ""), entry->known);
+        json_t *known = json_copy(entry->known);
+        if (now >= entry->fresh_until)
+            json_object_set_new(known, "stale", json_true());
+        json_object_set_new(all, js_str(server, "name", ""), known);
     }
     return all;
 }

@@ -24,7 +24,8 @@ void tool_memory_destroy(struct tool_memory **memory_p);
  * at all, is forgotten instead. `now`: clock_ms. */
 void tool_memory_put(struct tool_memory *memory, const char *key, const char *user_id,
                      const json_t *frame, int64_t now);
-/* What is known of `servers` (mcp_config_servers): {name: {era, tools, …}}. */
+/* What is known of `servers` (mcp_config_servers): {name: {era, tools, …, stale?}}. A list that is
+ * older than its server wished is still offered, but seen to when the server has to start. */
 json_t *tool_memory_known(struct tool_memory *memory, const json_t *servers, const char *user_id,
                           int64_t now);
 

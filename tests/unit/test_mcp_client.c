@@ -234,6 +234,23 @@ static void what_is_known_starts_nothing(void **state)
     unlink(path);
 }
 
+static void what_is_stale_is_listed_at_the_start(void **state)
+{
+    (void)state;
+    static const char *const eras[] = {"legacy", "modern"};
+    for (size_t i = 0; i < 2; i++) {
+        AUTOJSON json_t *known =
+            json_pack("{s:s, s:[{s:s}], s:b}", "era", eras[i], "tools", "name", "old", "stale", 1);
+        struct mcp_client *client = make(ARGS("--era", eras[i]), known);
+        list(client);
+        assert_int_equal(mcp_client_state(client), MCP_IDLE);
+        expect(client, "echo", "{\"text\":\"hello\"}", false, "hello");
+        assert_int_equal(json_array_size(mcp_client_tools(client)), 11);
+        assert_int_equal(mcp_client_lists(client), 1);
+        end(&client);
+    }
+}
+
 /* What was remembered is of another server: it is found out, and its tools are listed. */
 static void what_is_known_may_be_wrong(void **state)
 {
@@ -411,6 +428,7 @@ int main(void)
         cmocka_unit_test(servers_that_take_their_time),
         cmocka_unit_test(a_version_that_is_refused_once),
         cmocka_unit_test(what_is_known_starts_nothing),
+        cmocka_unit_test(what_is_stale_is_listed_at_the_start),
         cmocka_unit_test(what_is_known_may_be_wrong),
         cmocka_unit_test(a_refused_call_makes_the_list_stale),
         cmocka_unit_test(rounds_of_input),

@@ -51,15 +51,25 @@ static void a_list_is_known_until_it_is_old(void **state)
     assert_null(memory);
 }
 
+static bool is_stale(struct tool_memory *memory, int64_t now)
+{
+    AUTOJSON json_t *servers = json_pack("[{s:s, s:s}]", "name", "it", "key", "k");
+    AUTOJSON json_t *known = tool_memory_known(memory, servers, "alice", now);
+    return js_bool(json_object_get(known, "it"), "stale", false);
+}
+
 static void a_server_may_say_how_long(void **state)
 {
     (void)state;
     struct tool_memory *memory = tool_memory_new();
     put(memory, "k", "alice", "one", "{\"ttl_ms\":500}", 1000);
-    expect_tool(memory, "k", "alice", 1499, "one");
-    expect_nothing(memory, "k", "alice", 1500);
-    put(memory, "k", "alice", "one", "{\"ttl_ms\":0}", 1000);
-    expect_nothing(memory, "k", "alice", 1000);
+    assert_false(is_stale(memory, 1499));
+    assert_true(is_stale(memory, 1500));
+    expect_tool(memory, "k", "alice", 1500, "one"); /* better than to start it for nothing */
+    put(memory, "k", "alice", "one", "{}", 2000);
+    assert_false(is_stale(memory, 2000));
+    put(memory, "k", "alice", "one", "{\"ttl_ms\":0}", 3000);
+    assert_true(is_stale(memory, 3000));
     put(memory, "k", "alice", "one", "{\"ttl_ms\":86400000}", 0);
     expect_nothing(memory, "k", "alice", TOOL_MEMORY_AGE_MS);
     tool_memory_destroy(&memory);
