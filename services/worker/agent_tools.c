@@ -14,10 +14,9 @@ enum {
     QUERY_MAX = 512,
     WORDS_MAX = 16,
     LINE_MAX_BYTES = 200,
-    SERVERS_TEXT_MAX = 1024,
+    SERVERS_TEXT_MAX = 512, /* a description has 1,024 characters */
     NEAR_MAX = 5,
     NAME_MAX_BYTES = 64, /* that are compared */
-    NEAR_DISTANCE = 3,
 };
 
 struct agent_tools {
@@ -334,11 +333,17 @@ static const char *short_name(const char *name)
     return at && at[2] ? at + 2 : name;
 }
 
+/* A quarter of the letters may differ. */
+static bool is_like(const char *a, const char *b)
+{
+    size_t len = strlen(a);
+    return distance(a, b) <= (len < 8 ? 1 : len / 4);
+}
+
 static bool is_near(const char *name, const char *other)
 {
     const char *a = short_name(name), *b = short_name(other);
-    return strcasecmp(a, b) == 0 || (a[0] && a[1] && a[2] && strcasestr(other, a)) ||
-           distance(name, other) <= NEAR_DISTANCE || distance(a, b) <= NEAR_DISTANCE;
+    return is_like(name, other) || is_like(a, b) || (strlen(a) > 2 && strcasestr(other, a));
 }
 
 char *agent_tools_near(const struct agent_tools *tools, const char *name)
