@@ -24,7 +24,7 @@ char *mime_decode_header(const char *value)
     begin();
     if (!strstr(value, "=?"))
         return mem_strdup(value);
-    AUTOFREE char *head = mem_strndup(value, HEADER_MAX);
+    AUTOFREE char *head = mem_strndup(value, strnlen(value, HEADER_MAX));
     char *decoded = g_mime_utils_header_decode_text(NULL, head);
     json_t *text = js_string_capped(decoded, strlen(decoded), HEADER_MAX, "…");
     char *copy = mem_strdup(json_string_value(text));
