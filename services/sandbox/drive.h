@@ -7,7 +7,7 @@
 
 #define GOOGLE_APP "application/vnd.google-apps."
 
-enum { FILE_CONTENT_MAX = 4 << 20 };
+enum { FILE_CONTENT_MAX = 20 << 20 };
 
 /* The file named in the path, borrowed; NULL after a 404, which files that the token's scopes hide
  * get too. */

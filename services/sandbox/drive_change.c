@@ -113,6 +113,9 @@ static void set_metadata(struct call *call, json_t *file, const json_t *metadata
     for (int i = 0; FLAGS[i]; i++)
         if (json_is_boolean(json_object_get(metadata, FLAGS[i])))
             json_object_set(file, FLAGS[i], json_object_get(metadata, FLAGS[i]));
+    json_t *shortcut = json_object_get(metadata, "shortcutDetails");
+    if (json_is_string(json_object_get(shortcut, "targetId")))
+        json_object_set(file, "shortcutDetails", shortcut);
     drive_touch(call, file);
 }
 

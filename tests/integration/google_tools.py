@@ -1,7 +1,9 @@
 """mcpbus-google over stdio against mcpbus-sandbox: a sandbox, its accounts, and calls of tools."""
 import base64
+import collections
 import contextlib
 import hashlib
+import http.server
 import json
 import os
 import pathlib
@@ -70,13 +72,12 @@ class Account:
         headers = {"Authorization": "Bearer " + self.token, **kwargs.pop("headers", {})}
         return requests.request(method, self.base + path, headers=headers, timeout=60, **kwargs)
 
-    def tools(self, *scopes, **env):
+    def tools(self, *scopes, said=None, through=None, **env):
+        """Tools with a token of these scopes; `said`: what GOOGLE_AUTHORIZED_SCOPES says instead;
+        `through`: a Recorder."""
         scopes = scopes or self.WIDE
-        # A consent replaces the one before: the wide one stays, and Google's rules are checked
-        # by the token alone.
         token = sign_in(self.base, self.email, scopes)["access_token"]
-        self.token = sign_in(self.base, self.email, self.WIDE)["access_token"]
-        return Tools(self.base, token, scopes, env)
+        return Tools(self.base, token, said or scopes, env, through and through.base)
 
 
 class Tools:
@@ -123,13 +124,13 @@ class Tools:
     def names(self):
         return {tool["name"] for tool in self.request("tools/list")["result"]["tools"]}
 
-    def call(self, name, **arguments):
+    def call(self, name, /, **arguments):
         """The text and the structured content of a good call."""
         text, result = self.result(name, arguments)
         assert not result["isError"], text
         return text, result.get("structuredContent")
 
-    def fails(self, name, **arguments):
+    def fails(self, name, /, **arguments):
         """The text of a call that is an error."""
         text, result = self.result(name, arguments)
         assert result["isError"], text
@@ -141,3 +142,63 @@ class Tools:
         result = answer["result"]
         assert [part["type"] for part in result["content"]] == ["text"]
         return result["content"][0]["text"], result
+
+
+class Recorder:
+    """Stands between mcpbus-google and the sandbox: notes each request, and asks `hook` (may be
+    None) first, which may answer in its place with (status, body)."""
+
+    def __init__(self, base):
+        self.requests, self.hook = [], None
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = 65536
+
+            def log_message(self, *_):
+                pass
+
+            def forward(self):
+                url = urllib.parse.urlsplit(self.path)
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                seen = Seen(self.command, url.path, dict(urllib.parse.parse_qsl(url.query)),
+                            dict(self.headers), body)
+                outer.requests.append(seen)
+                instead = outer.hook and outer.hook(seen)
+                if instead:
+                    return self.reply(instead[0], {}, json.dumps(instead[1]).encode())
+                answer = requests.request(self.command, base + self.path, data=body, timeout=60,
+                                          headers=seen.headers, allow_redirects=False)
+                kept = {name: value for name, value in answer.headers.items() if name.lower() in (
+                    "content-type", "range", "location", "etag", "content-range")}
+                return self.reply(answer.status_code, kept, answer.content)
+
+            def reply(self, status, headers, body):
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                if status != 204:
+                    self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = forward
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.base = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def seen(self, method, path):
+        return [one for one in self.requests if (one.method, one.path) == (method, path)]
+
+
+Seen = collections.namedtuple("Seen", "method path query headers body")
