@@ -173,6 +173,17 @@ static void end_with_text(struct agent *agent, const json_t *answer)
         agent_end_completed(agent, text);
 }
 
+/* A call as it is sent back, with what the endpoint signed it with. */
+static json_t *said_call(const json_t *copy)
+{
+    json_t *call = agent_message_call(js_str(copy, "id", ""), js_str(copy, "name", ""),
+                                      json_object_get(copy, "arguments"));
+    json_t *extra = json_object_get(copy, "extra_content");
+    if (extra)
+        json_object_set(call, "extra_content", extra);
+    return call;
+}
+
 /* Calls count whatever the reason says that the answer ended for: endpoints differ in that. */
 static enum err take_answer(struct agent *agent, const json_t *answer)
 {
@@ -187,9 +198,7 @@ static enum err take_answer(struct agent *agent, const json_t *answer)
     json_t *said = json_array();
     size_t index;
     const json_t *copy;
-    json_array_foreach(calls, index, copy) json_array_append_new(
-        said, agent_message_call(js_str(copy, "id", ""), js_str(copy, "name", ""),
-                                 json_object_get(copy, "arguments")));
+    json_array_foreach(calls, index, copy) json_array_append_new(said, said_call(copy));
     agent->context.fresh_at = json_array_size(agent->context.messages);
     json_array_append_new(agent->context.messages,
                           agent_message_calls(js_str(message, "content", ""), said));

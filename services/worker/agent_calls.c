@@ -74,6 +74,9 @@ json_t *agent_calls_copy(struct agent *agent, const json_t *tool_calls)
                                  "name", js_string_capped(name, strlen(name), NAME_SHOWN_MAX, "…"));
         json_object_set_new(copy, "arguments", read_arguments(text, copy));
         json_object_set_new(copy, "empty", json_boolean(!*text));
+        json_t *extra = json_object_get(call, "extra_content");
+        if (extra)
+            json_object_set(copy, "extra_content", extra);
         json_array_append_new(copies, copy);
     }
     return copies;
