@@ -46,6 +46,7 @@ struct mcp_client {
     bool has_tools, has_resources, tells_changes;
     bool known, stale; /* `tools` is a list; it is out of date */
     json_t *tools, *fresh;
+    size_t fresh_bytes;
     char *instructions;
     int64_t ttl_ms; /* −1: the server says nothing of it */
     bool is_private;

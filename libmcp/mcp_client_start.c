@@ -11,6 +11,8 @@ enum {
     INITIALIZE_MS = 15000, /* after a probe without an answer */
     PAGES_MAX = 64,
     TOOL_NAME_MAX_BYTES = 128,
+    TOOL_BYTES_MAX = 256 << 10,
+    LIST_BYTES_MAX = 8 << 20,
     INSTRUCTIONS_MAX = 2048,
     TTL_MAX_MS = 86400000,
     CODE_VERSION = -32022,
@@ -72,6 +74,7 @@ void mcp_list_tools(struct mcp_client *client)
 {
     json_decref(client->fresh);
     client->fresh = json_array();
+    client->fresh_bytes = 0;
     client->pages = 0;
     client->stale = false; /* what changes from here on will be said again */
     request_page(client, NULL);
@@ -90,14 +93,25 @@ static void end_list(struct mcp_client *client)
         get_ready(client);
 }
 
+static bool is_full(const struct mcp_client *client)
+{
+    return json_array_size(client->fresh) >= MCP_TOOLS_MAX || client->fresh_bytes > LIST_BYTES_MAX;
+}
+
 static void add_tool(struct mcp_client *client, json_t *tool)
 {
     const struct mcp_transport_class *class = client->transport->class;
     const char *name = js_str(tool, "name", "");
     char why[MCP_WHY_SIZE_MAX];
-    if (!*name || strlen(name) > TOOL_NAME_MAX_BYTES ||
-        json_array_size(client->fresh) >= MCP_TOOLS_MAX)
+    if (!*name || strlen(name) > TOOL_NAME_MAX_BYTES || is_full(client))
         return;
+    size_t bytes = js_dump_size(tool);
+    if (bytes > TOOL_BYTES_MAX) {
+        log_debug("mcp_tool_refused", LOG_S("server", client->name), LOG_S("tool", name),
+                  LOG_S("why", "it is too large"));
+        return;
+    }
+    client->fresh_bytes += bytes;
     if (class->accepts && !class->accepts(client->transport, tool, why))
         log_debug("mcp_tool_refused", LOG_S("server", client->name), LOG_S("tool", name),
                   LOG_S("why", why));
@@ -114,7 +128,7 @@ static void on_tools(struct mcp_client *client, const json_t *result)
     client->ttl_ms = ttl > TTL_MAX_MS ? TTL_MAX_MS : ttl;
     client->is_private = strcmp(js_str(result, "cacheScope", ""), "private") == 0;
     const char *cursor = js_str(result, "nextCursor", NULL);
-    if (cursor && client->pages < PAGES_MAX && json_array_size(client->fresh) < MCP_TOOLS_MAX)
+    if (cursor && client->pages < PAGES_MAX && !is_full(client))
         request_page(client, cursor);
     else
         end_list(client);

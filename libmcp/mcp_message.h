@@ -9,7 +9,7 @@
 
 #include "libcommon/err.h"
 
-enum { MCP_LINE_MAX = 4 << 20 };
+enum { MCP_LINE_MAX = 4 << 20, MCP_VALUES_MAX = 256 << 10 };
 
 enum mcp_kind { MCP_RESULT, MCP_ERROR, MCP_REQUEST, MCP_NOTIFICATION };
 

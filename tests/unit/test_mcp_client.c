@@ -397,6 +397,18 @@ static void floods_and_odd_text(void **state)
     end(&client);
 }
 
+static void a_list_has_an_end(void **state)
+{
+    (void)state;
+    struct mcp_client *client = started(ARGS("--fat"));
+    size_t count = json_array_size(mcp_client_tools(client));
+    assert_in_range(count, 8, 41);
+    json_t *first = json_array_get(mcp_client_tools(client), 0);
+    assert_string_equal(js_str(first, "name", ""), "fat0");
+    assert_string_equal(js_str(json_array_get(mcp_client_tools(client), 1), "name", ""), "fat4");
+    end(&client);
+}
+
 /* A client may go at any time, with whatever is under way. */
 static void ends_at_any_time(void **state)
 {
@@ -437,6 +449,7 @@ int main(void)
         cmocka_unit_test(resources_are_listed_and_read),
         cmocka_unit_test(a_call_that_is_given_up_is_cancelled),
         cmocka_unit_test(floods_and_odd_text),
+        cmocka_unit_test(a_list_has_an_end),
         cmocka_unit_test(ends_at_any_time),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

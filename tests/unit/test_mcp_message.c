@@ -78,6 +78,31 @@ static void long_content_is_cut_visibly(void **state)
     assert_non_null(strstr(text, "[cut"));
 }
 
+static enum err parse_many(const char *unit, size_t times)
+{
+    size_t len = strlen(unit);
+    char *text = malloc(times * len + 3);
+    for (size_t i = 0; i < times; i++)
+        memcpy(text + 1 + i * len, unit, len);
+    text[0] = '[';
+    memcpy(text + times * len, "]", 2); /* in the place of the last comma */
+    AUTOJSON json_t *json = NULL;
+    enum err err = mcp_json_parse(text, strlen(text), &json);
+    free(text);
+    return err;
+}
+
+static void a_message_has_only_so_many_values(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_many("[],", MCP_VALUES_MAX / 2 - 1), ERR_OK);
+    assert_int_equal(parse_many("[],", MCP_VALUES_MAX / 2 + 1), ERR_INVALID);
+    assert_int_equal(parse_many("{},", MCP_LINE_MAX / 3 - 1), ERR_INVALID);
+    assert_int_equal(parse_many("1,", MCP_VALUES_MAX + 1), ERR_INVALID);
+    /* What stands in a text is no value. */
+    assert_int_equal(parse_many("\",[{,,\\\\\",", MCP_VALUES_MAX / 8), ERR_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -85,6 +110,7 @@ int main(void)
         cmocka_unit_test(anything_else_is_refused),
         cmocka_unit_test(content_becomes_text),
         cmocka_unit_test(long_content_is_cut_visibly),
+        cmocka_unit_test(a_message_has_only_so_many_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
