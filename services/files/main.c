@@ -85,7 +85,8 @@ int main(int argc, char **argv)
         if (strcmp(jobs[i].name, argv[1]) != 0)
             continue;
         limit_all();
-        return (int)work(jobs[i].fn, jobs[i].output_max);
+        /* Without the libraries' own cleaning up: what they keep ends with the process. */
+        _exit((int)work(jobs[i].fn, jobs[i].output_max));
     }
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         return puts("mcpbus-files " MCPBUS_VERSION) < 0;
