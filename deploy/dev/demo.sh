@@ -50,7 +50,7 @@ show_event() {
     tool_call | tool_result) colour=$YELLOW ;;
     message) colour=$GREEN ;;
     esac
-    text=$(jq -r 'if type == "object" then to_entries | map(
+    text=$(jq -r 'if type == "object" then del(.usage, .turn, .timestamp) | to_entries | map(
             .key + "=" + (.value | if type == "string" then . else tojson end)) | join("  ")
         else tojson end | gsub("\\s+"; " ") | .[:220]' <<<"$3" 2>/dev/null) || text=$3
     printf '  %3s  %s%-11s%s  %s\n' "$1" "$colour" "$2" "$PLAIN" "$text" >&2

@@ -67,6 +67,20 @@ def test_two_turns(user):
     assert all(not answer.data["is_error"] for answer in of_kind(events, "tool_result"))
 
 
+def test_tools_in_several_turns(user):
+    """A mail is found, read, and becomes an event."""
+    job, events = run(user, "Find the mail about the dentist appointment and put it into my "
+                            "calendar")
+    assert job["status"] == "completed", job
+    assert [(call.data["turn"], call.data["name"]) for call in of_kind(events, "tool_call")] == [
+        (1, "google__gmail_list_messages"), (1, "google__calendar_list_events"),
+        (2, "google__gmail_read_message_without_attachments"),
+        (3, "google__calendar_create_event_with_invitations")]
+    assert not any(answer.data["is_error"] for answer in of_kind(events, "tool_result"))
+    _, listed = run(user, "Show my calendar")
+    assert "dentist appointment" in results(listed)[0][1]
+
+
 def test_tools_in_parallel(user):
     job, events = run(user, "Show my emails, my files and my calendar")
     assert job["status"] == "completed"
