@@ -63,6 +63,17 @@ static void begin(struct mcp_exchange *exchange)
         mcp_exchange_start(exchange);
 }
 
+/* Answered ones are only read to their end. */
+static bool make_room(struct mcp_http *http)
+{
+    for (struct mcp_exchange *each = http->exchanges, *next; each; each = next) {
+        next = each->next;
+        if (http->count >= MCP_HTTP_EXCHANGES_MAX && each->answered)
+            mcp_exchange_drop(each);
+    }
+    return http->count < MCP_HTTP_EXCHANGES_MAX;
+}
+
 static enum err http_send(struct mcp_transport *transport, const json_t *message,
                           const struct mcp_head *head)
 {
@@ -70,7 +81,7 @@ static enum err http_send(struct mcp_transport *transport, const json_t *message
     const char *method = head->method ? head->method : "";
     if (http->stopping)
         return ERR_PEER_LOST;
-    if (http->count >= MCP_HTTP_EXCHANGES_MAX)
+    if (!make_room(http))
         return ERR_TOO_LARGE;
     struct mcp_exchange *exchange = mcp_exchange_new(http, MCP_EXCHANGE_POST);
     exchange->id = head->id;
@@ -172,6 +183,7 @@ static void http_destroy(struct mcp_transport *transport)
     end_exchanges(http);
     mcp_oauth_destroy(&http->oauth);
     json_decref(http->headers);
+    json_decref(http->auth_lines);
     free(http->name);
     free(http->url);
     free(http->session);

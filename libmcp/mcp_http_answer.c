@@ -8,6 +8,7 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "libmcp/mcp_http_internal.h"
+#include "libmcp/mcp_message.h"
 
 enum { FAILURES_MAX = 5, REFUSALS_MAX = 8, REDIRECTS_MAX = 3 };
 /* Between two attempts at a stream; a server that names no time is asked ever more rarely. */
@@ -41,7 +42,7 @@ void mcp_exchange_message(struct mcp_exchange *exchange, const char *text, size_
 {
     struct mcp_http *http = exchange->http;
     AUTOJSON json_t *json = NULL;
-    if (exchange->id && !exchange->answered && js_parse(text, len, &json, NULL) == ERR_OK)
+    if (exchange->id && !exchange->answered && mcp_json_parse(text, len, &json) == ERR_OK)
         exchange->answered = look(json, exchange->id) == ANSWER_OURS;
     http->events->message(http->arg, text, len, status);
 }
@@ -245,7 +246,7 @@ static void request_answered(struct mcp_exchange *exchange, int status)
     const char *text = buf_text(&exchange->text);
     AUTOJSON json_t *json = NULL;
     enum answer answer = ANSWER_NONE;
-    if (js_parse(text, exchange->text.len, &json, NULL) == ERR_OK)
+    if (mcp_json_parse(text, exchange->text.len, &json) == ERR_OK)
         answer = look(json, exchange->id);
     if (says_session_gone(exchange, status, json)) {
         lose_session(exchange);
@@ -261,8 +262,9 @@ static void request_answered(struct mcp_exchange *exchange, int status)
     }
     char why[MCP_WHY_SIZE_MAX];
     mcp_http_describe(exchange->http, status, text, why);
-    /* What says that all is well has perhaps acted. */
-    mcp_exchange_fail(exchange, status < 300 ? 0 : status, why);
+    /* Who says that all is well, or to look elsewhere for the result, has perhaps acted. */
+    bool unknown = status < 400 && status != 307 && status != 308;
+    mcp_exchange_fail(exchange, unknown ? 0 : status, why);
 }
 
 static void notification_answered(struct mcp_exchange *exchange, int status)

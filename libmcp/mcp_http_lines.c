@@ -6,13 +6,14 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "libmcp/mcp_http_internal.h"
+#include "libmcp/mcp_message.h"
 
 enum { DETAIL_MAX = 160, SECRET_MIN = 4 };
 
 static void add(json_t *lines, const char *name, const char *value)
 {
     AUTOFREE char *line = mem_printf("%s: %s", name, value);
-    json_array_append_new(lines, json_string(line));
+    json_array_append_new(lines, json_string_nocheck(line)); /* an event id is any bytes */
 }
 
 static void add_session(struct mcp_exchange *exchange, json_t *lines)
@@ -43,8 +44,12 @@ json_t *mcp_exchange_lines(struct mcp_exchange *exchange, const char *method)
     if (post)
         json_array_extend(lines, exchange->lines);
     exchange->sent_generation = http->auth_generation;
-    if (http->auth && !http->has_authorization)
-        http->auth->lines(http->auth->arg, method, http->url, lines);
+    if (http->auth && !http->has_authorization) {
+        json_decref(http->auth_lines);
+        http->auth_lines = json_array();
+        http->auth->lines(http->auth->arg, method, http->url, http->auth_lines);
+        json_array_extend(lines, http->auth_lines);
+    }
     return lines;
 }
 
@@ -65,18 +70,28 @@ static const char *detail_of(const json_t *json)
     return NULL;
 }
 
+static bool holds(const char *text, const char *secret)
+{
+    const char *space = strrchr(secret, ' ');
+    if (space && strlen(space + 1) >= SECRET_MIN) /* "Bearer …" */
+        secret = space + 1;
+    return strlen(secret) >= SECRET_MIN && strstr(text, secret);
+}
+
 /* A server may repeat what it was sent. */
 static bool holds_secret(const struct mcp_http *http, const char *text)
 {
     const char *name;
     json_t *value;
+    size_t index;
     json_object_foreach(http->headers, name, value)
     {
-        const char *secret = json_string_value(value);
-        const char *space = strrchr(secret, ' ');
-        if (space && strlen(space + 1) >= SECRET_MIN) /* "Bearer …" */
-            secret = space + 1;
-        if (strlen(secret) >= SECRET_MIN && strstr(text, secret))
+        if (holds(text, json_string_value(value)))
+            return true;
+    }
+    json_array_foreach(http->auth_lines, index, value)
+    {
+        if (holds(text, json_string_value(value)))
             return true;
     }
     return false;
@@ -92,14 +107,14 @@ void mcp_http_describe(const struct mcp_http *http, int status, const char *body
 {
     AUTOJSON json_t *json = NULL;
     const char *text = body;
-    if (js_parse(body, strlen(body), &json, NULL) == ERR_OK)
+    if (mcp_json_parse(body, strlen(body), &json) == ERR_OK)
         text = detail_of(json);
     else if (*body == '<')
         text = NULL;
     const char *what = is_redirection(status) ? ", which redirects to elsewhere"
                        : status < 300         ? ", but no answer to the request"
                                               : "";
-    if (!text || !*text || status < 400 || holds_secret(http, body)) {
+    if (!text || !*text || status < 400 || holds_secret(http, body) || holds_secret(http, text)) {
         snprintf(ret_why, MCP_WHY_SIZE_MAX, "it answered HTTP %d%s", status, what);
         return;
     }

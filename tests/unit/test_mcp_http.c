@@ -22,6 +22,7 @@ static int listen_fd, port;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char *requests[REQUESTS_MAX];
 static size_t request_count;
+static atomic_bool keep_requests = true;
 static atomic_int held; /* clients that wait for /held's 202 */
 
 static void say(int fd, const char *text)
@@ -65,6 +66,8 @@ static bool read_request(int fd, char *request)
 
 static void keep_request(const char *request)
 {
+    if (!keep_requests)
+        return;
     pthread_mutex_lock(&lock);
     assert_true(request_count < REQUESTS_MAX);
     requests[request_count++] = mem_strdup(request);
@@ -181,6 +184,17 @@ static bool answer(int fd, const char *request)
         while (send(fd, piece, sizeof piece, MSG_NOSIGNAL) > 0)
             ;
         return false;
+    } else if (!strncmp(path, "/open", 5)) {
+        /* An answer on a stream that stays open. */
+        const char *id = strstr(request, "\"id\":");
+        AUTOFREE char *event = mem_printf(
+            "data: {\"jsonrpc\":\"2.0\",\"id\":%ld,\"result\":{}}\n\n", strtol(id + 5, NULL, 10));
+        say(fd, stream_head);
+        say(fd, event);
+        (void)!recv(fd, (char[1]){0}, 1, 0);
+        return false;
+    } else if (!strncmp(path, "/other", 6)) {
+        say_body(fd, "303 See Other\r\nLocation: /json", "");
     } else if (!strncmp(path, "/hang", 5)) {
         held++;
         (void)!recv(fd, (char[1]){0}, 1, 0);
@@ -368,6 +382,7 @@ static void answers(void **state)
     check("/nameless", "400 {\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32022");
     check("/accepted", "no answer 1: 0, it answered HTTP 202, but no answer");
     check("/words", "no answer 1: 500, it answered HTTP 500: the  [31mdisk\n");
+    check("/other", "no answer 1: 0, it answered HTTP 303, which redirects");
     check("/away", "no answer 1: 307, it answered HTTP 307, which redirects");
     assert_int_equal(count_requests("POST /json"), 0);
 }
@@ -514,6 +529,22 @@ static void modern_headers(void **state)
     close_transport(&seen);
 }
 
+static void open_streams_take_no_room(void **state)
+{
+    (void)state;
+    struct seen seen;
+    open_transport(&seen, "/open", NULL);
+    keep_requests = false;
+    for (int id = 1; id <= 400; id++) {
+        char wanted[32];
+        snprintf(wanted, sizeof wanted, "\"id\":%d,\"result\"", id);
+        send_plain(&seen, id, "tools/call");
+        wait_for(&seen, wanted);
+    }
+    keep_requests = true;
+    close_transport(&seen);
+}
+
 static void secrets_stay_secret(void **state)
 {
     (void)state;
@@ -657,6 +688,7 @@ int main(void)
         cmocka_unit_test(sessions),
         cmocka_unit_test(lost_sessions),
         cmocka_unit_test(modern_headers),
+        cmocka_unit_test(open_streams_take_no_room),
         cmocka_unit_test(secrets_stay_secret),
         cmocka_unit_test(forgetting_closes),
         cmocka_unit_test(authorization),
