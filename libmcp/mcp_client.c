@@ -319,6 +319,7 @@ void mcp_client_destroy(struct mcp_client **client_p)
     json_decref(client->spec);
     json_decref(client->tools);
     json_decref(client->fresh);
+    free(client->works);
     free(client->instructions);
     free(client->name);
     free(client);

@@ -144,6 +144,8 @@ void mcp_client_call(struct mcp_client *client, struct mcp_call *call)
         end_call(call, true, not_available(client, why));
         return;
     }
+    if (!client->works)
+        client->works = mem_alloc(MCP_WORKS_MAX * sizeof *client->works);
     struct mcp_work *work = &client->works[client->work_count++];
     *work = (struct mcp_work){.call = call};
     if (client->state == MCP_READY) {

@@ -54,7 +54,7 @@ struct mcp_client {
     int64_t list_deadline;
 
     unsigned garbage, sessions;
-    struct mcp_work works[MCP_WORKS_MAX];
+    struct mcp_work *works; /* of MCP_WORKS_MAX, from the first call on */
     size_t work_count;
 };
 

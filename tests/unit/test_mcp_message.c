@@ -2,7 +2,6 @@
 
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
-#include "libmcp/mcp_content.h"
 #include "libmcp/mcp_message.h"
 
 static void kinds_are_told_apart(void **state)
@@ -44,38 +43,27 @@ static void anything_else_is_refused(void **state)
     }
 }
 
-static char *text_of(const char *json, size_t max, bool *is_error)
-{
-    AUTOJSON json_t *result = json_loads(json, 0, NULL);
-    assert_non_null(result);
-    return mcp_result_text(result, max, is_error);
-}
-
-static void content_becomes_text(void **state)
+static void what_json_stringify_writes_is_read(void **state)
 {
     (void)state;
-    bool is_error;
-    AUTOFREE char *text =
-        text_of("{\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image\",\"mimeType\":"
-                "\"image/png\"},{\"type\":\"resource\",\"resource\":{\"text\":\"r\"}},7]}",
-                1000, &is_error);
-    assert_false(is_error);
-    assert_non_null(strstr(text, "a\n[image, image/png, 0 bytes, not shown]\nr"));
-    AUTOFREE char *structured = text_of("{\"structuredContent\":{\"a\":1}}", 1000, &is_error);
-    assert_string_equal(structured, "{\"a\":1}");
-    AUTOFREE char *failed = text_of("{\"content\":[],\"isError\":true}", 1000, &is_error);
-    assert_true(is_error);
-    assert_string_equal(failed, "");
-}
-
-static void long_content_is_cut_visibly(void **state)
-{
-    (void)state;
-    bool is_error;
-    const char *json = "{\"content\":[{\"type\":\"text\",\"text\":\"éééééééééééééééééééé\"}]}";
-    AUTOFREE char *text = text_of(json, 21, &is_error);
-    assert_true(js_is_utf8(text, strlen(text)));
-    assert_non_null(strstr(text, "[cut"));
+    static const struct {
+        const char *json, *text;
+    } texts[] = {
+        {"[\"a\\ud83d\"]", "a\uFFFD"},          {"[\"\\uDE00b\"]", "\uFFFDb"},
+        {"[\"\\ud83d\\ude00\"]", "\U0001F600"}, {"[\"\\ud83d\\ud83d\\ude00\"]", "\uFFFD\U0001F600"},
+        {"[\"x\\u0000y\"]", "x\uFFFDy"},        {"[\"\\\\ud83d\\u0000\"]", "\\ud83d\uFFFD"},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        json_t *json = NULL;
+        assert_int_equal(mcp_json_parse(texts[i].json, strlen(texts[i].json), &json), ERR_OK);
+        assert_string_equal(json_string_value(json_array_get(json, 0)), texts[i].text);
+        json_decref(json);
+    }
+    static const char *const bad[] = {"[\"\\u00", "\\u", "[\"\\uzzzz\"]", "[\"\\", ""};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        json_t *json = NULL;
+        assert_int_equal(mcp_json_parse(bad[i], strlen(bad[i]), &json), ERR_INVALID);
+    }
 }
 
 static enum err parse_many(const char *unit, size_t times)
@@ -108,8 +96,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kinds_are_told_apart),
         cmocka_unit_test(anything_else_is_refused),
-        cmocka_unit_test(content_becomes_text),
-        cmocka_unit_test(long_content_is_cut_visibly),
+        cmocka_unit_test(what_json_stringify_writes_is_read),
         cmocka_unit_test(a_message_has_only_so_many_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
