@@ -86,14 +86,19 @@ static bool read_offset(const char **at, bool *ret_there, int *ret_minutes)
 
 static void write_text(struct when *when, int offset)
 {
-    size_t len = strftime(when->text, WHEN_TEXT_SIZE,
-                          when->kind == WHEN_DAY ? "%Y-%m-%d" : "%Y-%m-%dT%H:%M:%S", &when->tm);
-    char *end = when->text + len;
+    const struct tm *tm = &when->tm;
+    char *text = when->text;
+    /* strftime writes years before 1000 without their zeros. */
+    size_t len = (size_t)snprintf(text, WHEN_TEXT_SIZE, "%04d-%02d-%02d", tm->tm_year + 1900,
+                                  tm->tm_mon + 1, tm->tm_mday);
+    if (when->kind != WHEN_DAY)
+        len += (size_t)snprintf(text + len, WHEN_TEXT_SIZE - len, "T%02d:%02d:%02d", tm->tm_hour,
+                                tm->tm_min, tm->tm_sec);
     if (when->kind == WHEN_MOMENT && offset == 0)
-        snprintf(end, WHEN_TEXT_SIZE - len, "Z");
+        snprintf(text + len, WHEN_TEXT_SIZE - len, "Z");
     else if (when->kind == WHEN_MOMENT)
-        snprintf(end, WHEN_TEXT_SIZE - len, "%c%02d:%02d", offset < 0 ? '-' : '+', abs(offset) / 60,
-                 abs(offset) % 60);
+        snprintf(text + len, WHEN_TEXT_SIZE - len, "%c%02d:%02d", offset < 0 ? '-' : '+',
+                 abs(offset) / 60, abs(offset) % 60);
 }
 
 enum err when_parse(const char *text, struct when *ret_when)

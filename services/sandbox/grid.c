@@ -10,6 +10,14 @@
 
 enum { CELL_MAX = 50000, FORMULA_DEPTH = 8 };
 
+/* A whole number as such, so that it is shown without a point. */
+static json_t *number_cell(double number)
+{
+    bool small = number > -1e15 && number < 1e15;
+    return small && (double)(json_int_t)number == number ? json_integer((json_int_t)number)
+                                                         : json_real(number);
+}
+
 /* As if a user had typed it. */
 static json_t *entered_cell(const char *text)
 {
@@ -23,8 +31,7 @@ static json_t *entered_cell(const char *text)
     if (strcasecmp(text, "true") == 0 || strcasecmp(text, "false") == 0)
         return json_boolean(len == 4);
     if (len && !*end && strspn(text, "+-.0123456789eE") == len && isfinite(number))
-        return number == floor(number) && fabs(number) < 1e15 ? json_integer((json_int_t)number)
-                                                              : json_real(number);
+        return number_cell(number);
     return json_string(text);
 }
 
@@ -105,7 +112,7 @@ static json_t *aggregate(const json_t *sheet, const struct a1 *range, const char
         return json_integer((json_int_t)count);
     if (strcasecmp(name, "AVERAGE") == 0)
         return count ? json_real(sum / (double)count) : json_string("#DIV/0!");
-    return sum == floor(sum) && fabs(sum) < 1e15 ? json_integer((json_int_t)sum) : json_real(sum);
+    return number_cell(sum);
 }
 
 static json_t *evaluate(const json_t *sheet, const char *formula, int depth)

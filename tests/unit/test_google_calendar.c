@@ -18,6 +18,7 @@ static void times_are_read(void **state)
     (void)state;
     struct when when;
     expect("2025-01-31", WHEN_DAY, "2025-01-31");
+    expect("0025-01-31 09:00", WHEN_LOCAL, "0025-01-31T09:00:00");
     expect(" 2024-02-29 ", WHEN_DAY, "2024-02-29");
     expect("2025-01-31T09:00:00", WHEN_LOCAL, "2025-01-31T09:00:00");
     expect("2025-01-31 09:00", WHEN_LOCAL, "2025-01-31T09:00:00");
