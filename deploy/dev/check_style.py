@@ -16,6 +16,7 @@ DOORS = {
     r"openssl/.*": r"libcommon/crypto\w*\.c",
     r"gmime/.*": r"services/google/mime\w*\.c",
     r"poppler.*|glib/poppler.*": r"services/files/extract_pdf\.c",
+    r"seccomp\.h": r"services/files/confine\.c",
     r"zip\.h|libxml/.*": r"services/files/extract_docx\.c",
     r"uchardet.*": r"services/google/charset\.c",
     r"(pango|cairo).*": r"services/files/pdf_from_text\.c",

@@ -1,18 +1,14 @@
 /* mcpbus-files: does one job on one file that anyone may have made, and ends: from standard input
- * (a regular file) to standard output, with limits of time and memory. The exit status is an enum
+ * (a regular file) to standard output, confined (confine.h). The exit status is an enum
  * err. mcpbus-google starts it, so that a parser's crash or worse touches nothing of the user's. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "services/files/confine.h"
 #include "services/files/files.h"
-
-enum { CPU_SECONDS = 20, OPEN_MAX_HERE = 64 };
-#define MEMORY_MAX ((rlim_t)768 * 1024 * 1024)
 
 typedef enum err job_fn(const void *data, size_t len, struct buf *out);
 
@@ -25,24 +21,6 @@ static const struct {
     {"docx", files_docx_to_text, FILES_TEXT_MAX},
     {"make-pdf", files_make_pdf, FILES_PDF_MAX},
 };
-
-static void limit(int what, rlim_t most)
-{
-    struct rlimit limits = {most, most};
-    setrlimit(what, &limits);
-}
-
-static void limit_all(void)
-{
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    prctl(PR_SET_PDEATHSIG, 9);
-    limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_CPU, CPU_SECONDS);
-    limit(RLIMIT_NOFILE, OPEN_MAX_HERE);
-#ifndef __SANITIZE_ADDRESS__ /* whose shadow memory is larger than that */
-    limit(RLIMIT_DATA, MEMORY_MAX);
-#endif
-}
 
 static enum err print(const struct buf *out)
 {
@@ -84,7 +62,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc == 2 && i < sizeof jobs / sizeof *jobs; i++) {
         if (strcmp(jobs[i].name, argv[1]) != 0)
             continue;
-        limit_all();
+        if (confine() != ERR_OK)
+            _exit(ERR_INTERNAL);
         /* Without the libraries' own cleaning up: what they keep ends with the process. */
         _exit((int)work(jobs[i].fn, jobs[i].output_max));
     }

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "libcommon/log.h"
@@ -22,6 +23,15 @@ static enum log_level level_of(const char *name)
            : strcmp(name, "warning") == 0 ? LOG_LEVEL_WARNING
            : strcmp(name, "error") == 0   ? LOG_LEVEL_ERROR
                                           : LOG_LEVEL_INFO;
+}
+
+/* Other processes of the same user, such as one that a malicious file has taken over, can't read
+ * this one's memory and environment. */
+static void hide(void)
+{
+#ifndef __SANITIZE_ADDRESS__ /* which looks into its own process that way */
+    prctl(PR_SET_DUMPABLE, 0);
+#endif
 }
 
 static int serve(const struct google_config *config)
@@ -54,6 +64,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "mcpbus-google takes no arguments but --help and --version\n");
         return 2;
     }
+    hide();
     if (google_config_load(&config, why) != ERR_OK) {
         fprintf(stderr, "mcpbus-google: %s\n", why);
         return 1;

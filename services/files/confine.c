@@ -1,0 +1,72 @@
+#include "services/files/confine.h"
+
+#include <errno.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+enum { CPU_SECONDS = 20, FILES_MAX = 64 };
+#define MEMORY_MAX ((rlim_t)768 * 1024 * 1024)
+
+static void limit(int what, rlim_t most)
+{
+    struct rlimit limits = {most, most};
+    setrlimit(what, &limits);
+}
+
+/* What no reader of files needs, and what an attacker would reach others by. */
+static const int denied[] = {
+    SCMP_SYS(socket),
+    SCMP_SYS(socketpair),
+    SCMP_SYS(connect),
+    SCMP_SYS(bind),
+    SCMP_SYS(execve),
+    SCMP_SYS(execveat),
+    SCMP_SYS(ptrace),
+    SCMP_SYS(process_vm_readv),
+    SCMP_SYS(process_vm_writev),
+    SCMP_SYS(pidfd_getfd),
+    SCMP_SYS(kill),
+    SCMP_SYS(tkill),
+    SCMP_SYS(unlink),
+    SCMP_SYS(unlinkat),
+    SCMP_SYS(rename),
+    SCMP_SYS(renameat),
+    SCMP_SYS(renameat2),
+    SCMP_SYS(mount),
+    SCMP_SYS(bpf),
+    SCMP_SYS(io_uring_setup),
+    SCMP_SYS(userfaultfd),
+    SCMP_SYS(perf_event_open),
+    SCMP_SYS(keyctl),
+    SCMP_SYS(add_key),
+    SCMP_SYS(unshare),
+    SCMP_SYS(setns),
+};
+
+static enum err deny_calls(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int failed = filter ? 0 : -1;
+    for (size_t i = 0; !failed && i < sizeof denied / sizeof *denied; i++)
+        failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), denied[i], 0);
+    if (!failed)
+        failed = seccomp_load(filter);
+    seccomp_release(filter);
+    return failed ? ERR_INTERNAL : ERR_OK;
+}
+
+enum err confine(void)
+{
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_CPU, CPU_SECONDS);
+    limit(RLIMIT_NOFILE, FILES_MAX);
+#ifndef __SANITIZE_ADDRESS__ /* whose shadow memory is larger than that */
+    limit(RLIMIT_DATA, MEMORY_MAX);
+#endif
+    return deny_calls();
+}

@@ -1,0 +1,11 @@
+/* Ceilings for a process that parses files which anyone may have made. */
+#ifndef MCPBUS_FILES_CONFINE_H
+#define MCPBUS_FILES_CONFINE_H
+
+#include "libcommon/err.h"
+
+/* From here on the process has little time and memory, opens no socket, starts no program and
+ * looks into no other process. ERR_INTERNAL: the kernel does not allow that to be set up. */
+MUST_CHECK enum err confine(void);
+
+#endif
