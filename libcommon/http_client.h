@@ -31,6 +31,8 @@ struct http_call {
     const char *const *headers; /* "Name: value" lines, NULL-terminated; may be NULL */
     const void *body;           /* may be NULL */
     size_t body_len;
+    bool body_kept;     /* it stays as it is until the call has ended, so it needn't be copied; then
+                         * no cancelling from within on_head or on_data */
     int64_t timeout_ms; /* for everything */
     size_t answer_max;  /* bytes of body; more is ERR_TOO_LARGE; 0: 1 MiB */
     bool repeatable;    /* a POST or PATCH that does no harm when sent twice, so may be */
@@ -82,8 +84,8 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
 /* Calls under way end with ERR_CANCELLED. Not from within on_data or done. */
 void http_client_destroy(struct http_client **client_p);
 
-/* Starts a call; everything in `call` is copied. `done` is called once, later, from the loop. The
- * id is never 0. */
+/* Starts a call; everything in `call` is copied (but a body_kept). `done` is called once, later,
+ * from the loop. The id is never 0. */
 uint64_t http_client_send(struct http_client *client, const struct http_call *call,
                           http_done_fn *done, void *arg);
 /* Ends a call: done is not called any more. No-op when it has ended. */

@@ -17,6 +17,7 @@ enum {
     VALUE_MAX = 8192,
     ANSWER_DEFAULT = 1024 * 1024,
     URL_MAX = 64 * 1024,
+    UPLOAD_BUFFER = 16 * 1024, /* kept for as long as a call waits */
     /* Servers close idle connections, often after 5 s. What may be sent only once rather takes a
      * new connection than one that is being closed just now. */
     ONCE_IDLE_S = 3,
@@ -289,7 +290,8 @@ static void set_method(CURL *easy, const struct http_call *call)
         curl_easy_setopt(easy, CURLOPT_POST, 1L);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
                          (curl_off_t)(call->body ? call->body_len : 0));
-        curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, call->body ? call->body : "");
+        curl_easy_setopt(easy, call->body_kept ? CURLOPT_POSTFIELDS : CURLOPT_COPYPOSTFIELDS,
+                         call->body ? call->body : "");
     }
     if (strcmp(call->method, "HEAD") == 0)
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
@@ -318,6 +320,7 @@ static void set_callbacks(struct http_transfer *transfer)
     CURL *easy = transfer->easy;
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_before_send);

@@ -363,6 +363,7 @@ static void send_request(struct model_call *call)
         .method = "POST",
         .url = url,
         .headers = headers,
+        .body_kept = true,
         .timeout_ms = left < 1       ? 1
                       : left < limit ? left
                                      : limit,
