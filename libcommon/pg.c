@@ -6,7 +6,7 @@
 #include "libcommon/mem.h"
 #include "libcommon/pg_internal.h"
 
-enum { DEADLINE_PERIOD_MS = 50, OVERDUE_PERIOD_MS = 1000 };
+enum { DEADLINE_PERIOD_MS = 50, OVERDUE_PERIOD_MS = 1000, STAGGER_MS = 20 };
 
 void pg_list_init(struct pg_list *list)
 {
@@ -214,7 +214,7 @@ enum err pg_new(struct loop *loop, const struct pg_options *options, struct pg *
     pg->conn_count = options->connections;
     pg->conns = mem_alloc(pg->conn_count * sizeof *pg->conns);
     for (unsigned i = 0; i < pg->conn_count; i++)
-        pg_conn_init(&pg->conns[i], pg, i);
+        pg_conn_init(&pg->conns[i], pg, i, options->begin_after_ms + i * STAGGER_MS);
     *ret_pg = pg;
     return ERR_OK;
 }

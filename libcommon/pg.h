@@ -30,6 +30,9 @@ struct pg_options {
     /* Use a server whose fsync or synchronous_commit is off (else no connection becomes ready and
      * pg_problem says why). */
     bool allow_unsafe;
+    /* The first connection begins after so many milliseconds. The others follow 20 ms apart: each
+     * is a process there that wants its share of the processor, while the first could be at work. */
+    int64_t begin_after_ms;
 };
 
 /* Starts connecting; never waits. ERR_INVALID for a URL that libpq doesn't understand. */

@@ -506,13 +506,13 @@ void pg_conn_check(struct pg_conn *conn)
         lost(conn, replaced_text);
 }
 
-void pg_conn_init(struct pg_conn *conn, struct pg *pg, unsigned index)
+void pg_conn_init(struct pg_conn *conn, struct pg *pg, unsigned index, int64_t begin_after_ms)
 {
     *conn = (struct pg_conn){.pg = pg, .index = index, .fd = -1, .backoff_ms = BACKOFF_MIN_MS};
     pg_list_init(&conn->waiting);
     pg_list_init(&conn->in_flight);
     conn->timer = loop_timer_new(pg->loop, on_timer, conn);
-    loop_timer_start(conn->timer, 0);
+    loop_timer_start(conn->timer, begin_after_ms);
 }
 
 void pg_conn_fini(struct pg_conn *conn)

@@ -92,7 +92,7 @@ void pg_task_free(struct pg_task *task);
 /* Puts a task that was sent back to the front of where it waits. */
 void pg_task_requeue(struct pg *pg, struct pg_list *tasks);
 
-void pg_conn_init(struct pg_conn *conn, struct pg *pg, unsigned index);
+void pg_conn_init(struct pg_conn *conn, struct pg *pg, unsigned index, int64_t begin_after_ms);
 void pg_conn_fini(struct pg_conn *conn); /* moves what it has to pg->failed */
 /* Sends what waits, as far as there is room. */
 void pg_conn_pump(struct pg_conn *conn);

@@ -12,7 +12,8 @@ enum {
     WAITING_MAX = 20000,
     STATEMENTS_MAX = 1000,
     YIELD_ENOUGH = 64,
-    YIELD_MS = 5
+    YIELD_MS = 5,
+    LATER_MS = 100, /* nobody who waits for the start waits for these connections */
 };
 
 /* The batches join a few ids with tables of any size, which may have been empty, or their
@@ -34,7 +35,8 @@ static const char index_setup[] = "SELECT set_config('enable_seqscan', 'off', fa
                                   "set_config('enable_mergejoin', 'off', false)";
 
 static enum err open_pg(const struct store_options *options, const char *application,
-                        unsigned connections, const char *setup, struct pg **ret_pg)
+                        unsigned connections, const char *setup, int64_t begin_after_ms,
+                        struct pg **ret_pg)
 {
     struct pg_options pg = {
         .url = options->url,
@@ -43,6 +45,7 @@ static enum err open_pg(const struct store_options *options, const char *applica
         .waiting_max = STATEMENTS_MAX,
         .setup = setup,
         .allow_unsafe = options->allow_unsafe,
+        .begin_after_ms = begin_after_ms,
     };
     return pg_new(options->loop, &pg, ret_pg);
 }
@@ -57,13 +60,13 @@ enum err store_new(const struct store_options *options, struct store **ret_store
     snprintf(store->approval_timeout, sizeof store->approval_timeout, "%" PRId64,
              options->approval_timeout_ms);
     enum err error = open_pg(options, "mcpbus-jobs", STORE_SUBMITTERS + STORE_WRITERS, writer_setup,
-                             &store->writers);
+                             0, &store->writers);
     if (!error)
-        error = open_pg(options, "mcpbus-jobs-read", 1, index_setup, &store->reader);
+        error = open_pg(options, "mcpbus-jobs-read", 1, index_setup, 0, &store->reader);
     if (!error)
-        error = open_pg(options, "mcpbus-jobs-scan", 1, writer_setup, &store->scanner);
+        error = open_pg(options, "mcpbus-jobs-scan", 1, writer_setup, LATER_MS, &store->scanner);
     if (!error)
-        error = open_pg(options, "mcpbus-jobs-keep", 1, index_setup, &store->keeper);
+        error = open_pg(options, "mcpbus-jobs-keep", 1, index_setup, LATER_MS, &store->keeper);
     if (error) {
         store_destroy(&store);
         return error;
