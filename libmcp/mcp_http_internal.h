@@ -24,6 +24,7 @@ struct mcp_http {
     void *arg;
     const struct mcp_http_auth *auth;
     struct mcp_oauth *oauth; /* whose `auth` is, unless another was set */
+    json_t *auth_lines;      /* what `auth` has last added to a call */
     char *name, *url;
     json_t *headers; /* configured: {name: value} */
     bool has_authorization;
