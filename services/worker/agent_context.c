@@ -83,7 +83,7 @@ static void replace(struct fit *fit, json_t *message, const char *key, json_t *v
 /* Head and tail of a text, and in between how much is missing. */
 static json_t *shortened(const char *text, size_t len, size_t max)
 {
-    size_t tail = max > 4 * SHORT_TAIL ? SHORT_TAIL : max / 4, head = max - tail;
+    size_t tail = max / 4 > SHORT_TAIL ? SHORT_TAIL : max / 4, head = max - tail;
     AUTOJSON json_t *begin = js_string_capped(text, len, head, "");
     while ((text[len - tail] & 0xc0) == 0x80) /* the middle of a character */
         tail--;

@@ -6,7 +6,7 @@
 #include "libcommon/mem.h"
 #include "services/worker/agent_internal.h"
 
-enum { KEPT_RESULTS = 5, KEPT_TEXT_MAX = 2000 };
+enum { KEPT_RESULTS = 5, KEPT_TEXT_MAX = 2000, FOUND_MAX = 16 << 10 };
 
 static const char cut_marker[] = "\n[cut: the text is longer]";
 
@@ -78,7 +78,7 @@ static char *found(const struct agent *agent)
         return mem_strdup(agent->last_text);
     while (first > agent->context.task_at + 1 && count < KEPT_RESULTS)
         count += strcmp(js_str(json_array_get(messages, --first), "role", ""), "tool") == 0;
-    buf_init(&out, (KEPT_TEXT_MAX + 256) * (KEPT_RESULTS + 1));
+    buf_init(&out, FOUND_MAX);
     for (size_t i = first; count && i < json_array_size(messages); i++) {
         const char *text = js_str(json_array_get(messages, i), "content", "");
         if (strcmp(js_str(json_array_get(messages, i), "role", ""), "tool") != 0)

@@ -14,6 +14,7 @@ enum {
     QUERY_MAX = 512,
     WORDS_MAX = 16,
     LINE_MAX_BYTES = 200,
+    SERVERS_BUF_MAX = 1024,
     SERVERS_TEXT_MAX = 512, /* a description has 1,024 characters */
     NEAR_MAX = 5,
     NAME_MAX_BYTES = 64, /* that are compared */
@@ -74,7 +75,7 @@ static void list_servers(const struct agent_tools *tools, struct buf *out)
 static json_t *search_tool(const struct agent_tools *tools)
 {
     struct buf servers;
-    buf_init(&servers, SERVERS_TEXT_MAX * 2);
+    buf_init(&servers, SERVERS_BUF_MAX);
     list_servers(tools, &servers);
     AUTOFREE char *text = mem_printf(
         "There are more tools than are listed here: %zu in all, of these servers: %s. This finds "
@@ -288,7 +289,7 @@ char *agent_tools_search(struct agent_tools *tools, const char *query)
     if (!count) {
         buf_add_str(&out, "No tool fits these words. Try others; the servers are: ");
         struct buf servers;
-        buf_init(&servers, SERVERS_TEXT_MAX * 2);
+        buf_init(&servers, SERVERS_BUF_MAX);
         list_servers(tools, &servers);
         buf_add_str(&out, buf_text(&servers));
         buf_fini(&servers);
