@@ -33,6 +33,7 @@ class Behaviour:
     token_url: str = None
     metadata: str = "json"          # or "redirect", "huge", "deep", "error", "slow"
     token: str = "json"             # likewise
+    repeats: bool = False           # what it was sent, in the error of a call
     error: str = None               # of the token endpoint
     challenge: str = None           # the whole WWW-Authenticate
 
@@ -196,6 +197,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             needed.append(behaviour.call_needs)
         if behaviour.never_enough or not set(needed) <= set(scopes):
             self.refuse(403, name, behaviour, needed[-1], "insufficient_scope")
+            return
+        if behaviour.repeats and message.get("method") == "tools/call":
+            self.answer(500, {"message": f"I do not like {self.headers['Authorization']}"})
             return
         self.speak(name, message)
 

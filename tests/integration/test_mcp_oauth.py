@@ -24,6 +24,7 @@ SERVERS = {
     "named": Behaviour(),
     "short": Behaviour(seconds=2),
     "worn": Behaviour(uses=1),
+    "repeating": Behaviour(repeats=True),
     "step": Behaviour(call_needs="mcp:call"),
     "capped": Behaviour(call_needs="mcp:call"),
 }
@@ -141,6 +142,13 @@ def test_more_scopes_are_asked_for_when_they_are_missing(servers, oauth_stack):
     assert result["is_error"] is False, result
     assert [form["scope"] for form in servers.token_requests("step")[-2:]] == [
         "mcp:list", "mcp:list mcp:call"]
+
+
+def test_a_token_that_comes_back_is_not_passed_on(oauth_stack):
+    result, events = call(oauth_stack, "repeating")
+    assert result["is_error"] is True
+    assert "HTTP 500" in result["content"]
+    assert not any("token-" in event.text for event in events)
 
 
 def test_never_more_than_configured(servers, oauth_stack):
