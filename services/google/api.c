@@ -94,6 +94,12 @@ char *api_url(const struct api *api, enum api_host host, const char *path, const
                       has_query ? query : "");
 }
 
+/* NULL when there is no value. */
+static char *header(const char *name, const char *value)
+{
+    return value ? mem_printf("%s: %s", name, value) : NULL;
+}
+
 /* One exchange, without any repetition. */
 static enum err send_once(struct api *api, const struct exchange *exchange, const char *token,
                           struct fetched *ret_fetched)
@@ -101,15 +107,15 @@ static enum err send_once(struct api *api, const struct exchange *exchange, cons
     char *bearer = mem_printf("Authorization: Bearer %s", token);
     AUTOFREE char *accept =
         mem_printf("Accept: %s", exchange->accept ? exchange->accept : "application/json");
-    AUTOFREE char *type = NULL, *range = NULL, *match = NULL;
+    AUTOFREE char *type = header("Content-Type", exchange->content_type);
+    AUTOFREE char *range = header("Content-Range", exchange->content_range);
+    AUTOFREE char *match = header("If-Match", exchange->if_match);
+    const char *const optional[] = {type, range, match};
     const char *headers[6] = {bearer, accept};
     int count = 2;
-    if (exchange->content_type)
-        headers[count++] = type = mem_printf("Content-Type: %s", exchange->content_type);
-    if (exchange->content_range)
-        headers[count++] = range = mem_printf("Content-Range: %s", exchange->content_range);
-    if (exchange->if_match)
-        headers[count++] = match = mem_printf("If-Match: %s", exchange->if_match);
+    for (size_t i = 0; i < sizeof optional / sizeof *optional; i++)
+        if (optional[i])
+            headers[count++] = optional[i];
     struct http_call call = {
         .method = exchange->method,
         .url = exchange->url,

@@ -41,15 +41,15 @@ void api_progress(struct api *api, double done, double total, const char *text);
 enum api_host { API_GMAIL, API_DRIVE, API_CALENDAR, API_DOCS, API_SHEETS };
 
 struct api_request {
-    const char *method; /* NULL: GET */
+    const char *method;   /* NULL: GET */
+    const char *path;     /* "/gmail/v1/users/me/labels" */
+    const char *query;    /* as query_add makes it; may be NULL */
+    const json_t *body;   /* may be NULL */
+    const char *if_match; /* the etag that it must still have, else ERR_CONFLICT; NULL: any */
     enum api_host host;
-    const char *path;   /* "/gmail/v1/users/me/labels" */
-    const char *query;  /* as query_add makes it; may be NULL */
-    const json_t *body; /* may be NULL */
     /* A POST or PATCH that does no harm when it is carried out twice. Without it one is sent again
      * only where Google has said that it did nothing (a limit, an expired token). */
     bool repeatable;
-    const char *if_match; /* the etag that it must still have, else ERR_CONFLICT; NULL: any */
 };
 
 enum { API_WHY_SIZE = ACCESS_WHY_SIZE };

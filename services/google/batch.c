@@ -145,7 +145,7 @@ enum err batch_parse(const char *content_type, const char *text, size_t len,
         return ERR_INVALID;
     memset(ret_answers, 0, count * sizeof *ret_answers);
     for (unsigned parts = 0; at && parts < BATCH_PARTS_MAX; parts++) {
-        struct span rest = {at, (size_t)(end - at)}, line;
+        struct span rest = {at, (size_t)(end - at)}, line = {0};
         next_line(&rest, &line);
         if (line.len >= strlen(mark) + 2 && memcmp(line.at + strlen(mark), "--", 2) == 0)
             break;

@@ -76,7 +76,7 @@ static void fold(struct buf *text)
 static void add_excerpt(struct buf *text, json_t *json, const json_t *message)
 {
     struct buf body;
-    buf_init(&body, 4 * EXCERPT_MAX); /* more than is shown, so that the cut is marked */
+    buf_init(&body, (size_t)4 * EXCERPT_MAX); /* more than is shown, so that the cut is marked */
     mime_text(json_object_get(message, "payload"), &body);
     fold(&body);
     add_field(text, json, "Text", "text", buf_text(&body), EXCERPT_MAX);
