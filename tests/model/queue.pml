@@ -28,6 +28,10 @@
  * processes) or drained, a run that crashes, a lease that ends for no good reason (all renewals lost),
  * a zygote that hears of a renewal too late.
  *
+ * -DASK: the call needs approval. An attempt that finds none on record records that it asks (the row's
+ * last event then, `asked`) and ends waiting (PARK); the client approves (DECIDE), or never answers,
+ * and the job ends (in REAP). To deny is to approve another call, none: it is left out.
+ *
  * Left out: the deadline of a job, the backoff of a retry, forgetting and retention; other jobs (the
  * fences look at none). The two limits of attempts are one, ATTEMPTS.
  *
@@ -62,6 +66,7 @@
 #define QUEUED 1
 #define RUNNING 2
 #define ENDED 3
+#define PARKED 4
 byte q, att, qses, ev, owner;
 byte outcomes, jobs;
 
@@ -106,6 +111,15 @@ byte cancel_msg[SESSIONS + 1], renew_msg[SESSIONS + 1], renew_answer[SESSIONS + 
 bool close_msg[SESSIONS + 1];
 byte append_msg, append_ok, append_stale, completed_msg, back_msg, finish_answer;
 byte submit_msg, submit_answer;
+#ifdef ASK
+byte ask_msg, ask_ok, park_msg;
+bool asked, approved; /* of the row's events: the last one asks; there is a user's word */
+bool knows_word[2];   /* the run has been told of it */
+bool answers;         /* the client does */
+#define WORD_KNOWN(w) knows_word[w]
+#else
+#define WORD_KNOWN(w) true
+#endif
 
 /* The workers. */
 #define IDLE 0
@@ -115,6 +129,7 @@ byte submit_msg, submit_answer;
 #define DONE 4    /* an outcome waits to be recorded */
 #define BACK 5    /* an outcome 'retry' or 'released' does */
 #define KILLED 6  /* by the zygote, because of the lease; the loop does not know yet */
+#define WAITS 7   /* an outcome 'waiting' does */
 byte cur[2], stage[2], ra[2]; /* session, its run, and that one's attempt */
 byte known[2];                /* attempts that the run table remembers */
 bool knows_record[2];         /* the run has been told of the call's record */
@@ -154,6 +169,10 @@ inline forget_run(w)
     append_ok = append_ok & ~A(ra[w]);
     append_stale = append_stale & ~A(ra[w]);
     finish_answer = finish_answer & ~A(ra[w]);
+#ifdef ASK
+    ask_ok = ask_ok & ~A(ra[w]);
+    knows_word[w] = false;
+#endif
     stage[w] = IDLE;
     ra[w] = 0;
     knows_record[w] = false
@@ -253,6 +272,11 @@ inline end_job()
 #if FAULTS > 1
     run_msg[4] = 0;
 #endif
+#endif
+#ifdef ASK
+    ask_msg = 0;
+    park_msg = 0;
+    asked = false;
 #endif
     append_msg = 0;
     back_msg = 0
@@ -437,6 +461,9 @@ inline append(a)
     if
     :: APPEND_FENCE(a) ->
         assert(FENCE(a)); /* a stale attempt changes nothing */
+#ifdef ASK
+        asked = false;
+#endif
         ev = 1; /* or it is the same append, sent again: that finds its rows there */
         answer_append(a, append_ok)
     :: else -> answer_append(a, append_stale)
@@ -476,6 +503,45 @@ inline finish(a, how)
     :: else
     fi
 }
+
+#ifdef ASK
+inline ask(a)
+{
+    if
+    :: FENCE(a) -> asked = true; answer_append(a, ask_ok)
+    :: else -> answer_append(a, append_stale)
+    fi
+}
+
+#ifdef BUG_NO_FENCE_PARK
+#define PARK_FENCE(a) (q == RUNNING)
+#else
+#define PARK_FENCE(a) FENCE(a)
+#endif
+inline park(a)
+{
+    if
+    :: PARK_FENCE(a) && asked ->
+        assert(FENCE(a)); /* a stale attempt changes nothing */
+        q = PARKED;
+        gone_one = qses;
+        qses = 0;
+        blur(gone_one);
+        gone_one = 0
+    :: else
+    fi;
+    if
+    :: HELD(a) -> SEND(finish_answer = finish_answer | A(a))
+    :: else
+    fi
+}
+
+#define ASK_ONE(a) \
+    :: atomic { ask_msg & A(a) -> RECEIVE(ask_msg = ask_msg & ~A(a)); ask(a) } \
+    :: atomic { park_msg & A(a) -> RECEIVE(park_msg = park_msg & ~A(a)); park(a) }
+#else
+#define ASK_ONE(a)
+#endif
 
 /* RENEW: held is 0, or the attempt that the worker has. The answer: 1, the lease is over; 2, fine;
  * 2 + attempt: that one is not yours. */
@@ -553,6 +619,7 @@ end:
     EACH_ATTEMPT(APPEND_ONE)
     EACH_ATTEMPT(COMPLETE_ONE)
     EACH_ATTEMPT(BACK_ONE)
+    EACH_ATTEMPT(ASK_ONE)
     EACH_SESSION(RENEW_ONE)
     EACH_SESSION(CLOSE_ONE)
     EACH_SESSION(SWEEP_ONE)
@@ -585,6 +652,9 @@ inline take(w, a, again)
             stage[w] = STARTED;
             ra[w] = a;
             knows_record[w] = ev && a > 1;
+#ifdef ASK
+            knows_word[w] = approved;
+#endif
             newest = (a > newest -> a : newest)
         :: else /* this one, doubled */
         fi
@@ -654,7 +724,7 @@ end:
 
     /* The record of the call, and its answer. */
     :: atomic {
-        USABLE(w) && stage[w] == STARTED && !knows_record[w] &&
+        USABLE(w) && stage[w] == STARTED && !knows_record[w] && WORD_KNOWN(w) &&
         !((append_msg | append_ok | append_stale) & A(ra[w])) ->
         SEND(append_msg = append_msg | A(ra[w]))
        }
@@ -664,6 +734,24 @@ end:
         stage[w] = ACKED
        }
     :: atomic { !frozen[w] && stage[w] == STARTED && (append_stale & A(ra[w])) -> forget_run(w) }
+
+#ifdef ASK
+    /* The question, and its record's answer. */
+    :: atomic {
+        USABLE(w) && stage[w] == STARTED && !knows_record[w] && !WORD_KNOWN(w) &&
+        !((ask_msg | ask_ok | append_stale) & A(ra[w])) ->
+        SEND(ask_msg = ask_msg | A(ra[w]))
+       }
+    :: atomic {
+        !frozen[w] && stage[w] == STARTED && (ask_ok & A(ra[w])) ->
+        ask_ok = ask_ok & ~A(ra[w]);
+        stage[w] = WAITS
+       }
+    :: atomic {
+        USABLE(w) && stage[w] == WAITS && !((park_msg | finish_answer) & A(ra[w])) ->
+        SEND(park_msg = park_msg | A(ra[w]))
+       }
+#endif
 
     /* The outcome, and its answer. */
     :: atomic {
@@ -675,7 +763,8 @@ end:
         SEND(back_msg = back_msg | A(ra[w]))
        }
     :: atomic {
-        !frozen[w] && (stage[w] == DONE || stage[w] == BACK) && (finish_answer & A(ra[w])) ->
+        !frozen[w] && (stage[w] == DONE || stage[w] == BACK || stage[w] == WAITS) &&
+        (finish_answer & A(ra[w])) ->
         known[w] = known[w] | A(ra[w]);
         forget_run(w)
        }
@@ -733,6 +822,12 @@ end:
         stage[w] == ACKED && frozen[w] != ALL && MAY_CALL(w) ->
         assert(newest <= ra[w]); /* no call of an attempt once the next has begun */
         calls++;
+#ifdef ASK
+        assert(approved); /* none without its user's word */
+#endif
+#ifdef REACH_CALL_AFTER_APPROVAL
+        assert(false);
+#endif
         assert(calls == 1); /* none twice: its record is there, so the next attempt is told */
 #ifdef REACH_CALL_BY_FIRST_COMPLETED_BY_SECOND
         made_by = ra[w];
@@ -817,7 +912,7 @@ end:
         acked && !cancel_asked && MAY_CANCEL ->
         cancel_asked = true;
         if
-        :: q == QUEUED || q == RUNNING ->
+        :: q == QUEUED || q == RUNNING || q == PARKED ->
 #ifdef REACH_CANCEL_AFTER_CALL
             assert(!calls);
 #endif
@@ -830,6 +925,34 @@ end:
         :: else
         fi
        }
+#ifdef ASK
+    /* DECIDE, of one who has read that the job asks; and the end of the time for it. */
+#ifdef BUG_DECIDE_ANY
+#define DECIDABLE (q == RUNNING || q == PARKED)
+#else
+#define DECIDABLE (q == PARKED)
+#endif
+    :: atomic {
+        answers && DECIDABLE ->
+        assert(asked); /* only what was asked is decided */
+        approved = true;
+        asked = false;
+        gone_one = qses;
+        qses = 0;
+        blur(gone_one);
+        gone_one = 0;
+        q = QUEUED
+       }
+#ifndef BUG_NO_EXPIRY
+    :: atomic {
+        q == PARKED ->
+#ifdef REACH_EXPIRY
+        assert(false);
+#endif
+        end_job()
+       }
+#endif
+#endif
     od
 }
 
@@ -843,6 +966,12 @@ init
         home[2] = 1;
         sess[1] = LEASED;
         sess[2] = LEASED;
+#ifdef ASK
+        if
+        :: answers = true
+        :: answers = false
+        fi;
+#endif
 #ifndef NO_SLOW
         run SlowStore();
 #endif

@@ -35,8 +35,10 @@ SAFETY_BUGS = {
     "BUG_CLOSE_EARLY": (1, ONE, "newest<=ra"),
     "BUG_CALL_AFTER_LEASE": (1, ONE, "newest<=ra"),
     "BUG_KILLED_IN_SILENCE": (1, ONE, "calls==1"),
+    "BUG_NO_FENCE_PARK": (1, (*ONE, "ASK", "NO_FREEZE", "NO_CANCEL"), "att=="),
+    "BUG_DECIDE_ANY": (1, (*ONE, "ASK"), "asked"),
 }
-LIVENESS_BUGS = ["BUG_NO_REDELIVERY", "BUG_REAP_FORGETS_SWEPT"]
+LIVENESS_BUGS = {"BUG_NO_REDELIVERY": (), "BUG_REAP_FORGETS_SWEPT": (), "BUG_NO_EXPIRY": ("ASK",)}
 REACHABLE = [
     "REACH_SECOND_ATTEMPT_COMPLETES",
     "REACH_CALL_BY_FIRST_COMPLETED_BY_SECOND",
@@ -45,6 +47,7 @@ REACHABLE = [
     "REACH_CANCEL_AFTER_CALL",
     "REACH_KILL_WHILE_FROZEN",
 ]
+REACHABLE_ASKING = ["REACH_CALL_AFTER_APPROVAL", "REACH_EXPIRY"]
 
 
 def check(folder, faults, *defines, live=False):
@@ -90,6 +93,12 @@ def test_model_accepted_jobs_end(tmp_path, faults, kinds):
     assert_holds(check(tmp_path, faults, *ONE, *kinds, live=True))
 
 
+# The same where the call needs its user's word.
+@pytest.mark.parametrize("faults, live", [(0, False), (1, True), *([(1, False)] if LONG else [])])
+def test_model_asks(tmp_path, faults, live):
+    assert_holds(check(tmp_path, faults, *ONE, "ASK", live=live))
+
+
 @pytest.mark.skipif(not LONG, reason="several minutes, for --long")
 @pytest.mark.parametrize("kinds", [
     ("NO_LOSS", "NO_DOUBLES", "NO_FREEZE", "NO_CANCEL"),
@@ -108,7 +117,8 @@ def test_model_finds(tmp_path, bug):
 
 @pytest.mark.parametrize("bug", LIVENESS_BUGS)
 def test_model_finds_the_stuck(tmp_path, bug):
-    assert_violated(check(tmp_path, 1, bug, *ONE, live=True), "acceptance cycle")
+    said = check(tmp_path, 1, bug, *ONE, *LIVENESS_BUGS[bug], live=True)
+    assert_violated(said, "acceptance cycle")
 
 
 def test_model_finds_reap_of_a_new_attempt(tmp_path):
@@ -119,3 +129,8 @@ def test_model_finds_reap_of_a_new_attempt(tmp_path):
 @pytest.mark.parametrize("what", REACHABLE)
 def test_model_reaches(tmp_path, what):
     assert_violated(check(tmp_path, 1, what, *ONE), "assertion violated")
+
+
+@pytest.mark.parametrize("what", REACHABLE_ASKING)
+def test_model_reaches_asking(tmp_path, what):
+    assert_violated(check(tmp_path, 0, what, *ONE, "ASK"), "assertion violated")
