@@ -11,12 +11,16 @@
 
 enum { REQUESTS_MAX = 4 * 1024 * 1024, ROUNDS = 4 };
 
-static const char *const paths[] = {
-    [API_GMAIL] = "/batch/gmail/v1",
-    [API_DRIVE] = "/batch/drive/v3",
-    [API_CALENDAR] = "/batch/calendar/v3",
-    [API_DOCS] = "/batch",
-    [API_SHEETS] = "/batch",
+/* Each API has an endpoint of its own; Gmail's is not on the host of its methods. */
+static const struct {
+    enum api_host host;
+    const char *path;
+} endpoints[] = {
+    [API_GMAIL] = {API_DRIVE, "/batch/gmail/v1"},
+    [API_DRIVE] = {API_DRIVE, "/batch/drive/v3"},
+    [API_CALENDAR] = {API_CALENDAR, "/batch/calendar/v3"},
+    [API_DOCS] = {API_DOCS, "/batch"},
+    [API_SHEETS] = {API_SHEETS, "/batch"},
 };
 
 /* The calls of one round trip, by their place in the whole. */
@@ -60,7 +64,7 @@ static enum err send_round(struct api *api, const struct round *round, struct fe
         repeatable = repeatable && is_repeatable(&round->requests[round->places[i]]);
     snprintf(boundary, sizeof boundary, "batch_%016llx", (unsigned long long)crypto_random_u64());
     AUTOFREE char *type = mem_printf("multipart/mixed; boundary=%s", boundary);
-    AUTOFREE char *url = api_url(api, host, paths[host], NULL);
+    AUTOFREE char *url = api_url(api, endpoints[host].host, endpoints[host].path, NULL);
     buf_init(&body, REQUESTS_MAX);
     enum err err = build(round, boundary, &body, ret_why);
     struct exchange exchange = {.method = "POST",

@@ -458,3 +458,43 @@ def test_without_batches_it_goes_one_by_one(sandbox, host):
     sandbox.fail("/batch/", 404, raw=True, message="<html>Not Found</html>")
     _, data = host.tool("gmail_list_messages", max_results=3)
     assert len(data["messages"]) == 3 and len(sandbox.seen()) == 5
+
+
+# Access
+
+
+def test_access_is_renewed_within_a_run(sandbox, box, host):
+    sandbox.forget_requests()
+    sandbox.fail("/labels", 401, reason="authError")
+    host.tool("gmail_list_labels")
+    assert sandbox.seen() == ["GET /gmail/v1/users/me/labels", "POST /token",
+                              "GET /gmail/v1/users/me/labels"]
+    # A batch is refused as a whole, and done again as a whole.
+    sandbox.forget_requests()
+    sandbox.fail("/batch/", 401, reason="authError")
+    _, data = host.tool("gmail_list_messages", max_results=3)
+    assert len(data["messages"]) == 3
+    assert sandbox.seen()[1:] == ["POST /batch/gmail/v1", "POST /token", "POST /batch/gmail/v1"]
+    # Nor is a mail lost for it, or sent twice.
+    sandbox.forget_requests()
+    sandbox.fail("/messages/send", 401, reason="authError")
+    host.tool("gmail_send_message", to="dan@example.com", subject="Renewed", body="x")
+    assert len(sandbox.seen()) == 3
+
+
+def test_failures_of_the_token_s_renewal(sandbox, box):
+    expired = {**box.env, "GOOGLE_TOKEN_EXPIRES_AT": "1"}
+    with Host(expired) as host:
+        sandbox.forget_requests()
+        sandbox.fail("/token", 503, raw=True)
+        host.tool("gmail_list_labels")
+        assert sandbox.seen() == ["POST /token"] * 2 + ["GET /gmail/v1/users/me/labels"]
+    for error, words in (("invalid_grant", "Sign in again"),
+                         ("invalid_client", "does not accept this application's OAuth client")):
+        with Host(expired) as host:
+            sandbox.forget_requests()
+            sandbox.fail("/token", 400, raw=True, message=json.dumps({"error": error}))
+            assert words in host.refused("gmail_list_labels")
+            assert sandbox.seen() == ["POST /token"]
+    with Host({**expired, "GOOGLE_REFRESH_TOKEN": "1//revoked"}) as host:
+        assert "Sign in again" in host.refused("gmail_list_labels")
