@@ -313,24 +313,38 @@ void calendar_update_event(struct api *api, const json_t *args, struct result *r
 
 /* calendar_delete_event */
 
+static bool is_cancelled(const json_t *event)
+{
+    return strcmp(js_str(event, "status", ""), "cancelled") == 0;
+}
+
+/* It may be that the first answer was lost, and the repeated request found it deleted. */
+static bool is_deleted(struct api *api, const char *id)
+{
+    char why[API_WHY_SIZE] = "";
+    AUTOJSON json_t *event = NULL;
+    enum err err = get_event(api, id, &event, why);
+    return err == ERR_NOT_FOUND || (!err && is_cancelled(event));
+}
+
 void calendar_delete_event(struct api *api, const json_t *args, struct result *result)
 {
     char why[API_WHY_SIZE] = "";
+    const char *id = js_str(args, "event_id", "");
     AUTOJSON json_t *event = NULL, *nothing = NULL;
     if (!event_id(args, result))
         return;
-    enum err err = get_event(api, js_str(args, "event_id", ""), &event, why);
-    if (!err && strcmp(js_str(event, "status", ""), "cancelled") == 0) {
+    enum err err = get_event(api, id, &event, why);
+    if (!err && is_cancelled(event)) {
         result_fail(result, "The event has been deleted already.");
         return;
     }
-    AUTOFREE char *path = mem_printf("%s/%s", CALENDAR_EVENTS, js_str(args, "event_id", ""));
+    AUTOFREE char *path = mem_printf("%s/%s", CALENDAR_EVENTS, id);
     struct api_request request = {
         .method = "DELETE", .host = API_CALENDAR, .path = path, .query = "sendUpdates=all"};
     if (!err)
         err = api_call(api, &request, &nothing, why);
-    /* Gone since we read it: deleted, perhaps by our own request whose answer was lost. */
-    if (err && !(event && err == ERR_NOT_FOUND)) {
+    if (err && !(event && err == ERR_NOT_FOUND && is_deleted(api, id))) {
         result_fail(result, "%s", why);
         return;
     }

@@ -208,8 +208,12 @@ void drive_list_folder_contents(struct api *api, const json_t *args, struct resu
 {
     char id[DRIVE_ID_SIZE], why[API_WHY_SIZE] = "";
     AUTOJSON json_t *folder = NULL;
-    if (!drive_id_arg(args, "folder_id", id, result) ||
-        !drive_fetch_file(api, id, DRIVE_TELL_FIELDS, &folder, result))
+    if (!drive_id_arg(args, "folder_id", id, result))
+        return;
+    /* Of "My Drive" nothing needs to be asked. */
+    if (strcmp(id, "root") == 0)
+        folder = json_pack("{s:s,s:s,s:s}", "id", id, "name", "My Drive", "mimeType", DRIVE_FOLDER);
+    else if (!drive_fetch_file(api, id, DRIVE_TELL_FIELDS, &folder, result))
         return;
     if (!drive_is_type(folder, DRIVE_FOLDER)) {
         result_fail(result, "That is not a folder but a file of type %.100s.",

@@ -163,6 +163,14 @@ void drive_create(struct api *api, const json_t *args, struct result *result)
 
 /* drive_delete */
 
+/* It may be that the first answer was lost, and the repeated request found nothing any more. */
+static bool is_gone(struct api *api, const char *id)
+{
+    char why[API_WHY_SIZE] = "";
+    AUTOJSON json_t *file = NULL;
+    return drive_get_file(api, id, "id", &file, why) == ERR_NOT_FOUND;
+}
+
 void drive_delete(struct api *api, const json_t *args, struct result *result)
 {
     char id[DRIVE_ID_SIZE], why[API_WHY_SIZE] = "";
@@ -174,8 +182,7 @@ void drive_delete(struct api *api, const json_t *args, struct result *result)
     struct api_request request = {
         .method = "DELETE", .host = API_DRIVE, .path = path, .query = "supportsAllDrives=true"};
     enum err err = api_call(api, &request, &nothing, why);
-    /* Repeated after a lost answer, it finds nothing any more: it has been deleted. */
-    if (err && err != ERR_NOT_FOUND) {
+    if (err && !(err == ERR_NOT_FOUND && is_gone(api, id))) {
         result_fail(result, "%s", why);
         return;
     }

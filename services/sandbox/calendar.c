@@ -2,6 +2,7 @@
 #include "services/sandbox/calendar.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -103,8 +104,7 @@ void calendar_reply(struct call *call, const json_t *event)
 {
     AUTOFREE char *etag = mem_strdup(js_str(event, "etag", ""));
     const struct http_header headers[] = {{"ETag", etag}, {NULL, NULL}};
-    reply_fields(call, 200, calendar_view(call, event), call_query(call, "fields"),
-                 headers);
+    reply_fields(call, 200, calendar_view(call, event), call_query(call, "fields"), headers);
 }
 
 json_t *calendar_own_event(struct call *call)
@@ -162,6 +162,24 @@ static bool check_order(struct call *call)
     return false;
 }
 
+/* ?syncToken, "s" and a time: what has changed since. False after the 410. */
+static bool read_sync(struct call *call, struct calendar_range *range)
+{
+    const char *token = call_query(call, "syncToken");
+    char *end = NULL;
+    if (!token)
+        return true;
+    long long since = *token == 's' ? strtoll(token + 1, &end, 10) : 0;
+    if (!end || end == token + 1 || *end || since < 0) {
+        google_error(call, 410, "fullSyncRequired",
+                     "Sync token is no longer valid, a full sync is required.");
+        return false;
+    }
+    range->changed = since;
+    range->cancelled = true;
+    return true;
+}
+
 static bool read_range(struct call *call, struct calendar_range *ret_range)
 {
     *ret_range = (struct calendar_range){.words = call_query(call, "q"),
@@ -175,6 +193,8 @@ static bool read_range(struct call *call, struct calendar_range *ret_range)
         google_error(call, 400, "timeRangeEmpty", "The specified time range is empty.");
         return false;
     }
+    if (!read_sync(call, ret_range))
+        return false;
     if (zone && !zone_is_known(zone)) {
         google_error(call, 400, "invalidParameter", "Invalid time zone.");
         return false;
@@ -226,6 +246,12 @@ static json_t *busy_view(const json_t *event)
     return view;
 }
 
+static void set_sync(json_t *answer, int64_t now_ms)
+{
+    AUTOFREE char *token = mem_printf("s%lld", (long long)now_ms);
+    json_object_set_new(answer, "nextSyncToken", json_string(token));
+}
+
 void calendar_list(struct call *call)
 {
     struct calendar_range range;
@@ -250,5 +276,7 @@ void calendar_list(struct call *call)
         "accessRole", times_alone ? "freeBusyReader" : "owner", "defaultReminders", "items", items);
     if (offset + limit < count)
         json_object_set_new(answer, "nextPageToken", page_token(offset + limit));
+    else if (!call_query(call, "orderBy") && !call_query(call, "q"))
+        set_sync(answer, call->now_ms);
     reply_json(call, 200, answer);
 }

@@ -103,6 +103,11 @@ static const char *replace_all(char **text_p, const json_t *request, json_t *rep
     return NULL;
 }
 
+/* What changes how a text looks changes nothing here. */
+static const char *const STYLES[] = {"updateTextStyle", "updateParagraphStyle",
+                                     "updateDocumentStyle", "createParagraphBullets",
+                                     "deleteParagraphBullets"};
+
 static const char *apply(char **text_p, const json_t *request, json_t *reply)
 {
     const json_t *what;
@@ -112,9 +117,9 @@ static const char *apply(char **text_p, const json_t *request, json_t *reply)
         return delete_range(text_p, what);
     if ((what = json_object_get(request, "replaceAllText")))
         return replace_all(text_p, what, reply);
-    if (json_object_get(request, "updateTextStyle") ||
-        json_object_get(request, "updateParagraphStyle"))
-        return NULL;
+    for (size_t i = 0; i < sizeof(STYLES) / sizeof(STYLES[0]); i++)
+        if (json_object_get(request, STYLES[i]))
+            return NULL;
     return "The sandbox does not know this request.";
 }
 

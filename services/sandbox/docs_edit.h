@@ -10,8 +10,8 @@
 
 enum { DOCS_WHY_SIZE = 256 };
 
-/* Applies all requests (insertText, deleteContentRange, replaceAllText; updateTextStyle and
- * updateParagraphStyle change nothing here) or none. ERR_INVALID: `ret_why` says which is wrong.
+/* Applies all requests (insertText, deleteContentRange, replaceAllText; those for styles and
+ * bullets change nothing here) or none. ERR_INVALID: `ret_why` says which is wrong.
  * Otherwise *ret_text (free() it) and *ret_replies are the caller's. */
 MUST_CHECK enum err docs_edit(const char *text, const json_t *requests, char **ret_text,
                               json_t **ret_replies, char ret_why[DOCS_WHY_SIZE]);

@@ -127,6 +127,43 @@ bool drive_apply(struct call *call, json_t *file, const json_t *metadata)
     return true;
 }
 
+static void new_id(struct call *call, char id[ITEM_ID_SIZE])
+{
+    data_file_id(call->account->email, MADE_IDS + call->account->serial++, id);
+}
+
+/* The caller's own id, which generateIds has given, or a new one. False after an error answer. */
+static bool take_id(struct call *call, const json_t *metadata, char id[ITEM_ID_SIZE])
+{
+    const char *given = js_str(metadata, "id", NULL);
+    new_id(call, id);
+    if (!given)
+        return true;
+    if (strlen(given) != strlen(id) || *given != '1')
+        google_error(call, 400, "invalid", "The provided file ID is not usable.");
+    else if (item_find(call->account->files, given))
+        google_error(call, 409, "fileIdInUse", "A file already exists with the provided ID.");
+    else {
+        memcpy(id, given, strlen(given) + 1);
+        return true;
+    }
+    return false;
+}
+
+void drive_new_ids(struct call *call)
+{
+    int count = call_limit(call, "count", 10, 1000);
+    char id[ITEM_ID_SIZE];
+    json_t *ids = json_array();
+    for (int i = 0; i < count; i++) {
+        new_id(call, id);
+        json_array_append_new(ids, json_string(id));
+    }
+    reply_json(
+        call, 200,
+        json_pack("{s:s, s:s, s:o}", "kind", "drive#generatedIds", "space", "drive", "ids", ids));
+}
+
 json_t *drive_make(struct call *call, const json_t *metadata, const char *type)
 {
     char id[ITEM_ID_SIZE];
@@ -137,7 +174,8 @@ json_t *drive_make(struct call *call, const json_t *metadata, const char *type)
     }
     if (parent && !check_parent(call, parent, NULL))
         return NULL;
-    data_file_id(call->account->email, MADE_IDS + call->account->serial++, id);
+    if (!take_id(call, metadata, id))
+        return NULL;
     const char *wanted = js_str(metadata, "mimeType", type ? type : "application/octet-stream");
     json_t *file =
         file_new(call->account, id, "Untitled", wanted, NULL, call->now_ms, call->now_ms);
@@ -217,6 +255,15 @@ void drive_delete(struct call *call)
         return;
     delete_below(call, call->args[0]);
     item_remove(call->account->files, call->args[0]);
+    call_respond(call, 204, NULL, "", 0, NULL);
+}
+
+void drive_empty_trash(struct call *call)
+{
+    json_t *files = call->account->files;
+    for (size_t i = json_array_size(files); i-- > 0;)
+        if (js_bool(json_array_get(files, i), "trashed", false))
+            json_array_remove(files, i);
     call_respond(call, 204, NULL, "", 0, NULL);
 }
 

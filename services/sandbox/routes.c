@@ -74,6 +74,8 @@ static const struct route {
     {"GET", "/drive/v3/drives", drive_drives, SCOPE_DRIVE | SCOPE_DRIVE_READONLY},
     {"GET", "/drive/v3/files", drive_list, SEE_DRIVE},
     {"POST", "/drive/v3/files", drive_create, WRITE_DRIVE},
+    {"GET", "/drive/v3/files/generateIds", drive_new_ids, WRITE_DRIVE},
+    {"DELETE", "/drive/v3/files/trash", drive_empty_trash, SCOPE_DRIVE},
     {"GET", "/drive/v3/files/*", drive_get, SEE_DRIVE},
     {"PATCH", "/drive/v3/files/*", drive_update, CHANGE_DRIVE},
     {"DELETE", "/drive/v3/files/*", drive_delete, WRITE_DRIVE},

@@ -80,7 +80,8 @@ call_fn gmail_profile, gmail_list, gmail_get, gmail_attachment, gmail_labels, gm
     gmail_insert;
 call_fn drive_list, drive_get, drive_export, drive_create, drive_update, drive_delete, drive_copy,
     drive_upload, drive_upload_update, drive_upload_piece, drive_permissions, drive_permission,
-    drive_permit, drive_permission_update, drive_unpermit, drive_about, drive_drives;
+    drive_permit, drive_permission_update, drive_unpermit, drive_about, drive_drives, drive_new_ids,
+    drive_empty_trash;
 call_fn calendar_list, calendar_get, calendar_insert, calendar_patch, calendar_update,
     calendar_delete, calendar_free_busy, calendar_calendars, calendar_entry, calendar_own,
     calendar_own_patch, calendar_setting;

@@ -412,3 +412,38 @@ def test_a_large_upload_goes_on_after_a_failure(account, base, tmp_path):
         data = some.call("drive_upload_file", file_path="big.bin")[1]
     assert failed and content_of(account, data["id"]) == content
     assert max(len(one.body) for one in recorder.requests) <= 8 * 1024 * 1024
+
+
+# What only a repeated request meets
+
+
+@pytest.mark.parametrize("really", [True, False])
+def test_a_delete_whose_answer_is_lost(account, base, really):
+    """The repeated request finds nothing: was it deleted?"""
+    file_id = make(account, "lost.txt", "text/plain", b"x")
+    answers = [(503, {"error": {"code": 503, "message": "later"}}),
+               (404, {"error": {"code": 404, "message": "File not found: it."}})]
+
+    def lose(seen):
+        if seen.method != "DELETE":
+            return None
+        if really:
+            account.api("DELETE", seen.path)
+        return answers.pop(0)
+
+    with Recorder(base) as recorder, account.tools("drive", through=recorder) as some:
+        recorder.hook = lose
+        if really:
+            assert some.call("drive_delete", fileId=file_id)[0].startswith("Deleted: lost.txt")
+        else:
+            assert "did not find it" in some.fails("drive_delete", fileId=file_id)
+    assert (get(account, file_id) is None) is really
+
+
+def test_the_root_has_subfolders(base):
+    some = Account(base, "root@example.com")
+    with some.tools("drive.metadata.readonly") as one:
+        data = one.call("drive_list_folder_contents", folder_id="root")[1]
+    paths = {file["path"] for file in data["files"]}
+    assert {"Projects/", "Projects/Archive/readme.md", "todo.txt"} <= paths
+    assert data["folder"] == "My Drive"
