@@ -33,7 +33,7 @@ static json_t *usage_json(int64_t input, int64_t output, int64_t cached, int64_t
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:I}", "input_tokens", (json_int_t)input,
                      "output_tokens", (json_int_t)output, "total_tokens",
-                     (json_int_t)(input + output), "cached_tokens", (json_int_t)cached,
+                     (json_int_t)input + output, "cached_tokens", (json_int_t)cached,
                      "reasoning_tokens", (json_int_t)reasoning);
 }
 
