@@ -228,6 +228,14 @@ void mcp_client_close(struct mcp_client *client)
     client->transport = NULL;
 }
 
+void mcp_client_rest(struct mcp_client *client)
+{
+    client->rest_at = 0;
+    client->state = MCP_IDLE;
+    client->remembered = true;
+    mcp_client_close(client);
+}
+
 /* ---- time --------------------------------------------------------------------------------- */
 
 static void on_timer(void *arg)
@@ -238,6 +246,8 @@ static void on_timer(void *arg)
         destroy_transport(&client->retired);
     mcp_start_deadlines(client, now);
     mcp_calls_deadlines(client, now);
+    if (client->rest_at && now >= client->rest_at && client->state == MCP_READY && !client->list_id)
+        mcp_client_rest(client);
     mcp_client_schedule(client);
 }
 
@@ -256,6 +266,8 @@ void mcp_client_schedule(struct mcp_client *client)
     }
     if (client->list_id)
         earliest(&next, client->list_deadline);
+    else if (client->state == MCP_READY)
+        earliest(&next, client->rest_at);
     for (size_t i = 0; i < client->work_count; i++)
         earliest(&next, client->works[i].call->deadline);
     if (client->retired)

@@ -41,6 +41,9 @@ struct mcp_client_options {
     const struct mcp_oauth_grant *grant;    /* see mcp_transport_options */
     mcp_progress_fn *on_progress;           /* may be NULL */
     void *arg;
+    /* A server that was started for its list alone, and not called within this time, ends until it
+     * is: a thousand runs that wait for their models need no thousand servers. 0: it stays. */
+    int64_t rest_ms;
 };
 
 struct mcp_client;

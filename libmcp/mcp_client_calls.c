@@ -139,6 +139,8 @@ void mcp_calls_begin(struct mcp_client *client)
 void mcp_client_call(struct mcp_client *client, struct mcp_call *call)
 {
     call->started = clock_ms();
+    client->called = true;
+    client->rest_at = 0;
     if (client->state == MCP_FAILED || client->stopping || client->work_count == MCP_WORKS_MAX) {
         const char *why = client->state == MCP_FAILED ? client->why : "it has too much to do";
         end_call(call, true, not_available(client, why));

@@ -39,6 +39,8 @@ struct mcp_client {
     bool probed;                           /* this transport has seen server/discover */
     bool began_anew;                       /* a start has failed once already */
     int64_t start_deadline, step_deadline; /* 0: none */
+    int64_t rest_at;                       /* 0: never */
+    bool called;                           /* so it may have a state of its own */
     bool discover_retried;
     int64_t next_id;
     int64_t discover_id, initialize_id, list_id, listen_id; /* 0: not under way */
@@ -46,7 +48,7 @@ struct mcp_client {
     bool has_tools, has_resources, tells_changes;
     bool known, stale; /* `tools` is a list; it is out of date */
     json_t *tools, *fresh;
-    size_t fresh_bytes;
+    size_t fresh_bytes, fresh_values;
     char *instructions;
     int64_t ttl_ms; /* −1: the server says nothing of it */
     bool is_private;
@@ -70,6 +72,8 @@ void mcp_client_notify(struct mcp_client *client, const char *method, json_t *pa
 bool mcp_client_open(struct mcp_client *client);
 /* Stops the transport and forgets what was under way on it but the calls. */
 void mcp_client_close(struct mcp_client *client);
+/* Ends the server until it is called, and keeps what it has said. */
+void mcp_client_rest(struct mcp_client *client);
 /* Sets the timer to what is due next. */
 void mcp_client_schedule(struct mcp_client *client);
 bool mcp_version_is_listed(const json_t *list, const char *version);

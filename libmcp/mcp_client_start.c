@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "libcommon/clock.h"
@@ -13,6 +14,7 @@ enum {
     TOOL_NAME_MAX_BYTES = 128,
     TOOL_BYTES_MAX = 256 << 10,
     LIST_BYTES_MAX = 8 << 20,
+    TOOL_VALUES_MAX = 16 << 10,
     INSTRUCTIONS_MAX = 2048,
     TTL_MAX_MS = 86400000,
     CODE_VERSION = -32022,
@@ -53,6 +55,8 @@ static void get_ready(struct mcp_client *client)
 {
     client->state = MCP_READY;
     client->start_deadline = client->step_deadline = 0;
+    client->rest_at =
+        client->options.rest_ms && !client->called ? clock_ms() + client->options.rest_ms : 0;
     listen_for_changes(client);
     if (client->state == MCP_READY)
         mcp_calls_begin(client);
@@ -74,7 +78,7 @@ void mcp_list_tools(struct mcp_client *client)
 {
     json_decref(client->fresh);
     client->fresh = json_array();
-    client->fresh_bytes = 0;
+    client->fresh_bytes = client->fresh_values = 0;
     client->pages = 0;
     client->stale = false; /* what changes from here on will be said again */
     request_page(client, NULL);
@@ -95,7 +99,29 @@ static void end_list(struct mcp_client *client)
 
 static bool is_full(const struct mcp_client *client)
 {
-    return json_array_size(client->fresh) >= MCP_TOOLS_MAX || client->fresh_bytes > LIST_BYTES_MAX;
+    return json_array_size(client->fresh) >= MCP_TOOLS_MAX ||
+           client->fresh_bytes > LIST_BYTES_MAX || client->fresh_values > MCP_VALUES_MAX;
+}
+
+static size_t count_values(const json_t *json)
+{
+    size_t index, count = 1;
+    const char *key;
+    json_t *value;
+    json_array_foreach(json, index, value) count += count_values(value);
+    json_object_foreach((json_t *)json, key, value) count += count_values(value);
+    return count;
+}
+
+/* Counts what the tool takes; false: too much for one. */
+static bool has_room(struct mcp_client *client, const json_t *tool)
+{
+    size_t bytes = js_dump_size(tool), values = count_values(tool);
+    if (bytes > TOOL_BYTES_MAX || values > TOOL_VALUES_MAX)
+        return false;
+    client->fresh_bytes += bytes;
+    client->fresh_values += values;
+    return true;
 }
 
 static void add_tool(struct mcp_client *client, json_t *tool)
@@ -105,14 +131,10 @@ static void add_tool(struct mcp_client *client, json_t *tool)
     char why[MCP_WHY_SIZE_MAX];
     if (!*name || strlen(name) > TOOL_NAME_MAX_BYTES || is_full(client))
         return;
-    size_t bytes = js_dump_size(tool);
-    if (bytes > TOOL_BYTES_MAX) {
-        log_debug("mcp_tool_refused", LOG_S("server", client->name), LOG_S("tool", name),
-                  LOG_S("why", "it is too large"));
-        return;
-    }
-    client->fresh_bytes += bytes;
-    if (class->accepts && !class->accepts(client->transport, tool, why))
+    bool fits = has_room(client, tool);
+    if (!fits)
+        snprintf(why, sizeof why, "it is too large");
+    if (!fits || (class->accepts && !class->accepts(client->transport, tool, why)))
         log_debug("mcp_tool_refused", LOG_S("server", client->name), LOG_S("tool", name),
                   LOG_S("why", why));
     else

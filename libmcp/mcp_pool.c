@@ -65,6 +65,7 @@ struct mcp_pool *mcp_pool_new(const struct mcp_pool_options *options)
             .http = http_of,
             .on_progress = on_progress,
             .arg = pool,
+            .rest_ms = options->rest_ms,
         };
         pool->clients[pool->count++] = mcp_client_new(&client);
     }

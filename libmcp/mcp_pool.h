@@ -14,6 +14,7 @@ struct mcp_pool_options {
     struct http_client_options http;
     mcp_progress_fn *on_progress;
     void *arg;
+    int64_t rest_ms; /* see mcp_client_options */
 };
 
 struct mcp_pool;

@@ -14,6 +14,7 @@
 enum {
     START_TIMEOUT_MS = 60000,
     LIST_TIMEOUT_MS = 20000,
+    REST_MS = 5000,
     NOTES_MAX = 16 << 10,
     PROGRESS_TEXT_MAX = 1024,
     PROGRESS_MIN_MS = 200, /* between two progress events of a run */
@@ -331,6 +332,7 @@ static enum err find_tools(struct run_tools *tools, int64_t deadline)
                  .ca_bundle = js_str(http, "ca_bundle", NULL)},
         .on_progress = on_progress,
         .arg = tools,
+        .rest_ms = REST_MS,
     };
     tools->pool = mcp_pool_new(&options);
     run_watch_arm(tools->watch);

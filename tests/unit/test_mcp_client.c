@@ -409,6 +409,30 @@ static void a_list_has_an_end(void **state)
     end(&client);
 }
 
+static bool rests(void *arg)
+{
+    return mcp_client_state(arg) == MCP_IDLE;
+}
+
+static void a_server_that_is_not_called_rests(void **state)
+{
+    (void)state;
+    static const char *const eras[] = {"legacy", "modern"};
+    for (size_t i = 0; i < 2; i++) {
+        AUTOJSON json_t *json = spec(ARGS("--era", eras[i]));
+        struct mcp_client_options options = {.loop = loop, .spec = json, .rest_ms = 50};
+        struct mcp_client *client = mcp_client_new(&options);
+        list(client);
+        assert_true(loop_wait_until(loop, rests, client, PATIENCE_MS));
+        assert_int_equal(json_array_size(mcp_client_tools(client)), 11);
+        expect(client, "echo", "{\"text\":\"hello\"}", false, "hello");
+        assert_false(loop_wait_until(loop, rests, client, 200));
+        AUTOFREE char *had = received(client);
+        assert_null(strstr(had, "tools/list"));
+        end(&client);
+    }
+}
+
 /* A client may go at any time, with whatever is under way. */
 static void ends_at_any_time(void **state)
 {
@@ -450,6 +474,7 @@ int main(void)
         cmocka_unit_test(a_call_that_is_given_up_is_cancelled),
         cmocka_unit_test(floods_and_odd_text),
         cmocka_unit_test(a_list_has_an_end),
+        cmocka_unit_test(a_server_that_is_not_called_rests),
         cmocka_unit_test(ends_at_any_time),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
