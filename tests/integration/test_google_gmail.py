@@ -246,10 +246,11 @@ XXE = ('<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd"><!ENTITY a "aaaaaaaa
     (b"%PDF-1.7\n" + bytes(range(256)) * 40, "application/pdf", "x.pdf", "damaged"),
     (b"PK\x03\x04 no zip", DOCX, "x.docx", "damaged"),
     (docx("&e;&b;", extra=XXE), DOCX, "x.docx", "damaged"),
+    (docx("x", extra="<!DOCTYPE x>"), DOCX, "x.docx", "damaged"),
     (docx("open <w:b>"), DOCX, "x.docx", "damaged"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), DOCX, "x.docx", "password"),
-    (bomb(), DOCX, "x.docx", "too large")], ids=["nonsense", "broken", "no zip", "entities", "cut",
-                                                 "locked", "bomb"])
+    (bomb(), DOCX, "x.docx", "too large")], ids=["nonsense", "broken", "no zip", "entities", "doctype",
+                                                 "cut", "locked", "bomb"])
 def test_hostile_attachments(box, host, data, kind, name, words):
     refused = host.refused("gmail_read_attachment_content",
                            message_id=attach(box, (data, kind, name)))
