@@ -40,7 +40,7 @@ CREATE FUNCTION job_usage(of_job text, known json) RETURNS json LANGUAGE sql STA
                 THEN known ELSE coalesce(e.usage, known) END
     FROM (SELECT 1) one LEFT JOIN LATERAL (
         SELECT data -> 'usage' AS usage FROM job_events
-        WHERE job_id = of_job AND type IN ('tool_call', 'waiting_approval')
+        WHERE job_id = of_job AND type IN ('message', 'tool_call', 'waiting_approval')
           AND json_typeof(data -> 'usage') = 'object'
         ORDER BY seq DESC LIMIT 1) e ON true
 $$;

@@ -12,7 +12,8 @@ ROUTES = {
     ("get", "/auth/callback"), ("get", "/auth/status"), ("post", "/auth/login"),
     ("delete", "/auth/logout"), ("get", "/me"), ("delete", "/me"), ("post", "/run"),
     ("get", "/result/{job_id}"), ("get", "/jobs"), ("get", "/jobs/{job_id}/events"),
-    ("post", "/jobs/{job_id}/cancel"), ("get", "/metrics"),
+    ("post", "/jobs/{job_id}/cancel"), ("post", "/jobs/{job_id}/approve"),
+    ("post", "/jobs/{job_id}/deny"), ("get", "/metrics"),
 }
 SCOPES = {
     "drive": "drive", "gmail_readonly": "gmail.readonly", "gmail_full": "gmail.modify",
@@ -163,7 +164,8 @@ def test_openapi_references_resolve(wide_stack):
 def test_openapi_describes_each_event(wide_stack):
     schemas = get(wide_stack, "/openapi.json").json()["components"]["schemas"]
     names = " ".join(schemas).lower().replace("_", "")
-    for kind in ("status", "toolcall", "toolresult", "message", "progress"):
+    for kind in ("status", "toolcall", "toolresult", "message", "progress", "waitingapproval",
+                 "approval"):
         assert kind in names, f"no schema for {kind} events"
 
 

@@ -84,7 +84,8 @@ void db_take_usage(struct db_job *job)
     AUTOJSON json_t *known = job->token_usage ? json_loads(job->token_usage, 0, NULL) : NULL;
     for (size_t i = job->stored_count; i-- > 0;) {
         const struct db_event *event = &job->stored[i];
-        if (strcmp(event->type, "tool_call") != 0 && strcmp(event->type, "waiting_approval") != 0)
+        if (strcmp(event->type, "message") != 0 && strcmp(event->type, "tool_call") != 0 &&
+            strcmp(event->type, "waiting_approval") != 0)
             continue;
         AUTOJSON json_t *data = json_loads(event->data, 0, NULL);
         const json_t *usage = json_object_get(data, "usage");
