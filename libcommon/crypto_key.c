@@ -18,7 +18,7 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 
-enum { PEM_MAX = 64 << 10, RSA_BITS_MIN = 2048, P256_BYTES = 32, P384_BYTES = 48 };
+enum { PEM_MAX = 64 << 10, RSA_BITS_MIN = 2048, P256_BYTES = 32, P384_BYTES = 48, FLAT_MAX = 96 };
 
 struct crypto_key {
     EVP_PKEY *pkey;
@@ -139,7 +139,7 @@ static bool flatten(const struct crypto_key *key, uint8_t *signature, size_t *le
 {
     const uint8_t *at = signature;
     ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &at, (long)*len);
-    uint8_t flat[2 * P384_BYTES];
+    uint8_t flat[FLAT_MAX];
     bool good = pair && BN_bn2binpad(ECDSA_SIG_get0_r(pair), flat, key->half) == key->half &&
                 BN_bn2binpad(ECDSA_SIG_get0_s(pair), flat + key->half, key->half) == key->half;
     ECDSA_SIG_free(pair);
@@ -159,7 +159,7 @@ static char *signature_of(struct crypto_key *key, const char *text)
     char *encoded = NULL;
     if (ctx && EVP_DigestSignInit(ctx, NULL, key->digest, NULL, key->pkey) == 1 &&
         EVP_DigestSign(ctx, NULL, &len, (const uint8_t *)text, text_len) == 1) {
-        signature = mem_alloc(len < 2 * P384_BYTES ? 2 * P384_BYTES : len);
+        signature = mem_alloc(len < FLAT_MAX ? FLAT_MAX : len);
         if (EVP_DigestSign(ctx, signature, &len, (const uint8_t *)text, text_len) == 1 &&
             (!key->half || flatten(key, signature, &len)))
             encoded = crypto_base64url_encode(signature, len);

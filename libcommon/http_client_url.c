@@ -166,9 +166,10 @@ static char *form_decode(const char *text, size_t len)
 {
     char *out = mem_alloc(len + 1), *at = out;
     for (size_t i = 0; i < len; i++) {
-        if (text[i] == '%' && len - i > 2 && hex_digit(text[i + 1]) >= 0 &&
-            hex_digit(text[i + 2]) >= 0) {
-            *at++ = (char)(hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2]));
+        bool escape = text[i] == '%' && len - i > 2;
+        int high = escape ? hex_digit(text[i + 1]) : -1, low = escape ? hex_digit(text[i + 2]) : -1;
+        if (high >= 0 && low >= 0) {
+            *at++ = (char)(high << 4 | low);
             i += 2;
         } else {
             *at++ = text[i] == '+' ? ' ' : text[i];

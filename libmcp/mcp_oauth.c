@@ -197,9 +197,9 @@ static void ask(struct mcp_oauth *oauth)
 
 static void set_fields(struct mcp_oauth *oauth, const char *const *fields)
 {
-    char **all = mem_alloc((2 * MCP_TOKEN_FIELDS + 1) * sizeof *all);
+    char **all = mem_alloc(((size_t)2 * MCP_TOKEN_FIELDS + 1) * sizeof *all);
     size_t count = 0;
-    for (; fields[0] && count < 2 * (MCP_TOKEN_FIELDS - 1); fields += 2) {
+    for (; fields[0] && count < (size_t)2 * (MCP_TOKEN_FIELDS - 1); fields += 2) {
         if (!fields[1])
             continue;
         all[count++] = mem_strdup(fields[0]);
@@ -324,9 +324,7 @@ static void begin_round(struct mcp_oauth *oauth, const struct mcp_challenge *cha
         oauth->dpop_key = crypto_key_new();
     if (oauth->tokens.refresh && !more_scopes)
         refresh(oauth);
-    else if (oauth->config.token_url)
-        begin_grant(oauth);
-    else if (oauth->site.issuer && expires_soon(oauth))
+    else if (oauth->config.token_url || (oauth->site.issuer && expires_soon(oauth)))
         begin_grant(oauth);
     else
         discover(oauth, challenge->resource_metadata);
@@ -433,8 +431,9 @@ enum err mcp_oauth_new(const struct mcp_oauth_options *options, struct mcp_oauth
     oauth->http = options->http;
     oauth->server_url = mem_strdup(options->server_url);
     oauth->config = config;
-    oauth->grant = options->auth ? (struct mcp_oauth_grant){.start = start_client_credentials}
-                                 : *options->grant;
+    oauth->grant.start = start_client_credentials;
+    if (!options->auth)
+        oauth->grant = *options->grant;
     oauth->http_auth = (struct mcp_http_auth){
         .lines = add_lines, .refused = on_refused, .cancel = on_cancel, .arg = oauth};
     oauth->timer = loop_timer_new(options->loop, on_timer, oauth);

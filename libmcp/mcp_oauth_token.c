@@ -55,7 +55,7 @@ struct form {
 
 static void add_field(struct form *form, const char *name, const char *value)
 {
-    if (!value || form->count >= 2 * MCP_TOKEN_FIELDS)
+    if (!value || form->count >= (size_t)2 * MCP_TOKEN_FIELDS)
         return;
     form->pairs[form->count++] = name;
     form->pairs[form->count++] = value;
@@ -80,14 +80,14 @@ static char *client_assertion(const json_t *site, const struct mcp_oauth_client 
 {
     char id[CRYPTO_UUID_SIZE], *jws = NULL;
     crypto_uuid4(id);
-    int64_t now = time(NULL);
+    json_int_t now = time(NULL), end = now + ASSERTION_S;
     const char *audience = js_str(site, "issuer", NULL);
     if (!audience)
         audience = js_str(site, "token_endpoint", "");
     AUTOJSON json_t *header = json_pack("{s:s}", "typ", "JWT");
-    AUTOJSON json_t *claims = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "iss", client->id, "sub",
-                                        client->id, "aud", audience, "jti", id, "iat",
-                                        (json_int_t)now, "exp", (json_int_t)(now + ASSERTION_S));
+    AUTOJSON json_t *claims =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "iss", client->id, "sub", client->id, "aud",
+                  audience, "jti", id, "iat", now, "exp", end);
     return crypto_key_sign(client->key, header, claims, &jws) == ERR_OK ? jws : NULL;
 }
 
