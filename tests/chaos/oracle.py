@@ -16,7 +16,8 @@ REASONS = {
     "agent": ("The job was given up: the worker that ran it was lost", "The job timed out.",
               "The run ended unexpectedly", "budget_exhausted: time: the run was ended because",
               "The run was stopped after", "The run could not begin within",
-              "What became of the run could not be recorded."),
+              "What became of the run could not be recorded.",
+              "Nobody approved or denied the tool calls in time."),
 }
 
 

@@ -55,6 +55,9 @@ def check_stored(case):
             if [seq for seq, _, _ in events] != list(range(first, job["events"])):
                 case.find("events' gap", job_id,
                           f"{[seq for seq, _, _ in events]} up to {job['events']}"[:160])
+        for before, event in zip([(0, None, {}), *events], events):
+            if event[1] == "approval" and before[1] != "waiting_approval":
+                case.find("approved unasked", job_id, f"{event[0]} behind {before[1]}")
     for job_id, job in case.tables["jobs"].items():
         none = 3 if job["attempts"] else 2
         if job["status"] in ENDED and job_id not in case.tables["events"] and job["events"] != none:

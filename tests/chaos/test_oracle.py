@@ -246,6 +246,12 @@ def give_up(records, tables):
     records.append({"t": 3, "w": "gave_up", "s": "1", "key": "k1", "healthy": True})
 
 
+def approve_unasked(records, tables):
+    tables["jobs"][JOB]["events"] = 6
+    tables["events"][JOB] = [(3, "waiting_approval", {"calls": []}), (4, "message", {}),
+                             (5, "approval", {"decision": "approve"})]
+
+
 @pytest.mark.parametrize("wrong, kind", [
     (lose, "lost"), (change_message, "wrong message"), (change_owner, "wrong owner"),
     (change_answer, "wrong answer"), (never_end, "stuck"), (end_and_stay, "ended and queued"),
@@ -262,7 +268,7 @@ def give_up(records, tables):
     (end_unheld, "stale end"), (end_again, "ended twice"), (delete, "deleted"),
     (late_event, "late event"), (stale_event, "stale event"), (act_twice, "acted twice"),
     (act_at_once, "acted at once"), (act_not, "did not act"),
-    (give_up, "never accepted")])
+    (give_up, "never accepted"), (approve_unasked, "approved unasked")])
 def test_each_wrong_is_found(wrong, kind):
     records, tables, windows = copy.deepcopy(sound())
     wrong(records, tables)
