@@ -22,15 +22,17 @@ struct waiter {
 json_t *job_body(const json_t *job)
 {
     static const char *const names[] = {
-        "job_id",     "user_id",       "message",         "status",
-        "result",     "error_message", "token_usage",     "created_at",
-        "updated_at", "completed_at",  "conversation_id",
+        "job_id",        "user_id",     "message",    "status",     "result",
+        "error_message", "token_usage", "created_at", "updated_at", "completed_at",
     };
-    json_t *body = json_object(), *waiting = json_object_get(job, "waiting_approval");
+    json_t *body = json_object(), *waiting = json_object_get(job, "waiting_approval"),
+           *conversation = json_object_get(job, "conversation_id");
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         json_t *value = json_object_get(job, names[i]);
         json_object_set(body, names[i], value ? value : json_null());
     }
+    if (json_is_string(conversation))
+        json_object_set(body, "conversation_id", conversation);
     if (json_is_array(waiting))
         json_object_set(body, "waiting_approval", waiting);
     return body;

@@ -54,7 +54,8 @@ static void add_job(struct buf *out, const struct store_job *job)
     add_text(out, "created_at", job->created_at);
     add_text(out, "updated_at", job->updated_at);
     add_text(out, "completed_at", job->completed_at);
-    add_text(out, "conversation_id", job->conversation_id);
+    if (job->conversation_id)
+        add_text(out, "conversation_id", job->conversation_id);
     if (job->waiting_approval) {
         js_add_key(out, "waiting_approval");
         buf_add_str(out, job->waiting_approval);

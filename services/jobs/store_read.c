@@ -119,12 +119,13 @@ enum job_column { J_CONVERSATION = 8, J_WAITING, J_MESSAGE, J_RESULT, J_TOTAL, J
 static json_t *job(const struct pg_rows *rows, size_t row, json_t *message, json_t *result,
                    json_t *error_message)
 {
-    json_t *job = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "job_id",
-                            text(rows, row, 0), "user_id", text(rows, row, 1), "message", message,
-                            "status", text(rows, row, 2), "result", result, "error_message",
-                            error_message, "token_usage", object(rows, row, 4), "created_at",
-                            text(rows, row, 5), "updated_at", text(rows, row, 6), "completed_at",
-                            text(rows, row, 7), "conversation_id", text(rows, row, J_CONVERSATION));
+    json_t *job = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "job_id", text(rows, row, 0),
+        "user_id", text(rows, row, 1), "message", message, "status", text(rows, row, 2), "result",
+        result, "error_message", error_message, "token_usage", object(rows, row, 4), "created_at",
+        text(rows, row, 5), "updated_at", text(rows, row, 6), "completed_at", text(rows, row, 7));
+    if (pg_rows_text(rows, row, J_CONVERSATION))
+        json_object_set_new(job, "conversation_id", text(rows, row, J_CONVERSATION));
     if (pg_rows_text(rows, row, J_WAITING))
         json_object_set_new(job, "waiting_approval", parsed(rows, row, J_WAITING));
     return job;

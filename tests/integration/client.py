@@ -13,7 +13,7 @@ from stack import ENDED, slow
 SCOPE_PREFIX = "https://www.googleapis.com/auth/"
 JOB_KEYS = {
     "job_id", "user_id", "message", "status", "result", "error_message", "token_usage",
-    "created_at", "updated_at", "completed_at", "conversation_id",
+    "created_at", "updated_at", "completed_at",
 }
 
 

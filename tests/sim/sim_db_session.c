@@ -141,13 +141,13 @@ json_t *db_get(const struct db *db, const char *job_id, const char *user_id)
     int64_t updated = job->updated_at;
     if (job->queued && job->claimed_at > updated)
         updated = job->claimed_at;
-    json_t *got = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:n}", "job_id",
-                            text(job->id), "user_id", text(job->user_id), "message",
-                            text(job->message), "status", text(runs ? "running" : job->status),
-                            "result", text(job->result), "error_message", text(job->error_message),
-                            "token_usage", parsed(job->token_usage), "created_at",
-                            timestamp(job->created_at), "updated_at", timestamp(updated),
-                            "completed_at", timestamp(job->completed_at), "conversation_id");
+    json_t *got =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "job_id", text(job->id),
+                  "user_id", text(job->user_id), "message", text(job->message), "status",
+                  text(runs ? "running" : job->status), "result", text(job->result),
+                  "error_message", text(job->error_message), "token_usage",
+                  parsed(job->token_usage), "created_at", timestamp(job->created_at), "updated_at",
+                  timestamp(updated), "completed_at", timestamp(job->completed_at));
     if (job->queued && job->state == 2) {
         AUTOJSON json_t *asking = parsed(job->stored[job->stored_count - 1].data);
         json_object_set(got, "waiting_approval", json_object_get(asking, "calls"));

@@ -112,7 +112,7 @@ static void options_go_to_the_run(void **state)
     assert_int_equal(claim_more("j4").error, ERR_OK);
     assert_string_equal(claimed_options, "-");
     assert_string_equal(js_str(get("j1", "u"), "conversation_id", ""), "talk");
-    assert_true(json_is_null(json_object_get(get("j4", "u"), "conversation_id")));
+    assert_null(json_object_get(get("j4", "u"), "conversation_id"));
     expect_sql("SELECT string_agg(id, ',') FROM job_conversations", "j1");
 }
 
