@@ -137,7 +137,8 @@ static enum err finish_round(struct api *api, struct round *round, char *ret_why
 {
     for (int number = 0; round->count; number++) {
         enum err err = do_round(api, round, ret_why);
-        if (err == ERR_NO_SERVICE)
+        api->no_batches = err == ERR_NO_SERVICE;
+        if (api->no_batches)
             return one_by_one(api, round, ret_why);
         if (err || !round->count)
             return err;
@@ -161,8 +162,8 @@ enum err api_batch(struct api *api, const struct api_request *requests, size_t c
         struct round round = {.requests = requests, .outcomes = ret_outcomes};
         while (from < count && round.count < API_BATCH_MAX)
             round.places[round.count++] = from++;
-        enum err err = round.count == 1 && count == 1 ? one_by_one(api, &round, ret_why)
-                                                      : finish_round(api, &round, ret_why);
+        enum err err = count == 1 || api->no_batches ? one_by_one(api, &round, ret_why)
+                                                     : finish_round(api, &round, ret_why);
         if (err) {
             api_outcomes_free(ret_outcomes, count);
             return err;

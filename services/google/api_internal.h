@@ -12,6 +12,7 @@ struct api {
     struct access *access;
     struct api_caller caller;
     int64_t deadline_ms;
+    bool no_batches; /* there is no endpoint for them */
 };
 
 struct exchange {

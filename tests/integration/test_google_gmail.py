@@ -454,11 +454,13 @@ def test_parts_of_a_batch_are_tried_again(sandbox, box, host):
     assert sandbox.seen()[1:] == ["POST /batch/gmail/v1"] * 2
 
 
-def test_without_batches_it_goes_one_by_one(sandbox, host):
+def test_without_batches_it_goes_one_by_one(sandbox, box):
     sandbox.forget_requests()
     sandbox.fail("/batch/", 404, raw=True, message="<html>Not Found</html>")
-    _, data = host.tool("gmail_list_messages", max_results=3)
-    assert len(data["messages"]) == 3 and len(sandbox.seen()) == 5
+    with Host(box.env) as host:
+        for requests in (5, 9):  # it asks once only
+            _, data = host.tool("gmail_list_messages", max_results=3)
+            assert len(data["messages"]) == 3 and len(sandbox.seen()) == requests
 
 
 # Access
