@@ -26,17 +26,17 @@ struct worker_run {
     int64_t deadline; /* hard; clock_ms */
     int64_t time_ms;
     enum worker_run_state state;
+    bool asked;            /* for approval; it says no more events */
+    bool alive;            /* the zygote has not told its end yet */
+    bool killed;           /* by us */
+    bool silent;           /* taken away: nothing is said of it any more */
     json_t *options;       /* NULL: none */
     char *conversation_id; /* NULL: none */
     json_t *turns;         /* its earlier ones; NULL: none */
     json_t *usage;         /* of all attempts so far, as the events tell; NULL: not known */
-    bool asked;            /* for approval; it says no more events */
 
     struct frame_peer *peer; /* its process's socket; NULL: none, or closed */
-    bool alive;              /* the zygote has not told its end yet */
-    bool killed;             /* by us */
     int64_t killed_at;       /* clock_ms */
-    bool silent;             /* taken away: nothing is said of it any more */
     int64_t done_at;         /* when it said "done", 0: not yet */
     uint64_t call;           /* for history or access */
     json_t *history;         /* see history.h; NULL: a first attempt */

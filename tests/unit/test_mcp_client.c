@@ -11,7 +11,7 @@
 
 #define SERVER MCPBUS_SOURCE_DIR "/tests/fixtures/mcp_eras.py"
 
-enum { PATIENCE_MS = 60000 };
+enum { PATIENCE_MS = 60000, WAIT_MS = 2 * PATIENCE_MS };
 
 static struct loop *loop;
 
@@ -41,7 +41,7 @@ static bool is_idle(void *arg)
 static void list(struct mcp_client *client)
 {
     mcp_client_list(client, clock_ms() + PATIENCE_MS);
-    assert_true(loop_wait_until(loop, is_idle, client, PATIENCE_MS * 2));
+    assert_true(loop_wait_until(loop, is_idle, client, WAIT_MS));
 }
 
 static struct mcp_client *started(const char *const *args)
@@ -61,7 +61,7 @@ static bool is_done(void *arg)
 static void wait_for(struct mcp_client *client, struct mcp_call *call)
 {
     mcp_client_call(client, call);
-    assert_true(loop_wait_until(loop, is_done, call, PATIENCE_MS * 2));
+    assert_true(loop_wait_until(loop, is_done, call, WAIT_MS));
 }
 
 static char *call_for(struct mcp_client *client, enum mcp_call_kind kind, const char *tool,
@@ -438,7 +438,7 @@ static void ends_at_any_time(void **state)
 {
     (void)state;
     AUTOJSON json_t *arguments = json_object();
-    for (int turns = 0; turns < 12; turns++) {
+    for (int64_t turns = 0; turns < 12; turns++) {
         struct mcp_call call = {.tool = "wait",
                                 .arguments = arguments,
                                 .text_max = 100,
