@@ -202,8 +202,9 @@ def test_update(account, tools):
     data = tools.call("calendar_update_event", event_id=event_id, startTime="2030-03-05",
                       endTime="2030-03-05")[1]
     assert (data["start"], data["end"]) == ("2030-03-05", "2030-03-06")
-    data = tools.call("calendar_update_event", event_id=event_id, startTime="2030-03-31")[1]
-    assert (data["start"], data["end"]) == ("2030-03-31", "2030-04-01")
+    tools.call("calendar_update_event", event_id=event_id, endTime="2030-03-07")
+    data = tools.call("calendar_update_event", event_id=event_id, startTime="2030-03-30")[1]
+    assert (data["start"], data["end"]) == ("2030-03-30", "2030-04-01")
     data = tools.call("calendar_update_event", event_id=event_id, location="", description="")[1]
     assert not get(account, event_id).get("location")
 

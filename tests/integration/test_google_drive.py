@@ -142,6 +142,8 @@ def test_read_charsets_and_binaries(account, tools):
     assert "Grüße aus Köln" in tools.call("drive_read", fileId=latin)[0]
     utf16 = make(account, "wide.txt", "text/plain", "Grüße".encode("utf-16"))
     assert "Grüße" in tools.call("drive_read", fileId=utf16)[0]
+    lines = make(account, "lines.txt", "text/plain", b"one\r\ntwo\rthree\n")
+    assert tools.call("drive_read", fileId=lines)[0].endswith("\n\none\ntwo\rthree\n")
     image = make(account, "a.png", "image/png", b"\x89PNG\0\xff")
     text, data = tools.call("drive_read", fileId=image)
     assert "no text" in text and "Size in bytes: 6" in text and data["readable"] is False
