@@ -437,7 +437,7 @@ def test_what_the_scopes_allow_works_and_the_rest_is_not_listed(sandbox, scopes,
     (403, "rateLimitExceeded", "Try again in a minute", 4)])
 def test_each_failure_is_said_in_words(sandbox, host, status, reason, words, requests):
     sandbox.forget_requests()
-    sandbox.fail("/labels", status, times=9, reason=reason)
+    sandbox.fail("/labels", status, times=9, reason=reason, retry_after=0)
     assert words in host.refused("gmail_list_labels")
     assert len(sandbox.seen()) == requests
     sandbox.forget_requests()
