@@ -98,9 +98,11 @@ static void fix_map(const json_t *root, json_t *schema, const char *name, int de
     json_t *map = json_object_get(schema, name), *value;
     const char *key;
     void *next;
-    if (map && !json_is_object(map))
+    if (map && !json_is_object(map)) {
         json_object_del(schema, name);
-    json_object_foreach_safe(json_is_object(map) ? map : NULL, next, key, value)
+        return;
+    }
+    json_object_foreach_safe(map, next, key, value)
     {
         json_object_set_new(map, key, fix(root, value, depth));
     }
