@@ -1,6 +1,8 @@
 """The trail of the triggers: what happened to each job, change by change. Only an attempt that
 holds a job may store its events and end it."""
 
+UNKNOWN, DENIED = "unknown whether the tool acted", "did not allow this call"
+
 
 def check_trail(case):
     for job_id, trail in case.tables["trail"].items():
@@ -51,12 +53,20 @@ def check_end(case, job_id, trail):
 
 
 def check_results(case, job_id, trail):
-    """A tool's result belongs to a call of the same attempt: a stale one would not."""
+    """A tool's result belongs to a call of the same attempt: a stale one would not. Of what an
+    earlier attempt has left open a later one can only say that its outcome is unknown, or that it
+    was not allowed."""
     attempts = {step["seq"]: step["attempt"] for step in trail if step["what"] == "event"}
-    calls = set()
+    calls, left_open = set(), {}
     for seq, kind, data in case.tables["events"].get(job_id, ()):
+        attempt, call = attempts.get(seq), data.get("id")
         if kind == "tool_call":
-            calls.add((attempts.get(seq), data.get("id")))
-        elif kind == "tool_result" and (attempts.get(seq), data.get("id")) not in calls:
-            case.find("stale event", job_id,
-                      f"{seq}: a result in attempt {attempts.get(seq)} without its call")
+            calls.add((attempt, call))
+            left_open[call] = UNKNOWN
+        elif kind == "waiting_approval":
+            left_open.update((one["id"], DENIED) for one in data["calls"])
+        elif kind == "tool_result":
+            word = left_open.pop(call, None)
+            if (attempt, call) not in calls and not (word and word in data.get("content", "")):
+                case.find("stale event", job_id,
+                          f"{seq}: a result in attempt {attempt} without its call")

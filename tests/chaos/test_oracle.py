@@ -222,6 +222,20 @@ def stale_event(records, tables):
     tables["trail"][JOB][5:5] = [step("event", seq=4, attempt=2)]
 
 
+def resume(tables, *results):
+    """Attempt 2 tells these results of a call that attempt 1 has left open."""
+    tables["jobs"][JOB]["events"] = 4 + len(results)
+    tables["events"][JOB] = [(3, "tool_call", {"id": "c"})] + [
+        (4 + n, "tool_result", {"id": "c", "content": text}) for n, text in enumerate(results)]
+    tables["trail"][JOB][2:2] = [step("event", seq=3, attempt=1)]
+    tables["trail"][JOB][5:5] = [step("event", seq=4 + n, attempt=2)
+                                 for n in range(len(results))]
+
+
+def answer_twice(records, tables):
+    resume(tables, *["It is unknown whether the tool acted."] * 2)
+
+
 def act(records, tables, tool, *spans):
     message = f'use tool {tool} with {{"tag": "tag", "seconds": 1}}'
     of(records, "post")["message"] = tables["jobs"][JOB]["message"] = message
@@ -266,7 +280,8 @@ def approve_unasked(records, tables):
     (miscount, "wrong total"), (let_in, "logged out"), (wrong_usage, "wrong usage"),
     (skip_attempt, "attempts"), (take_over, "taken over"), (stale_end, "stale end"),
     (end_unheld, "stale end"), (end_again, "ended twice"), (delete, "deleted"),
-    (late_event, "late event"), (stale_event, "stale event"), (act_twice, "acted twice"),
+    (late_event, "late event"), (stale_event, "stale event"),
+    (answer_twice, "stale event"), (act_twice, "acted twice"),
     (act_at_once, "acted at once"), (act_not, "did not act"),
     (give_up, "never accepted"), (approve_unasked, "approved unasked")])
 def test_each_wrong_is_found(wrong, kind):
@@ -283,6 +298,12 @@ def test_a_fault_gives_a_reason():
     tables["jobs"][JOB]["status"] = "cancelled"
     found = kinds(records, tables, windows)
     assert "cancelled by nobody" not in found and "needless refusal" not in found
+
+
+def test_a_later_attempt_may_say_that_it_does_not_know():
+    records, tables, windows = sound()
+    resume(tables, "It is unknown whether the tool acted.")
+    assert "stale event" not in kinds(records, tables, windows)
 
 
 def test_the_same_seed_gives_the_same_plan():
