@@ -17,6 +17,8 @@ enum {
     CALL_MS = 20 * 1000,
     ANSWER_MAX = 64 << 10,
     NONCE_MAX = 512,
+    TRIES_MAX = 3, /* of a token request that fails for a while */
+    RETRY_MS = 250,
 };
 
 /* How a token is being got. */
@@ -43,6 +45,8 @@ struct mcp_oauth {
     uint64_t call;
     char **fields; /* of the grant, for a repetition with a nonce */
     bool nonce_tried;
+    unsigned tries;
+    struct loop_timer *retry_timer;
     struct loop_timer *timer; /* calls `done` */
     char *why;                /* NULL: it went well */
     void (*done)(void *done_arg, const char *why);
@@ -132,12 +136,32 @@ static void no_token(struct mcp_oauth *oauth, const char *why)
     begin_grant(oauth);
 }
 
+static void on_retry(void *arg)
+{
+    ask(arg);
+}
+
+/* Our own credentials may be shown any number of times; what another grant shows (a code, say) is
+ * perhaps used up by the first. */
+static bool try_again(struct mcp_oauth *oauth, enum err error, int status)
+{
+    bool passing = error == ERR_PEER_LOST || error == ERR_TIMEOUT ||
+                   (!error && (status >= 500 || status == 429));
+    if (!passing || oauth->client != &oauth->config.client || ++oauth->tries >= TRIES_MAX ||
+        clock_ms() >= oauth->round_deadline)
+        return false;
+    loop_timer_start(oauth->retry_timer, (int64_t)RETRY_MS << oauth->tries);
+    return true;
+}
+
 static void on_token(void *arg, enum err error, const struct http_answer *answer)
 {
     struct mcp_oauth *oauth = arg;
     char why[MCP_OAUTH_WHY_SIZE], code[MCP_OAUTH_CODE_SIZE];
     struct mcp_tokens tokens;
     oauth->call = 0;
+    if (try_again(oauth, error, answer->status))
+        return;
     if (error) {
         snprintf(why, sizeof why, "the authorization server's token endpoint: %s", answer->error);
         no_token(oauth, why);
@@ -219,6 +243,7 @@ void mcp_oauth_ask_token(struct mcp_oauth *oauth, const struct mcp_oauth_client 
     set_fields(oauth, fields);
     oauth->client = client;
     oauth->nonce_tried = false;
+    oauth->tries = 0;
     ask(oauth);
 }
 
@@ -437,6 +462,7 @@ enum err mcp_oauth_new(const struct mcp_oauth_options *options, struct mcp_oauth
     oauth->http_auth = (struct mcp_http_auth){
         .lines = add_lines, .refused = on_refused, .cancel = on_cancel, .arg = oauth};
     oauth->timer = loop_timer_new(options->loop, on_timer, oauth);
+    oauth->retry_timer = loop_timer_new(options->loop, on_retry, oauth);
     if (config.token_url)
         use_configured_site(oauth);
     *ret_oauth = oauth;
@@ -454,6 +480,7 @@ void mcp_oauth_destroy(struct mcp_oauth **oauth_p)
         http_client_cancel(oauth->http, oauth->call);
     mcp_oauth_discovery_destroy(&oauth->discovery);
     loop_timer_destroy(&oauth->timer);
+    loop_timer_destroy(&oauth->retry_timer);
     forget_fields(oauth);
     mcp_tokens_fini(&oauth->tokens);
     mcp_oauth_site_fini(&oauth->site);

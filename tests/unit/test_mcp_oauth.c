@@ -69,6 +69,15 @@ static void give_token(int fd, const char *request, const char *name)
         say_body(fd, "400 Nonce\r\nDPoP-Nonce: n-1", "{\"error\": \"use_dpop_nonce\"}");
         return;
     }
+    if (!strcmp(name, "flaky") && ++tokens < 3) {
+        say_body(fd, tokens == 1 ? "503 Soon" : "429 Slower", "{}");
+        return;
+    }
+    if (!strcmp(name, "broken")) {
+        tokens++;
+        say_body(fd, "500 No", "{}");
+        return;
+    }
     if (strstr(request, "grant_type=refresh_token") && strstr(request, "dead")) {
         say_body(fd, "400 No", "{\"error\": \"invalid_grant\"}");
         return;
@@ -261,6 +270,22 @@ static void a_token_is_got_on_demand(void **state)
     close_client(&client);
 }
 
+static void what_passes_is_waited_for(void **state)
+{
+    (void)state;
+    struct client client;
+    open_client(&client, "flaky", NULL, NULL);
+    assert_string_equal(demand(&client, 401, "Bearer", 1), "");
+    assert_string_equal(line(&client, 0), "Authorization: Bearer t-4");
+    close_client(&client);
+    open_client(&client, "broken", NULL, NULL);
+    assert_non_null(strstr(demand(&client, 401, "Bearer", 1), "HTTP status 500"));
+    assert_int_equal(tokens, 3);
+    refuse(&client, 401, "Bearer", 1); /* and it can be left while it waits */
+    loop_run_until(client.loop, is_done, &client, 50);
+    close_client(&client);
+}
+
 static bool is_renewed(void *arg)
 {
     return strcmp(line(arg, 0), "Authorization: Bearer t-1") != 0;
@@ -432,6 +457,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_token_is_got_on_demand),
+        cmocka_unit_test(what_passes_is_waited_for),
         cmocka_unit_test(a_token_is_renewed_before_its_end),
         cmocka_unit_test(a_dead_refresh_token_gives_way),
         cmocka_unit_test(proofs_go_with_a_bound_token),
