@@ -255,3 +255,57 @@ def test_model_answers(base):
     streamed = chat(base, "hello", stream=True, stream_options={"include_usage": True})
     assert streamed.headers["Content-Type"].startswith("text/event-stream")
     assert streamed.text.endswith("data: [DONE]\n\n") and '"total_tokens"' in streamed.text
+
+
+# Gmail's batches and threads
+
+
+def batch(google, parts, path="/batch/gmail/v1"):
+    text = "".join(f"--b\r\nContent-Type: application/http\r\nContent-ID: <{name}>\r\n\r\n{call}"
+                   for name, call in parts) + "--b--\r\n"
+    return google("POST", path, data=text.encode(),
+                  headers={"Content-Type": "multipart/mixed; boundary=b"})
+
+
+def test_batches(google):
+    first = google("GET", "/gmail/v1/users/me/messages?maxResults=1").json()["messages"][0]["id"]
+    answer = batch(google, [
+        ("a", f"GET /gmail/v1/users/me/messages/{first}?format=minimal&fields=id HTTP/1.1\r\n\r\n"),
+        ("b", "GET /gmail/v1/users/me/messages/none HTTP/1.1\r\n\r\n"),
+        ("c", f"POST /gmail/v1/users/me/messages/{first}/modify HTTP/1.1\r\n"
+              'Content-Type: application/json\r\n\r\n{"addLabelIds": ["STARRED"]}\r\n'),
+        ("d", f"DELETE /gmail/v1/users/me/messages/{first} HTTP/1.1\r\n\r\n")])
+    assert answer.status_code == 200
+    boundary = answer.headers["Content-Type"].split("boundary=")[1]
+    parts = answer.text.split("--" + boundary)
+    assert parts[0] == "" and parts[-1] == "--\r\n" and len(parts) == 6
+    for part, name, status in zip(parts[1:], "abcd", (200, 404, 200, 403)):
+        assert f"Content-ID: <response-{name}>" in part and f"HTTP/1.1 {status} " in part
+    assert '{"id":"' + first + '"}' in parts[1]
+    assert "STARRED" in google("GET", f"/gmail/v1/users/me/messages/{first}").json()["labelIds"]
+
+
+@pytest.mark.parametrize("parts, status", [
+    ([], 400), ([("x", "nonsense")], 400),
+    ([(str(n), "GET /gmail/v1/users/me/labels HTTP/1.1\r\n\r\n") for n in range(100)], 200),
+    ([(str(n), "GET /gmail/v1/users/me/labels HTTP/1.1\r\n\r\n") for n in range(101)], 400),
+    ([("x", "POST /batch/gmail/v1 HTTP/1.1\r\n\r\n--b--")], 200)])
+def test_batches_are_bounded(google, parts, status):
+    assert batch(google, parts).status_code == status
+
+
+def test_a_mail_joins_a_thread_only_when_it_says_so(google):
+    def send(thread=None, **headers):
+        text = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+        raw = base64.urlsafe_b64encode((text + "To: a@b.example\r\n\r\nx").encode()).decode()
+        return google("POST", "/gmail/v1/users/me/messages/send", json={
+            "raw": raw, "threadId": thread} if thread else {"raw": raw})
+
+    first = send(Subject="Plan", Message_ID="<first@example.com>").json()
+    for headers, joins in (({"Subject": "Re: Plan", "In_Reply_To": "<first@example.com>"}, True),
+                           ({"Subject": "Plan", "References": "<x@y> <first@example.com>"}, True),
+                           ({"Subject": "Re: Plan"}, False),
+                           ({"Subject": "Else", "In_Reply_To": "<first@example.com>"}, False)):
+        answer = send(first["threadId"], **headers).json()
+        assert (answer["threadId"] == first["threadId"]) == joins, headers
+    assert send("nothread", Subject="Plan").status_code == 404
