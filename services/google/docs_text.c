@@ -1,6 +1,5 @@
 #include "services/google/docs_text.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "libcommon/js.h"
@@ -51,17 +50,27 @@ static void add_element(const json_t *element, struct buf *out, bool cell)
         add_some(out, "---");
 }
 
+/* "#" for the title, as many for a heading as its level; "" for what is none. */
+static const char *heading_of(const char *style)
+{
+    static const char *const marks[][2] = {
+        {"TITLE", "# "},          {"HEADING_1", "# "},    {"HEADING_2", "## "},
+        {"HEADING_3", "### "},    {"HEADING_4", "#### "}, {"HEADING_5", "##### "},
+        {"HEADING_6", "###### "},
+    };
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (strcmp(marks[i][0], style) == 0)
+            return marks[i][1];
+    return "";
+}
+
 static void add_paragraph(const json_t *paragraph, struct buf *out, bool cell)
 {
-    const char *style = js_str(json_object_get(paragraph, "paragraphStyle"), "namedStyleType", "");
     const json_t *bullet = json_object_get(paragraph, "bullet");
-    int level = 0;
     size_t i;
     json_t *element;
-    if (sscanf(style, "HEADING_%1d", &level) == 1 || strcmp(style, "TITLE") == 0)
-        add_some(out, &"######"[6 - (level >= 1 && level <= 6 ? level : 1)]);
-    if (level || strcmp(style, "TITLE") == 0)
-        add_some(out, " ");
+    add_some(out, heading_of(
+                      js_str(json_object_get(paragraph, "paragraphStyle"), "namedStyleType", "")));
     if (bullet) {
         for (int64_t n = js_int(bullet, "nestingLevel", 0); n > 0 && n < 10; n--)
             add_some(out, "  ");

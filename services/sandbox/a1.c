@@ -95,11 +95,9 @@ enum err a1_parse(const char *text, struct a1 *ret_range, bool *ret_word)
         range.sheet[0] = 0;
     } else if (!read_sheet(&at, range.sheet)) {
         return ERR_INVALID;
-    } else if (*at == '!') {
-        if (!read_cells(at + 1, &range))
-            return ERR_INVALID;
     } else if (*at) {
-        return ERR_INVALID;
+        if (*at != '!' || !read_cells(at + 1, &range))
+            return ERR_INVALID;
     } else {
         word = true;
         range.row = range.column = 0;

@@ -210,10 +210,16 @@ static bool type_is_plain(const char *type)
 /* "bytes=FROM-TO", "bytes=FROM-": one range alone. */
 static bool read_range(const char *text, size_t len, size_t *ret_from, size_t *ret_to)
 {
-    unsigned long from, to = len ? len - 1 : 0;
-    char extra;
-    int found = text ? sscanf(text, "bytes=%lu-%lu%c", &from, &to, &extra) : 0;
-    if ((found != 1 && found != 2) || from >= len || to < from)
+    char *end = NULL;
+    if (!text || strncmp(text, "bytes=", 6) != 0)
+        return false;
+    size_t from = strtoul(text + 6, &end, 10), to = len - 1;
+    if (end == text + 6 || *end != '-')
+        return false;
+    const char *last = end + 1;
+    if (*last)
+        to = strtoul(last, &end, 10);
+    if ((*last && *end) || from >= len || to < from)
         return false;
     *ret_from = from;
     *ret_to = to < len ? to : len - 1;
@@ -283,7 +289,7 @@ static void reply_plain(struct call *call, const json_t *file)
 {
     const char *text = js_str(file, "_text", "");
     struct buf out;
-    buf_init(&out, 3 * FILE_CONTENT_MAX);
+    buf_init(&out, (size_t)3 * FILE_CONTENT_MAX);
     buf_add_str(&out, "\xef\xbb\xbf");
     for (; *text; text++) {
         if (*text == '\n')
