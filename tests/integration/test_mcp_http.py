@@ -34,6 +34,7 @@ class Everything:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
         def answers():
+            assert self.process.poll() is None, "server-everything has ended"
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", self.port)) == 0
         wait_until(answers, 60, "server-everything listens")

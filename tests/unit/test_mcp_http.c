@@ -23,7 +23,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char *requests[REQUESTS_MAX];
 static size_t request_count;
 static atomic_bool keep_requests = true;
-static atomic_int held; /* clients that wait for /held's 202 */
+static atomic_size_t flooded; /* bytes */
+static atomic_int held;       /* clients that wait for /held's 202 */
 
 static void say(int fd, const char *text)
 {
@@ -43,6 +44,7 @@ static void say_json(int fd, const char *body)
 }
 
 static const char result[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}";
+static const char other_result[] = "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}";
 static const char stream_head[] =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
     "Connection: close\r\n\r\n";
@@ -81,7 +83,7 @@ static void flood(int fd)
     memcpy(piece, "\ndata: {}\n\n:", 12);
     piece[sizeof piece - 1] = '\n';
     say(fd, stream_head);
-    while (send(fd, piece, sizeof piece, MSG_NOSIGNAL) > 0)
+    for (flooded = 0; send(fd, piece, sizeof piece, MSG_NOSIGNAL) > 0; flooded += sizeof piece)
         ;
 }
 
@@ -125,8 +127,10 @@ static void answer_session(int fd, const char *request, bool get)
 
 static void answer_auth(int fd, const char *request)
 {
+    if (strstr(request, "\"id\":2}"))
+        usleep(100 * 1000);
     if (strcasestr(request, "Authorization: Bearer 2\r\n"))
-        say_json(fd, result);
+        say_json(fd, strstr(request, "\"id\":2}") ? other_result : result);
     else
         say_body(fd, "401 No\r\nWWW-Authenticate: Bearer scope=\"x\"", "who are you");
 }
@@ -413,6 +417,7 @@ static void ceilings(void **state)
 {
     (void)state;
     check("/flood", "no answer 1: 0, its event stream is too large\n");
+    assert_in_range(flooded, 60 << 20, 100 << 20);
     check("/bigline", "no answer 1: 0, its event stream is too large\n");
 }
 
@@ -535,11 +540,14 @@ static void open_streams_take_no_room(void **state)
     struct seen seen;
     open_transport(&seen, "/open", NULL);
     keep_requests = false;
-    for (int id = 1; id <= 400; id++) {
-        char wanted[32];
-        snprintf(wanted, sizeof wanted, "\"id\":%d,\"result\"", id);
-        send_plain(&seen, id, "tools/call");
-        wait_for(&seen, wanted);
+    for (int batch = 0; batch < 2; batch++) {
+        for (int id = 1; id <= 300; id++)
+            send_plain(&seen, batch * 300 + id, "tools/call");
+        for (int id = 1; id <= 300; id++) {
+            char wanted[40];
+            snprintf(wanted, sizeof wanted, "\"id\":%d,\"result\"", batch * 300 + id);
+            wait_for(&seen, wanted);
+        }
     }
     keep_requests = true;
     close_transport(&seen);
@@ -614,7 +622,7 @@ static void auth_refused(void *arg, const struct http_answer *answer_, unsigned 
     assert_int_equal(answer_->status, 401);
     assert_string_equal(answer_->www_authenticate, "Bearer scope=\"x\"");
     asker->seen->asked++;
-    assert_int_equal(attempt, asker->seen->asked);
+    assert_in_range(attempt, 1, asker->seen->asked);
     asker->done = done;
     asker->done_arg = done_arg;
     loop_defer(asker->seen->loop, auth_later, asker);
@@ -636,9 +644,13 @@ static void authorization(void **state)
         seen.refuse = refuse;
         mcp_http_set_auth(seen.transport, &auth);
         send_plain(&seen, 1, "tools/call");
+        if (!refuse)
+            send_plain(&seen, 2, "tools/call");
         wait_for(&seen, refuse ? "no answer 1: 401, nobody signed in\n" : "200 {");
+        if (!refuse)
+            wait_for(&seen, "\"id\":2,");
+        /* One asks for all: 2 is refused when 1 has brought something better already. */
         assert_int_equal(seen.asked, refuse ? 1 : 2);
-        assert_int_equal(count_requests("POST "), refuse ? 1 : 3);
         close_transport(&seen);
     }
     struct seen seen;
