@@ -78,13 +78,28 @@ static json_t *schema_of(const struct tool *tool)
     return schema;
 }
 
+/* Some models' endpoints refuse a type that is a list: what is shown has the first alone, while
+ * the others are taken too. */
+static json_t *narrow(json_t *schema)
+{
+    const char *key;
+    json_t *member, *type = json_object_get(schema, "type");
+    if (json_is_array(type))
+        json_object_set(schema, "type", json_array_get(type, 0));
+    json_object_foreach(schema, key, member)
+    {
+        narrow(member);
+    }
+    return schema;
+}
+
 json_t *tool_json(const struct tool *tool)
 {
     return json_pack("{s:s,s:s,s:s,s:o,s:{s:s,s:b,s:b,s:b,s:b}}", "name", tool->name, "title",
-                     tool->title, "description", tool->description, "inputSchema", schema_of(tool),
-                     "annotations", "title", tool->title, "readOnlyHint", (int)tool->read_only,
-                     "destructiveHint", (int)tool->destructive, "idempotentHint",
-                     (int)tool->idempotent, "openWorldHint", 1);
+                     tool->title, "description", tool->description, "inputSchema",
+                     narrow(schema_of(tool)), "annotations", "title", tool->title, "readOnlyHint",
+                     (int)tool->read_only, "destructiveHint", (int)tool->destructive,
+                     "idempotentHint", (int)tool->idempotent, "openWorldHint", 1);
 }
 
 void tool_call(const struct tool *tool, struct api *api, uint32_t scopes, const json_t *args,

@@ -11,9 +11,9 @@
 #include "libcommon/err.h"
 
 enum {
-    ACCOUNTS_MAX = 4096,          /* known at once; the longest unused is forgotten */
-    ACCOUNTS_FILLED_MAX = 128,    /* with data at once; likewise */
-    ACCOUNT_ITEMS_MAX = 500,      /* mails, files, events: each */
+    ACCOUNTS_MAX = 4096,           /* known at once; the longest unused is forgotten */
+    ACCOUNTS_FILLED_MAX = 128,     /* with data at once; likewise */
+    ACCOUNT_ITEMS_MAX = 500,       /* mails, files, events: each */
     ACCOUNT_STORED_MAX = 24 << 20, /* bytes that an account's writing calls may add */
     EMAIL_MAX = 254,
 };

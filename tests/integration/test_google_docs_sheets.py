@@ -1,4 +1,6 @@
 """The tools of mcpbus-google for Docs and Sheets, against the sandbox."""
+import json
+
 import pytest
 
 from google_tools import Account, Recorder, running_sandbox
@@ -76,6 +78,20 @@ def test_the_wrong_kind_of_file(account, tools):
     sheet = tools.call("sheets_create", title="Kinds")[1]["id"]
     assert "not supported" in tools.fails("docs_read", document_id=sheet)
     assert "not supported" in tools.fails("sheets_read", spreadsheet_id=document)
+
+
+def test_types_are_plain(account):
+    """Not every model's endpoint takes a list of types in a schema."""
+    def types(value):
+        if isinstance(value, dict):
+            yield from [value["type"]] if "type" in value else []
+            for member in value.values():
+                yield from types(member)
+
+    with account.tools("drive", "calendar") as some:
+        listed = some.request("tools/list")["result"]["tools"]
+    kinds = {json.dumps(kind) for tool in listed for kind in types(tool["inputSchema"])}
+    assert kinds == {'"object"', '"string"', '"integer"', '"boolean"', '"array"'}
 
 
 # Docs
