@@ -373,7 +373,7 @@ static const char *refusal(const struct mcp_oauth *oauth, int status, unsigned a
     if (status == 403 && oauth->tokens.access &&
         mcp_scope_covers(oauth->requested, challenge->scope))
         return "the server demands scopes that were asked for already";
-    if (status == 401 && attempt > 1 && oauth->tokens.access)
+    if (status == 401 && attempt > 1 && oauth->tokens.access && !expires_soon(oauth))
         return "the server does not accept the token that it was given";
     return NULL;
 }

@@ -7,7 +7,6 @@ import dataclasses
 import http.server
 import json
 import threading
-import time
 import urllib.parse
 
 import jwt
@@ -21,7 +20,7 @@ class Behaviour:
     """What differs from a plain server; `None` leaves a thing out."""
     methods: tuple = ("client_secret_basic",)
     public_key: str = None          # of private_key_jwt
-    seconds: int = 3600             # a token's life, as it is told and as it is
+    seconds: int = 3600             # a token's life, as it is told
     uses: int = 1 << 30             # how often a token is taken
     needs: str = "mcp:list"         # the scope of everything
     call_needs: str = None          # of tools/call, in addition
@@ -31,7 +30,7 @@ class Behaviour:
     issuer: str = None              # what the metadata points to
     said_issuer: str = None         # what the authorization server calls itself
     token_url: str = None
-    metadata: str = "json"          # or "redirect", "huge", "deep", "error", "slow"
+    metadata: str = "json"          # or "redirect", "huge", "deep", "error"
     token: str = "json"             # likewise
     repeats: bool = False           # what it was sent, in the error of a call
     error: str = None               # of the token endpoint
@@ -171,7 +170,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             token = f"token-{len(self.servers.tokens)}-of-{name}"
             scopes = form.get("scope", "").split()
-            self.servers.tokens[token] = (name, scopes, time.monotonic() + behaviour.seconds)
+            self.servers.tokens[token] = (name, scopes)
             self.servers.used[token] = 0
             self.answer(200, {"access_token": token, "token_type": "Bearer",
                               "expires_in": behaviour.seconds, "scope": " ".join(scopes)})
@@ -184,9 +183,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def mcp(self, name, behaviour, body):
         message = json.loads(body) if body else {}
         kind, _, token = self.headers.get("Authorization", "").partition(" ")
-        owner, scopes, end = self.servers.tokens.get(token, (None, [], 0))
-        good = kind == "Bearer" and owner == name and time.monotonic() < end \
-            and not behaviour.no_token and self.servers.used[token] < behaviour.uses
+        owner, scopes = self.servers.tokens.get(token, (None, []))
+        good = kind == "Bearer" and owner == name and not behaviour.no_token \
+            and self.servers.used[token] < behaviour.uses
         if good:
             self.servers.used[token] += 1
         else:
