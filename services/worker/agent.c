@@ -54,7 +54,6 @@ static enum err ask_once(struct agent *agent, bool last, json_t **ret_answer)
 /* Asks with less, as long as the model says that it is too much. */
 static enum err ask(struct agent *agent, bool last, json_t **ret_answer)
 {
-    agent->context.extra = js_dump_size(agent_tools_offered(agent->tools));
     for (int i = 0; i < SHRINKS_MAX; i++) {
         bool fits = agent_context_fit(&agent->context);
         AUTOJSON json_t *answer = NULL;
@@ -212,6 +211,7 @@ static enum err turn(struct agent *agent)
         end_late(agent);
         return ERR_OK;
     }
+    agent->context.extra = js_dump_size(agent_tools_offered(agent->tools));
     AUTOFREE char *why =
         agent_budget_exhausted(&agent->budget, agent_context_tokens(&agent->context), true);
     if (why && agent->budget.turns >= agent->budget.max_turns)

@@ -169,7 +169,7 @@ def test_what_only_looks_is_called_again(agents, user, hanging):
 @pytest.mark.slow
 def test_killed_while_the_model_thinks(agents, user):
     """The question that was not answered is asked again, as it was."""
-    message, text = steps("t__send", "t__look", head="[sandbox:slow=2]\n")
+    message, text = steps("t__send", "t__look", head="[sandbox:slow=5]\n")
     job_id = post(user, message)
     wait_until(lambda: len(agents.recorder.of(text)) == 2, 30, "the second question is asked")
     agents.kill_worker_of(job_id)

@@ -184,6 +184,24 @@ static void tokens_have_an_end(void **state)
     script_fini(&script);
 }
 
+/* The tools that go with a question are a part of it, of the first one too. */
+static void a_question_that_is_too_dear_is_not_asked(void **state)
+{
+    (void)state;
+    struct script script;
+    AUTOJSON json_t *options = json_pack("{s:i}", "max_tokens", 1000);
+    script_init(&script, ANSWERS(TEXT("x")));
+    char description[8001];
+    memset(description, 'd', 8000);
+    description[8000] = '\0';
+    script_add_tool(&script, "s__long", description);
+    script.task.options = options;
+    AUTOJSON json_t *end = script_run(&script);
+    assert_int_equal(strncmp(js_str(end, "error_message", ""), "budget_exhausted: tokens", 24), 0);
+    assert_int_equal(json_array_size(script.requests), 0);
+    script_fini(&script);
+}
+
 static void an_answer_that_the_budget_cuts(void **state)
 {
     (void)state;
@@ -225,6 +243,7 @@ int main(void)
         cmocka_unit_test(turns_end_whatever_the_model_does),
         cmocka_unit_test(time_has_an_end),
         cmocka_unit_test(tokens_have_an_end),
+        cmocka_unit_test(a_question_that_is_too_dear_is_not_asked),
         cmocka_unit_test(an_answer_that_the_budget_cuts),
         cmocka_unit_test(a_cost_limit_needs_a_price),
     };
