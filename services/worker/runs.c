@@ -203,13 +203,17 @@ static void on_finished(void *arg, uint64_t id, enum err error, const json_t *re
     (void)result;
     if (!run || run->silent)
         return;
-    if ((error == ERR_TOO_LARGE || error == ERR_INVALID) &&
-        strcmp(js_str(run->outcome, "outcome", ""), "failed") != 0) {
+    const char *outcome = js_str(run->outcome, "outcome", "");
+    if ((error == ERR_TOO_LARGE || error == ERR_INVALID) && strcmp(outcome, "failed") != 0) {
+        /* A replica of an older version knows nothing of waiting; another may. */
+        bool waits = strcmp(outcome, "waiting") == 0;
         json_decref(run->outcome);
         run->outcome = NULL;
         run->finishing = false;
         run->runs->finishing--;
-        run_end(run, "failed", "The result could not be recorded.");
+        run_end(run, waits ? "retry" : "failed",
+                waits ? "That the run waits for approval could not be recorded."
+                      : "The result could not be recorded.");
         return;
     }
     if (error && error != ERR_STALE_TOKEN)
