@@ -17,9 +17,9 @@ static void send(struct api *api, const struct mime_mail *mail, const char *thre
                  struct result *result)
 {
     char why[API_WHY_SIZE] = "";
-    AUTOFREE char *text = NULL;
+    AUTOFREE char *text = NULL, *to = NULL;
     AUTOJSON json_t *answer = NULL;
-    if (mime_build(mail, &text, why) != ERR_OK) {
+    if (mime_build(mail, &text, &to, why) != ERR_OK) {
         result_fail(result, "%s", why);
         return;
     }
@@ -34,7 +34,7 @@ static void send(struct api *api, const struct mime_mail *mail, const char *thre
         return;
     }
     buf_add_str(&result->text, "Sent to ");
-    text_add_line(&result->text, mail->to, 1000);
+    text_add_line(&result->text, to, 4000);
     buf_add_str(&result->text, "\nSubject: ");
     text_add_line(&result->text, mail->subject, 500);
     buf_add_str(&result->text, "\nID: ");
@@ -45,7 +45,7 @@ static void send(struct api *api, const struct mime_mail *mail, const char *thre
     result->structured = json_object();
     json_set_line(result->structured, "id", js_str(answer, "id", ""), 256);
     json_set_line(result->structured, "threadId", js_str(answer, "threadId", ""), 256);
-    json_set_line(result->structured, "to", mail->to, 1000);
+    json_set_line(result->structured, "to", to, 4000);
     json_set_line(result->structured, "subject", mail->subject, 500);
 }
 

@@ -72,15 +72,38 @@ static enum err add_mailboxes(InternetAddressList *to, InternetAddressList *list
     return ERR_OK;
 }
 
+/* Many write semicolons between addresses, as some mail programs do. *ret_count: how many parts
+ * there are that aren't empty. */
+static char *with_commas(const char *text, int *ret_count)
+{
+    char *copy = mem_strdup(text);
+    bool quoted = false, filled = false;
+    *ret_count = 0;
+    for (char *c = copy; *c; c++) {
+        bool between = !quoted && (*c == ';' || *c == ',');
+        if (between)
+            *c = ',';
+        if (*c == '"')
+            quoted = !quoted;
+        *ret_count += !between && *c != ' ' && !filled;
+        filled = !between && (filled || *c != ' ');
+        if (*c == '\\' && c[1])
+            c++;
+    }
+    return copy;
+}
+
 static enum err set_recipients(GMimeMessage *message, const char *text, char *ret_why)
 {
     InternetAddressList *list = NULL;
+    int parts = 0;
+    AUTOFREE char *separated = with_commas(text, &parts);
     bool good = is_line(text) && strlen(text) <= HEADER_MAX;
     if (good)
-        list = internet_address_list_parse(NULL, text);
+        list = internet_address_list_parse(NULL, separated);
     int count = list ? internet_address_list_length(list) : 0;
     enum err err = ERR_INVALID;
-    if (count == 0)
+    if (count == 0 || count < parts) /* the parser stops at what it doesn't understand */
         snprintf(ret_why, API_WHY_SIZE, "\"%.200s\" is not an email address.", good ? text : "…");
     else if (count > MIME_RECIPIENTS_MAX)
         snprintf(ret_why, API_WHY_SIZE, "A mail may have at most %d recipients.",
@@ -91,6 +114,19 @@ static enum err set_recipients(GMimeMessage *message, const char *text, char *re
     if (list)
         g_object_unref(list);
     return err;
+}
+
+static char *recipients(GMimeMessage *message)
+{
+    struct buf out;
+    InternetAddressList *list = g_mime_message_get_addresses(message, GMIME_ADDRESS_TYPE_TO);
+    int count = internet_address_list_length(list);
+    buf_init(&out, 4 * HEADER_MAX);
+    for (int i = 0; i < count; i++) {
+        InternetAddress *one = internet_address_list_get_address(list, i);
+        buf_printf(&out, "%s%s", i ? ", " : "", INTERNET_ADDRESS_MAILBOX(one)->addr);
+    }
+    return buf_steal(&out);
 }
 
 /* Threads (RFC 5322 §3.6.4) */
@@ -197,7 +233,8 @@ static char *write_message(GMimeMessage *message)
     return copy;
 }
 
-enum err mime_build(const struct mime_mail *mail, char **ret_text, char ret_why[API_WHY_SIZE])
+enum err mime_build(const struct mime_mail *mail, char **ret_text, char **ret_to,
+                    char ret_why[API_WHY_SIZE])
 {
     begin();
     if (!is_line(mail->subject)) {
@@ -215,6 +252,7 @@ enum err mime_build(const struct mime_mail *mail, char **ret_text, char ret_why[
         set_thread(message, mail);
         set_body(message, mail->body);
         *ret_text = write_message(message);
+        *ret_to = recipients(message);
     }
     g_object_unref(message);
     return err;

@@ -16,8 +16,9 @@ struct mime_mail {
 
 enum { MIME_RECIPIENTS_MAX = 100, MIME_BODY_MAX = 2 * 1024 * 1024 };
 
-/* *ret_text: the mail, free() it. ERR_INVALID: `ret_why` says what is wrong with it. */
-MUST_CHECK enum err mime_build(const struct mime_mail *mail, char **ret_text,
+/* *ret_text: the mail, *ret_to: the addresses that it goes to, with commas; free() both.
+ * ERR_INVALID: `ret_why` says what is wrong with it. */
+MUST_CHECK enum err mime_build(const struct mime_mail *mail, char **ret_text, char **ret_to,
                                char ret_why[API_WHY_SIZE]);
 
 /* A header's value as people read it, its encoded words decoded; free() it. */

@@ -27,7 +27,8 @@ static void read_payload(const char *text, size_t len)
 /* The text's lines are the mail's parts. */
 static void answer(char *text)
 {
-    char *at = text, *parts[5] = {"", "", "", "", ""}, why[API_WHY_SIZE] = "", *made = NULL;
+    char *at = text, *parts[5] = {"", "", "", "", ""}, why[API_WHY_SIZE] = "", *made = NULL,
+         *to = NULL;
     for (int i = 0; i < 5 && at; i++)
         parts[i] = strsep(&at, "\x1e");
     struct mime_mail mail = {.to = parts[0],
@@ -35,7 +36,7 @@ static void answer(char *text)
                              .body = parts[2],
                              .message_id = parts[3],
                              .references = parts[4]};
-    if (mime_build(&mail, &made, why) != ERR_OK)
+    if (mime_build(&mail, &made, &to, why) != ERR_OK)
         return;
     char *body = strstr(made, "\r\n\r\n");
     if (!body)
@@ -44,6 +45,7 @@ static void answer(char *text)
     if (strcasestr(made, "\nbcc:"))
         abort();
     free(made);
+    free(to);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -37,7 +37,8 @@ static char *build(const char *to, const char *subject, const char *body)
 {
     struct mime_mail mail = {.to = to, .subject = subject, .body = body};
     char why[API_WHY_SIZE] = "", *text = NULL;
-    if (mime_build(&mail, &text, why) != ERR_OK) {
+    AUTOFREE char *sent_to = NULL;
+    if (mime_build(&mail, &text, &sent_to, why) != ERR_OK) {
         assert_true(*why);
         return NULL;
     }
@@ -64,6 +65,26 @@ static void mails_are_built(void **state)
     for (const char *c = odd; *c; c++)
         assert_true((unsigned char)*c < 0x80); /* seven bits go through everywhere */
     assert_non_null(strstr(odd, "<j@b.example>"));
+}
+
+static void expect_recipients(const char *to, const char *expected)
+{
+    struct mime_mail mail = {.to = to, .subject = "x", .body = "x"};
+    char why[API_WHY_SIZE] = "";
+    AUTOFREE char *text = NULL, *sent_to = NULL;
+    assert_int_equal(mime_build(&mail, &text, &sent_to, why), ERR_OK);
+    assert_string_equal(sent_to, expected);
+}
+
+static void recipients_are_said(void **state)
+{
+    (void)state;
+    expect_recipients("a@b.example", "a@b.example");
+    expect_recipients("Ann <a@b.example>, \"B, C\" <c@d.example>", "a@b.example, c@d.example");
+    expect_recipients("a@b.example; Bob <c@d.example>", "a@b.example, c@d.example");
+    expect_recipients("<a@b.example>,", "a@b.example");
+    expect_recipients(" a@b.example ; ; \"x; \\\" y\" <c@d.example> ", "a@b.example, c@d.example");
+    expect_recipients("a@b.example c@d.example", "a@b.example, c@d.example");
 }
 
 static void nothing_is_injected(void **state)
@@ -96,7 +117,8 @@ static void nothing_is_injected(void **state)
                              .message_id = "<a@b>\r\nBcc: <c@d.example>",
                              .references = "\r\nX: y <z@z>\r\n\r\nbody"};
     char why[API_WHY_SIZE], *text = NULL;
-    assert_int_equal(mime_build(&mail, &text, why), ERR_OK);
+    AUTOFREE char *sent_to = NULL;
+    assert_int_equal(mime_build(&mail, &text, &sent_to, why), ERR_OK);
     assert_null(strstr(text, "\nBcc"));
     assert_null(strstr(text, "\nX:"));
     expect_line(text, "References: <z@z> <a@b> <c@d.example>");
@@ -154,6 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(headers_are_decoded),
         cmocka_unit_test(mails_are_built),
+        cmocka_unit_test(recipients_are_said),
         cmocka_unit_test(nothing_is_injected),
         cmocka_unit_test(charsets),
         cmocka_unit_test(kinds),
