@@ -72,7 +72,10 @@ uint64_t http_request_id(const struct http_request *request); /* slot and genera
 struct http_request *http_request_find(struct http_server *server, uint64_t id); /* NULL: gone */
 const char *http_request_method(const struct http_request *request); /* "GET" for a HEAD too */
 const char *http_request_path(const struct http_request *request);   /* percent-decoded, no query */
-const char *http_request_query(const struct http_request *request, const char *name);  /* or NULL */
+const char *http_request_query(const struct http_request *request, const char *name); /* or NULL */
+/* The same for a name that is repeated: the `nth` from 0. */
+const char *http_request_query_nth(const struct http_request *request, const char *name,
+                                   unsigned nth);
 const char *http_request_header(const struct http_request *request, const char *name); /* or NULL */
 const char *http_request_body(const struct http_request *request, size_t *ret_len); /* never NULL */
 const char *http_request_trace(const struct http_request *request); /* its X-Request-Id */

@@ -129,16 +129,29 @@ void calendar_own_patch(struct call *call)
     reply_json(call, 200, own_calendar(call));
 }
 
-void calendar_setting(struct call *call)
+/* NULL: there is no such setting. */
+static json_t *setting(struct call *call, const char *name)
 {
-    const char *name = call->args[1];
     const char *value = strcmp(name, "timezone") == 0 ? calendar_zone(call)
                         : strcmp(name, "locale") == 0 ? "en"
                                                       : NULL;
-    if (value)
-        reply_json(call, 200,
-                   json_pack("{s:s, s:s, s:s, s:s}", "kind", "calendar#setting", "etag", "\"1\"",
-                             "id", name, "value", value));
+    return value ? json_pack("{s:s, s:s, s:s, s:s}", "kind", "calendar#setting", "etag", "\"1\"",
+                             "id", name, "value", value)
+                 : NULL;
+}
+
+void calendar_setting(struct call *call)
+{
+    json_t *found = setting(call, call->args[1]);
+    if (found)
+        reply_json(call, 200, found);
     else
         google_error(call, 404, "notFound", "Not Found");
+}
+
+void calendar_settings(struct call *call)
+{
+    reply_json(call, 200,
+               json_pack("{s:s, s:s, s:[o, o]}", "kind", "calendar#settings", "etag", "\"1\"",
+                         "items", setting(call, "timezone"), setting(call, "locale")));
 }

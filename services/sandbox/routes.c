@@ -93,6 +93,7 @@ static const struct route {
 
     {"GET", "/calendar/v3/users/*/calendarList", calendar_calendars, SEE_CALENDARS},
     {"GET", "/calendar/v3/users/*/calendarList/*", calendar_entry, SEE_CALENDARS},
+    {"GET", "/calendar/v3/users/*/settings", calendar_settings, SEE_CALENDARS},
     {"GET", "/calendar/v3/users/*/settings/*", calendar_setting, SEE_CALENDARS},
     {"POST", "/calendar/v3/freeBusy", calendar_free_busy, SEE_BUSY},
     {"GET", "/calendar/v3/calendars/*", calendar_own, SEE_CALENDARS},

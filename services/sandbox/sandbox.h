@@ -84,7 +84,7 @@ call_fn drive_list, drive_get, drive_export, drive_create, drive_update, drive_d
     drive_empty_trash;
 call_fn calendar_list, calendar_get, calendar_insert, calendar_patch, calendar_update,
     calendar_delete, calendar_free_busy, calendar_calendars, calendar_entry, calendar_own,
-    calendar_own_patch, calendar_setting;
+    calendar_own_patch, calendar_setting, calendar_settings;
 call_fn docs_get, docs_batch_update, docs_create;
 call_fn sheets_create, sheets_get, sheets_batch_update, sheets_values_get, sheets_values_update,
     sheets_values_post, sheets_values_batch_get, sheets_values_batch_update;

@@ -81,18 +81,30 @@ void sheets_values_get(struct call *call)
         reply_json(call, 200, value_range(call, sheet, &range));
 }
 
-/* The server keeps one value for each name: one range can be asked for. */
+/* ?ranges, repeated; within a batch the first alone. */
+static const char *nth_range(struct call *call, unsigned nth)
+{
+    if (call->inner)
+        return nth ? NULL : call_query(call, "ranges");
+    return http_request_query_nth(call->request, "ranges", nth);
+}
+
 void sheets_values_batch_get(struct call *call)
 {
     json_t *grid;
     struct a1 range;
-    const char *wanted = call_query(call, "ranges");
-    const json_t *file = sheets_own(call, call->args[0], &grid);
-    const json_t *sheet = file ? find_range(call, grid, wanted ? wanted : "", &range) : NULL;
-    if (sheet)
-        reply_json(call, 200,
-                   json_pack("{s:s, s:[o]}", "spreadsheetId", call->args[0], "valueRanges",
-                             value_range(call, sheet, &range)));
+    const char *wanted;
+    AUTOJSON json_t *found = json_array();
+    if (!sheets_own(call, call->args[0], &grid))
+        return;
+    for (unsigned i = 0; i < RANGES_MAX && (wanted = nth_range(call, i)); i++) {
+        const json_t *sheet = find_range(call, grid, wanted, &range);
+        if (!sheet)
+            return;
+        json_array_append_new(found, value_range(call, sheet, &range));
+    }
+    reply_json(call, 200,
+               json_pack("{s:s, s:O}", "spreadsheetId", call->args[0], "valueRanges", found));
 }
 
 /* What is to be written: rows of plain cells, no more than the range has room for. */
@@ -213,8 +225,7 @@ void sheets_values_update(struct call *call)
     bool entered;
     json_t *file = sheets_own(call, call->args[0], &grid);
     AUTOJSON json_t *body = file ? google_body(call) : NULL;
-    if (!body ||
-        !read_option(call, call_query(call, "valueInputOption"), &entered))
+    if (!body || !read_option(call, call_query(call, "valueInputOption"), &entered))
         return;
     json_t *answer = write_range(call, grid, call->args[1], body, entered);
     if (answer && sheets_changed(call, file, grid))
@@ -256,8 +267,7 @@ static void append(struct call *call, json_t *file, const json_t *grid, const ch
     bool entered;
     AUTOJSON json_t *body = google_body(call);
     json_t *sheet = body ? find_range(call, grid, text, &range) : NULL;
-    if (!sheet ||
-        !read_option(call, call_query(call, "valueInputOption"), &entered) ||
+    if (!sheet || !read_option(call, call_query(call, "valueInputOption"), &entered) ||
         !read_values(call, body, &writing))
         return;
     size_t rows = grid_rows(sheet);
