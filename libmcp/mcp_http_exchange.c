@@ -227,7 +227,6 @@ void mcp_exchange_start_in(struct mcp_exchange *exchange, int64_t delay_ms)
 static void on_timer(void *arg)
 {
     struct mcp_exchange *exchange = arg;
-    begin_callback(exchange);
     if (exchange->answered)
         mcp_exchange_drop(exchange);
     else if (exchange->faulty)
@@ -236,5 +235,4 @@ static void on_timer(void *arg)
         mcp_exchange_start(exchange);
     else if (exchange == exchange->http->gate)
         mcp_http_open_gate(exchange->http); /* the head of the stream is long in coming */
-    end_callback(exchange);
 }
