@@ -5,7 +5,7 @@
 
 enum { DEPTH_MAX = 16, FIELDS_MAX = 4096, NAME_MAX_BYTES = 128 };
 
-#define NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
+#define NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
 /* The selection as a tree: {name: {…}}; an empty one means everything below. */
 static bool read_list(const char **at, json_t *tree, int depth);
@@ -36,7 +36,8 @@ static bool read_path(const char **at, json_t *tree, int depth)
         below = json_object();
         json_object_set_new(tree, name, below);
     }
-    if (**at == '/') {
+    /* The newer APIs take a point as well. */
+    if (**at == '/' || **at == '.') {
         ++*at;
         return read_path(at, below, depth + 1);
     }

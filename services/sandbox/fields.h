@@ -6,7 +6,7 @@
 
 #include "libcommon/err.h"
 
-/* "a,b/c,d(e,f/g),*": the named parts of `value`, new; an array's every entry is picked from.
+/* "a,b/c,d(e,f.g),*": the named parts of `value`, new; an array's every entry is picked from.
  * ERR_INVALID: malformed, or nested too deeply. */
 MUST_CHECK enum err fields_pick(const json_t *value, const char *fields, json_t **ret_picked);
 

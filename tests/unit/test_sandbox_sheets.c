@@ -128,6 +128,7 @@ static void partial_answers(void **state)
                   "{\"files\":[{\"id\":\"a\",\"owner\":{\"me\":true}},{\"id\":\"b\"}]}");
     expect_picked("*", "{\"id\":1,\"files\":[{\"id\":\"a\",\"name\":\"x\",\"owner\":{\"email\":"
                        "\"e\",\"me\":true}},{\"id\":\"b\"}],\"next\":\"t\"}");
+    expect_picked("files.owner.me", "{\"files\":[{\"owner\":{\"me\":true}},{}]}");
     expect_picked("none", "{}");
     static const char *const bad[] = {"",    "id,",  "files(", "files(id", "files()",
                                       "a b", "(id)", "id)",    "/id",      "id//x"};
