@@ -72,11 +72,25 @@ static char *detect(const char *data, size_t len, size_t *ret_len)
     return text;
 }
 
+/* Sets that are written in ASCII's bytes, and so look like UTF-8 too. */
+static bool hides_in_ascii(const char *charset)
+{
+    static const char *const prefixes[] = {"iso-2022-", "hz", "utf-7"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (strncasecmp(charset, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
 char *charset_to_utf8(const char *data, size_t len, const char *declared, size_t *ret_len)
 {
     size_t skip = 0;
     const char *mark = marked(data, len, &skip);
     char *text = mark ? convert(mark, data + skip, len - skip, ret_len) : NULL;
+    if (!text && declared && is_name(declared) && hides_in_ascii(declared))
+        text = convert(declared, data, len, ret_len);
+    if (!text && memchr(data, '\x1b', len))
+        text = detect(data, len, ret_len);
     if (!text && js_is_utf8(data, len)) {
         *ret_len = len;
         return mem_strndup(data, len);

@@ -121,7 +121,7 @@ static char *recipients(GMimeMessage *message)
     struct buf out;
     InternetAddressList *list = g_mime_message_get_addresses(message, GMIME_ADDRESS_TYPE_TO);
     int count = internet_address_list_length(list);
-    buf_init(&out, 4 * HEADER_MAX);
+    buf_init(&out, (size_t)4 * HEADER_MAX);
     for (int i = 0; i < count; i++) {
         InternetAddress *one = internet_address_list_get_address(list, i);
         buf_printf(&out, "%s%s", i ? ", " : "", INTERNET_ADDRESS_MAILBOX(one)->addr);

@@ -366,6 +366,70 @@ def encode(text):
     return base64.urlsafe_b64encode(data).decode()
 
 
+def payload_of(message):
+    """A mail as Gmail's API shows it."""
+    part = {"mimeType": message.get_content_type(), "filename": message.get_filename() or "",
+            "headers": [{"name": name, "value": str(value)} for name, value in message.items()]}
+    if message.is_multipart():
+        return {**part, "body": {"size": 0}, "parts": [payload_of(p) for p in message.get_payload()]}
+    data = message.get_payload(decode=True)
+    if part["filename"]:
+        return {**part, "body": {"attachmentId": "a" * 400, "size": len(data)}}
+    return {**part, "body": {"data": encode(data), "size": len(data)}}
+
+
+def shape(kind):
+    head = ("From: Ann <ann@example.com>\r\nSubject: s\r\nMIME-Version: 1.0\r\n"
+            "Content-Type: ")
+    text = "Content-Type: text/plain\r\n\r\nplain words\r\n"
+    html = ("Content-Type: text/html; charset=iso-8859-2\r\nContent-Transfer-Encoding: base64"
+            "\r\n\r\n" + base64.b64encode(
+                "<html><style>x{}</style><p>Kraków &amp; więcej</p></html>".encode(
+                    "iso-8859-2")).decode() + "\r\n")
+
+    def multi(subtype, *parts, mark):
+        return (f'multipart/{subtype}; boundary="{mark}"\r\n\r\n'
+                + "".join(f"--{mark}\r\n{part}" for part in parts) + f"--{mark}--\r\n")
+
+    bodies = {
+        "html alone": html.removeprefix("Content-Type: "),
+        "related": multi("related", html, "Content-Type: image/png; name=x.png\r\n\r\nPNG\r\n",
+                         mark="r"),
+        "alternative in related in mixed": multi("mixed", "Content-Type: " + multi(
+            "related", "Content-Type: " + multi("alternative", text, html, mark="a"), mark="r"),
+            'Content-Type: application/pdf\r\nContent-Disposition: attachment; '
+            'filename="a.pdf"\r\n\r\n%PDF\r\n', mark="m"),
+        "signed": multi("signed", text, "Content-Type: application/pgp-signature; name=s.asc"
+                        "\r\n\r\nsig\r\n", mark="s"),
+        "forwarded": multi("mixed", text, "Content-Type: message/rfc822\r\n\r\nFrom: "
+                           "b@c.example\r\nContent-Type: text/plain\r\n\r\nforwarded words\r\n",
+                           mark="f"),
+        "report": multi("report", text, "Content-Type: message/delivery-status\r\n\r\n"
+                        "Action: failed\r\n\r\n", mark="d"),
+        "unknown charset": "text/plain; charset=x-unknown\r\n\r\nplain words",
+        "quoted-printable": "text/plain; charset=windows-1251\r\nContent-Transfer-Encoding: "
+                            "quoted-printable\r\n\r\n=CF=F0=E8=E2=E5=F2\r\n",
+        "japanese": "text/plain; charset=iso-2022-jp\r\n\r\n"
+                    + "こんにちは".encode("iso-2022-jp").decode("ascii"),
+    }
+    return email.message_from_string(head + bodies[kind])
+
+
+@pytest.mark.parametrize("kind, words, not_words", [
+    ("html alone", ["Kraków & więcej"], ["x{}"]), ("related", ["Kraków & więcej"], ["PNG\n"]),
+    ("alternative in related in mixed", ["plain words", "a.pdf"], ["Kraków"]),
+    ("signed", ["plain words"], []), ("forwarded", ["plain words", "forwarded words"], []),
+    ("report", ["plain words"], []), ("unknown charset", ["plain words"], []),
+    ("quoted-printable", ["Привет"], []), ("japanese", ["こんにちは"], [])])
+def test_mails_of_many_shapes(google, kind, words, not_words):
+    google.pages["/gmail/v1/users/me/messages/abc"] = {"id": "abc",
+                                                       "payload": payload_of(shape(kind))}
+    text = text_of(call(environment(google), "gmail_read_message_without_attachments",
+                        message_id="abc"))
+    assert all(word in text for word in words), text
+    assert not any(word in text for word in not_words), text
+
+
 def test_read_message(google):
     google.pages["/gmail/v1/users/me/messages/abc"] = {
         "id": "abc", "payload": {

@@ -149,6 +149,11 @@ static void charsets(void **state)
     expect_utf8("a\0b", 3, NULL,
                 "a\xef\xbf\xbd"
                 "b");
+    static const char japanese[] = "\x1b$B$3$s$K$A$O\x1b(B";
+    expect_utf8(japanese, sizeof japanese - 1, "iso-2022-jp", "こんにちは");
+    expect_utf8(japanese, sizeof japanese - 1, NULL, "こんにちは");
+    expect_utf8("Hi +AOQ-", 8, "utf-7", "Hi ä");
+    expect_utf8("\x1b[1mbold", 8, NULL, "\x1b[1mbold");
     static const char russian[] = "\xf0\xd2\xc9\xd7\xc5\xd4 \xcd\xc9\xd2, \xcb\xc1\xcb "
                                   "\xc4\xc5\xcc\xc1 \xd3\xc5\xc7\xcf\xc4\xce\xd1?";
     expect_utf8(russian, sizeof russian - 1, NULL, "Привет мир, как дела сегодня?");
