@@ -83,9 +83,18 @@ static int64_t time_left(const struct api *api, int64_t most)
     return left > most ? most : left;
 }
 
+/* Google's own address stands for all its hosts: Docs and Sheets are not served there. */
+static bool is_google(const char *base)
+{
+    static const char own[] = "https://www.googleapis.com";
+    size_t len = sizeof own - 1;
+    return strncmp(base, own, len) == 0 && !base[len + strspn(base + len, "/")];
+}
+
 char *api_url(const struct api *api, enum api_host host, const char *path, const char *query)
 {
-    const char *base = api->config->api_base ? api->config->api_base : hosts[host];
+    const char *given = api->config->api_base;
+    const char *base = given && !is_google(given) ? given : hosts[host];
     size_t len = strlen(base);
     while (len && base[len - 1] == '/')
         len--;

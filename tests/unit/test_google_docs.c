@@ -1,7 +1,9 @@
-/* Documents as text, cells. */
+/* Documents as text, cells, the hosts of the APIs. */
 #include "tests/unit/unit.h"
 
 #include "libcommon/js.h"
+#include "libcommon/mem.h"
+#include "services/google/api_internal.h"
 #include "services/google/docs_text.h"
 #include "services/google/sheets_table.h"
 
@@ -124,6 +126,26 @@ static void a_large_range_is_cut_between_rows(void **state)
     result_fini(&result);
 }
 
+static void expect_url(const char *base, enum api_host host, const char *expected)
+{
+    struct google_config config = {.api_base = base};
+    struct api api = {.config = &config};
+    AUTOFREE char *url = api_url(&api, host, "/v1/x", "a=b");
+    assert_string_equal(url, expected);
+}
+
+static void hosts(void **state)
+{
+    (void)state;
+    expect_url(NULL, API_DRIVE, "https://www.googleapis.com/v1/x?a=b");
+    expect_url(NULL, API_SHEETS, "https://sheets.googleapis.com/v1/x?a=b");
+    expect_url("https://www.googleapis.com", API_DOCS, "https://docs.googleapis.com/v1/x?a=b");
+    expect_url("https://www.googleapis.com/", API_DOCS, "https://docs.googleapis.com/v1/x?a=b");
+    expect_url("https://www.googleapis.com.example/", API_DOCS,
+               "https://www.googleapis.com.example/v1/x?a=b");
+    expect_url("http://127.0.0.1:1//", API_DOCS, "http://127.0.0.1:1/v1/x?a=b");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +154,7 @@ int main(void)
         cmocka_unit_test(a_character_is_not_cut),
         cmocka_unit_test(values_are_checked),
         cmocka_unit_test(cells_are_shown_as_csv),
+        cmocka_unit_test(hosts),
         cmocka_unit_test(a_large_range_is_cut_between_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
