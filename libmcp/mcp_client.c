@@ -331,6 +331,7 @@ void mcp_client_destroy(struct mcp_client **client_p)
     json_decref(client->spec);
     json_decref(client->tools);
     json_decref(client->fresh);
+    free(client->packed);
     free(client->works);
     free(client->instructions);
     free(client->name);
@@ -395,9 +396,22 @@ const char *mcp_client_version(const struct mcp_client *client)
     return client->version ? client->version : "";
 }
 
-json_t *mcp_client_tools(const struct mcp_client *client)
+json_t *mcp_client_tools(struct mcp_client *client)
 {
+    if (!client->tools && js_parse(client->packed, strlen(client->packed), &client->tools, NULL))
+        client->tools = json_array();
+    free(client->packed);
+    client->packed = NULL;
     return client->tools;
+}
+
+void mcp_client_pack_tools(struct mcp_client *client)
+{
+    if (!client->tools)
+        return;
+    client->packed = js_dump(client->tools);
+    json_decref(client->tools);
+    client->tools = NULL;
 }
 
 bool mcp_client_has_resources(const struct mcp_client *client)
@@ -415,13 +429,14 @@ const char *mcp_client_instructions(const struct mcp_client *client)
     return client->instructions ? client->instructions : "";
 }
 
-json_t *mcp_client_known(const struct mcp_client *client)
+json_t *mcp_client_known(struct mcp_client *client)
 {
     if (!client->known)
         return NULL;
-    json_t *known = json_pack(
-        "{s:s, s:O, s:b, s:b}", "era", client->era == MCP_ERA_MODERN ? "modern" : "legacy", "tools",
-        client->tools, "resources", client->has_resources, "changes", client->tells_changes);
+    json_t *known = json_pack("{s:s, s:O, s:b, s:b}", "era",
+                              client->era == MCP_ERA_MODERN ? "modern" : "legacy", "tools",
+                              mcp_client_tools(client), "resources", client->has_resources,
+                              "changes", client->tells_changes);
     if (client->instructions)
         json_object_set_new(known, "instructions", json_string(client->instructions));
     if (client->ttl_ms >= 0)

@@ -72,13 +72,15 @@ const char *mcp_client_why(const struct mcp_client *client); /* of FAILED */
 const char *mcp_client_version(const struct mcp_client *client);
 /* Its tools as it listed them, or as they are remembered: [{name, description, inputSchema …}],
  * borrowed until the loop goes on. */
-json_t *mcp_client_tools(const struct mcp_client *client);
+json_t *mcp_client_tools(struct mcp_client *client);
+/* Keeps them as text until they are asked for again: as JSON values they take seven times that. */
+void mcp_client_pack_tools(struct mcp_client *client);
 bool mcp_client_has_resources(const struct mcp_client *client);
 /* Counts the lists that came from the server itself: when it grows, there is news to remember. */
 unsigned mcp_client_lists(const struct mcp_client *client);
 /* {era, tools, resources, changes, instructions?, ttl_ms?, private?}: what a later client of the
  * same server can begin with. NULL: nothing is known. */
-json_t *mcp_client_known(const struct mcp_client *client);
+json_t *mcp_client_known(struct mcp_client *client);
 const char *mcp_client_instructions(const struct mcp_client *client); /* "" when there are none */
 
 /* Does the call, after a start if need be. It ends by its deadline. */

@@ -80,11 +80,14 @@ void mcp_calls_fail(struct mcp_client *client)
 
 /* ---- requests ----------------------------------------------------------------------------- */
 
-static const json_t *tool_named(const struct mcp_client *client, const char *name)
+/* Only HTTP has to know more of a tool than its name. */
+static const json_t *tool_named(struct mcp_client *client, const char *name)
 {
     size_t index;
     json_t *tool;
-    json_array_foreach(client->tools, index, tool)
+    if (!json_object_get(client->spec, "url"))
+        return NULL;
+    json_array_foreach(mcp_client_tools(client), index, tool)
     {
         if (strcmp(js_str(tool, "name", ""), name) == 0)
             return tool;

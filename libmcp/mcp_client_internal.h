@@ -46,8 +46,9 @@ struct mcp_client {
     int64_t discover_id, initialize_id, list_id, listen_id; /* 0: not under way */
 
     bool has_tools, has_resources, tells_changes;
-    bool known, stale; /* `tools` is a list; it is out of date */
-    json_t *tools, *fresh;
+    bool known, stale;     /* `tools` is a list; it is out of date */
+    json_t *tools, *fresh; /* tools: NULL while they are packed */
+    char *packed;
     size_t fresh_bytes, fresh_values;
     char *instructions;
     int64_t ttl_ms; /* −1: the server says nothing of it */

@@ -87,6 +87,8 @@ void mcp_list_tools(struct mcp_client *client)
 static void end_list(struct mcp_client *client)
 {
     if (client->fresh) {
+        free(client->packed);
+        client->packed = NULL;
         json_decref(client->tools);
         client->tools = client->fresh;
         client->fresh = NULL;

@@ -82,14 +82,24 @@ static int64_t now(void *arg)
     return clock_ms();
 }
 
+static enum err send_ask(const struct run *run, const json_t *request)
+{
+    AUTOJSON json_t *frame = json_copy((json_t *)request);
+    const json_t *tools = json_object_get(request, "tools");
+    json_object_set_new(frame, "t", json_string("ask"));
+    if (tools)
+        json_object_set_new(frame, "tools", run_tools_expand(tools));
+    return frame_send(run->fd, frame);
+}
+
 static enum err ask(void *arg, const json_t *request, int64_t deadline, json_t **ret_answer)
 {
     struct run *run = arg;
-    AUTOJSON json_t *frame = json_copy((json_t *)request);
-    json_object_set_new(frame, "t", json_string("ask"));
-    enum err err = frame_send(run->fd, frame);
+    enum err err = send_ask(run, request);
     if (err)
         return err;
+    if (!run->in.len)
+        buf_fini(&run->in);
     malloc_trim(0); /* the model thinks for seconds; hundreds of runs wait like this one */
     return receive(run, "answer", deadline, ret_answer);
 }

@@ -9,6 +9,7 @@
 #include "libcommon/mem.h"
 #include "libmcp/mcp_pool.h"
 #include "services/worker/run_watch.h"
+#include "services/worker/tool_memory.h"
 #include "services/worker/tool_schema.h"
 
 enum {
@@ -67,6 +68,34 @@ const char *run_tools_server(const struct run_tools *tools, const char *name)
 
 /* ---- the list for the model --------------------------------------------------------------- */
 
+/* Most of a tool is its schema, and a schema takes seven times as much as its text. */
+static json_t *schema_text(const json_t *tool)
+{
+    AUTOJSON json_t *schema = tool_schema(json_object_get(tool, "inputSchema"));
+    AUTOFREE char *text = js_dump(schema);
+    return json_string(text);
+}
+
+static json_t *expanded(const json_t *tool)
+{
+    json_t *copy = json_copy((json_t *)tool);
+    json_t *function = json_copy(json_object_get(tool, "function"));
+    const char *text = js_str(function, "parameters", NULL);
+    json_t *schema = NULL;
+    if (text && !js_parse(text, strlen(text), &schema, NULL))
+        json_object_set_new(function, "parameters", schema);
+    json_object_set_new(copy, "function", function);
+    return copy;
+}
+
+json_t *run_tools_expand(const json_t *list)
+{
+    json_t *all = json_array(), *tool;
+    size_t index;
+    json_array_foreach(list, index, tool) json_array_append_new(all, expanded(tool));
+    return all;
+}
+
 static const struct tool *add_tool(struct run_tools *tools, int server, const json_t *tool)
 {
     const struct mcp_client *client = mcp_pool_client(tools->pool, (size_t)server);
@@ -80,7 +109,7 @@ static const struct tool *add_tool(struct run_tools *tools, int server, const js
         tools->list, json_pack("{s:s, s:{s:s, s:o, s:o}}", "type", "function", "function", "name",
                                known->name, "description",
                                js_string_capped(text, strlen(text), TOOL_DESCRIPTION_MAX, " [cut]"),
-                               "parameters", tool_schema(json_object_get(tool, "inputSchema"))));
+                               "parameters", schema_text(tool)));
     return known;
 }
 
@@ -104,7 +133,7 @@ static void add_resource_tools(struct run_tools *tools, int server)
 
 static void add_tools(struct run_tools *tools, int server)
 {
-    const struct mcp_client *client = mcp_pool_client(tools->pool, (size_t)server);
+    struct mcp_client *client = mcp_pool_client(tools->pool, (size_t)server);
     size_t index;
     json_t *tool;
     tools->servers[server].list_resources = tools->servers[server].read_resource = NULL;
@@ -124,8 +153,10 @@ static void make_list(struct run_tools *tools)
     tool_names_destroy(&tools->names);
     tools->names = tool_names_new();
     json_array_clear(tools->list);
-    for (size_t i = 0; i < mcp_pool_count(tools->pool); i++)
+    for (size_t i = 0; i < mcp_pool_count(tools->pool); i++) {
         add_tools(tools, (int)i);
+        mcp_client_pack_tools(mcp_pool_client(tools->pool, i));
+    }
 }
 
 /* ---- what is told ------------------------------------------------------------------------- */
@@ -149,15 +180,18 @@ static enum err tell_unavailable(struct run_tools *tools, size_t server)
 /* New lists are for the next runs too; what led to a failure is for none. */
 static enum err remember(struct run_tools *tools, size_t index)
 {
-    const struct mcp_client *client = mcp_pool_client(tools->pool, index);
+    struct mcp_client *client = mcp_pool_client(tools->pool, index);
     struct server *server = &tools->servers[index];
     bool failed = mcp_client_state(client) == MCP_FAILED;
     if (!server->has_key || (!failed && mcp_client_lists(client) == server->lists))
         return ERR_OK;
     json_t *frame = failed ? json_object() : mcp_client_known(client);
+    if (js_dump_size(frame) > TOOL_MEMORY_ENTRY_MAX)
+        json_object_clear(frame); /* it is not kept, and a frame may not even hold it */
     json_object_set_new(frame, "t", json_string("remember"));
     json_object_set_new(frame, "server", json_string(mcp_client_name(client)));
     server->lists = mcp_client_lists(client);
+    mcp_client_pack_tools(client);
     if (failed)
         server->has_key = false;
     return tools->options.send(tools->options.arg, frame);
@@ -335,6 +369,7 @@ static enum err find_tools(struct run_tools *tools, int64_t deadline)
         .rest_ms = REST_MS,
     };
     tools->pool = mcp_pool_new(&options);
+    json_object_del(tools->options.job, "known"); /* the clients have it */
     run_watch_arm(tools->watch);
     int64_t until = clock_ms() + START_TIMEOUT_MS;
     mcp_pool_list(tools->pool, until < deadline ? until : deadline);

@@ -36,9 +36,11 @@ void run_tools_destroy(struct run_tools **tools_p);
 /* What the model should know of its servers: those that are missing, what they say of themselves;
  * or "". */
 const char *run_tools_notes(const struct run_tools *tools);
-/* All tools in the form of chat completions, in the order of the configuration. Borrowed; it stays
- * the same array. */
+/* All tools in the form of chat completions, in the order of the configuration, but with their
+ * `parameters` as text. Borrowed; it stays the same array. */
 json_t *run_tools_list(struct run_tools *tools);
+/* A list of such tools as the model gets it. */
+json_t *run_tools_expand(const json_t *list);
 /* The tool that the model calls `name`; NULL: there is none. Borrowed until run_tools_call. */
 const struct tool *run_tools_find(const struct run_tools *tools, const char *name);
 /* The server's name for the tool, for events; "" when there is no such tool. Borrowed. */

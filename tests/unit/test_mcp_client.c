@@ -123,6 +123,11 @@ static void the_stateless_era(void **state)
     assert_string_equal(mcp_client_version(client), "2026-07-28");
     assert_int_equal(json_array_size(mcp_client_tools(client)), 11);
     assert_string_equal(mcp_client_instructions(client), "Be kind.");
+    AUTOJSON json_t *tools = json_deep_copy(mcp_client_tools(client));
+    mcp_client_pack_tools(client);
+    mcp_client_pack_tools(client);
+    assert_true(json_equal(tools, mcp_client_tools(client)));
+    mcp_client_pack_tools(client);
     expect(client, "echo", "{\"text\":\"hello\"}", false, "hello");
     AUTOFREE char *had = received(client);
     assert_null(strstr(had, "\"initialize\""));

@@ -94,7 +94,7 @@ static void tools_are_listed_over_pages_and_called(void **state)
 {
     (void)state;
     struct mcp_pool *pool = start_one("--pages", "5", 20000);
-    const struct mcp_client *client = mcp_pool_client(pool, 0);
+    struct mcp_client *client = mcp_pool_client(pool, 0);
     assert_int_equal(mcp_client_state(client), MCP_READY);
     assert_int_equal(json_array_size(mcp_client_tools(client)), 17);
     expect(pool, "echo", "{\"text\":\"h\\u00e9\"}", false, "hé");
