@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from client import sign_in
 from stack import ROOT, slow
 
 CLIENT = os.path.join(os.environ.get("MCPBUS_BIN", ROOT / "build" / "bin"), "mcpbus-mcp-client")
@@ -203,3 +204,20 @@ def test_a_hostile_server(path, elsewhere):
     assert not elsewhere.asked
     assert handler.counts["tools/list"] <= 65
     assert handler.counts["initialize"] <= 3
+
+
+@pytest.mark.slow
+def test_a_run_with_lists_that_are_too_large(new_stack, tmp_path):
+    """What can't be remembered, nor all be offered, is used all the same."""
+    command = str(ROOT / "tests" / "fixtures" / "mcp_eras.py")
+    config = tmp_path / "mcp.json"
+    config.write_text(json.dumps({"mcpServers": {
+        "small": {"command": command, "args": []}, "fat": {"command": command, "args": ["--fat"]},
+        "wide": {"command": command, "args": ["--wide"]}}}))
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(folder.stat().st_mode | 0o011)
+    config.chmod(0o644)
+    user = sign_in(new_stack(env={"MCP_CONFIG": str(config), "JOB_MAX_ATTEMPTS": "1"}))
+    for _ in range(2):
+        job = user.done('use tool small__echo with {"text": "still here"}')
+        assert "still here" in job["result"]
