@@ -70,7 +70,7 @@ static void add_text(struct reading *reading, const json_t *item, const struct b
     add_heading(out, item);
     buf_add_str(out, "--- text of the attachment ---\n");
     if (text->len) {
-        json_t *whole = js_string_capped(buf_text(text), text->len, text->len * 3 + 1, "");
+        json_t *whole = js_string_capped(buf_text(text), text->len, text->len, "");
         buf_add(out, json_string_value(whole), json_string_length(whole));
         json_decref(whole);
     } else {
@@ -87,8 +87,7 @@ static void read_one(struct reading *reading, const json_t *item, enum extract_k
     size_t len = 0;
     struct buf text;
     enum err err = ERR_TOO_LARGE;
-    /* What UTF-8's mending may add must still fit. */
-    buf_init(&text, (TEXT_MAX - reading->result->text.len) / 3 + 1);
+    buf_init(&text, TEXT_MAX - reading->result->text.len);
     if (js_int(item, "size", 0) > BYTES_MAX)
         snprintf(why, sizeof why, "it is larger than 25 MB");
     else

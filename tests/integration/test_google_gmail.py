@@ -271,7 +271,7 @@ def test_no_attachment_to_read(box, host):
 def test_long_attachments_are_cut_visibly(box, host):
     message_id = attach(box, (b"line of text\n" * 60_000, "text/plain", "long.txt"))
     text, _ = host.tool("gmail_read_attachment_content", message_id=message_id)
-    assert "[cut here: the attachment is longer]" in text and len(text) < 262_144
+    assert "[cut here: the attachment is longer]" in text and 200_000 < len(text) < 262_144
 
 
 # Sending
