@@ -142,6 +142,7 @@ def test_two_stacks_side_by_side_and_down_keeps_the_data(own, new_stack):
     assert other.job(token, job_id)["result"] == "echo: keep me"
 
 
+@pytest.mark.slow
 def test_down_leaves_nothing_when_the_supervisor_was_killed(new_stack):
     one = new_stack(env={"WORKER_RUNNER": "echo"})
     os.kill(int((one.run / "supervisor.pid").read_text()), signal.SIGKILL)

@@ -12,6 +12,8 @@ import pytest
 from client import User, original_token
 from stack import Stack, slow, wait_until
 
+pytestmark = pytest.mark.slow
+
 ROWS, FAILED, ROWS_READ_MAX = 120000, 2, 3000
 BIG_TABLES = {"job_data", "job_events", "job_idempotency", "job_mishaps"}
 PLAN = re.compile(r"plan:\n((?:\t.*\n)+)")

@@ -10,6 +10,8 @@ from net_acts import Acts, check_all_slots
 from net_load import Load, check_all_serve
 from stack import slow
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["net_labs"]
 
 # A silent peer is noticed after three seconds, and its requests are sent elsewhere.

@@ -12,6 +12,8 @@ from pg_cluster import Cluster, cpu_seconds, stack_over, tmpfs
 from pg_load import Load
 from stack import ROOT, wait_until
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pg_stacks"]
 
 BIN = pathlib.Path(os.environ.get("MCPBUS_BIN", ROOT / "build" / "bin"))

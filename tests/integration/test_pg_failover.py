@@ -12,6 +12,8 @@ from pg_cluster import PASSWORD, health
 from pg_load import Load
 from stack import wait_until
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pg_stacks"]
 
 SYNCHRONOUS = {"synchronous_standby_names": "standby"}

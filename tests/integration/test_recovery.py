@@ -124,6 +124,7 @@ def test_without_the_job_service(wide_echo):
     assert user.done("and on")["result"] == "echo: and on"
 
 
+@pytest.mark.slow
 def test_a_fresh_start_knows_the_jobs(new_stack):
     """down keeps the data; what waits at that moment runs after the next up."""
     stack = new_stack(env={"WORKER_CONCURRENCY": "1"})

@@ -1,6 +1,8 @@
 """Too many requests, too many jobs, too much waiting: refused early, and what was accepted ends."""
 import threading
 
+import pytest
+
 from client import sign_in
 from stack import wait_until
 
@@ -55,6 +57,7 @@ def test_queue_limit(small_stack):
     assert user.done("Say hello")["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_a_job_does_not_run_for_ever(small_stack):
     """Ten seconds, five sixths of JOB_TIMEOUT, and it is told to end."""
     user = sign_in(small_stack)
