@@ -18,6 +18,7 @@ struct decision {
     struct jobs *jobs;
     struct bus_call *call;
     char *job_id, *user_id;
+    json_t *call_ids; /* NULL: all */
     bool changed;
 };
 
@@ -43,19 +44,38 @@ static void decision_free(struct decision *decision)
 {
     free(decision->job_id);
     free(decision->user_id);
+    json_decref(decision->call_ids);
     free(decision);
+}
+
+static bool has_call(const json_t *calls, const char *id)
+{
+    for (size_t i = 0; i < json_array_size(calls); i++)
+        if (!strcmp(js_str(json_array_get(calls, i), "id", ""), id))
+            return true;
+    return false;
+}
+
+/* Is one of the ids none of those that the job waits with? */
+static bool names_others(const json_t *call_ids, const json_t *calls)
+{
+    for (size_t i = 0; i < json_array_size(call_ids); i++)
+        if (!has_call(calls, json_string_value(json_array_get(call_ids, i))))
+            return true;
+    return false;
 }
 
 static void on_got(void *arg, enum err error, json_t *job)
 {
     struct decision *decision = arg;
+    const json_t *calls = json_object_get(job, "waiting_approval");
     if (error == ERR_NOT_FOUND)
         bus_reply_error(&decision->call, error, "Job not found");
     else if (error)
         jobs_reply_error(&decision->call, error);
     else if (decision->changed)
         bus_reply(&decision->call, json_incref(job));
-    else if (json_object_get(job, "waiting_approval"))
+    else if (calls && names_others(decision->call_ids, calls))
         bus_reply_error(&decision->call, ERR_INVALID,
                         "the job does not wait with each of these call_ids");
     else
@@ -125,9 +145,9 @@ void jobs_decide(void *service, struct bus_call *call, json_t *args)
     decision->call = call;
     decision->job_id = mem_strdup(js_str(args, "job_id", ""));
     decision->user_id = mem_strdup(js_str(args, "user_id", ""));
+    decision->call_ids = json_incref(json_object_get(event, "call_ids"));
     AUTOFREE char *data = js_dump(event);
-    bool some = json_array_size(json_object_get(args, "call_ids")) > 0;
     store_decide(jobs->store, decision->job_id, decision->user_id, data,
-                 some ? buf_text(&ids) : NULL, on_decided, decision);
+                 decision->call_ids ? buf_text(&ids) : NULL, on_decided, decision);
     buf_fini(&ids);
 }

@@ -180,9 +180,11 @@ def test_lists_tell_who_waits(user):
 
 
 def test_nobody_answers(user, asking):
-    job_id, _, text = park(user, "send")
+    job_id, calls, text = park(user, "send")
     sql(asking, "UPDATE job_queue SET deadline = now() - interval '1 second' WHERE job_id = %s",
         job_id)
+    assert approve(user, job_id).status_code == 409
+    assert approve(user, job_id, call_ids=[calls[0]["id"]]).status_code == 409
     job = user.finished(job_id)
     assert job["status"] == "failed"
     assert job["error_message"] == "Nobody approved or denied the tool calls in time."

@@ -106,11 +106,17 @@ static void take_status(struct order *order, const json_t *job)
     sim_trace("%s is told that %s is %s", order->user, order->job_id, status);
 }
 
+static void decide(struct order *order);
+
+/* Some press the button twice. */
 static void on_decided(void *arg, const struct bus_answer *answer)
 {
     struct order *order = arg;
     order->decided += !answer->error;
-    again(order, look);
+    if (!answer->error && sim_chance(300000))
+        decide(order);
+    else
+        again(order, look);
 }
 
 /* Some answer at once, some late, some never. */

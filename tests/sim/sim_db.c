@@ -66,6 +66,13 @@ void db_time(int64_t at, char ret_text[STORE_TIME_SIZE])
     snprintf(ret_text + len, STORE_TIME_SIZE - len, ".%06dZ", (int)(at % DB_SECOND));
 }
 
+int64_t db_parse_time(const char *text)
+{
+    struct tm tm = {0};
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    return (int64_t)timegm(&tm) * DB_SECOND + (rest ? atoi(rest + 1) : 0);
+}
+
 struct db_job *db_find(const struct db *db, const char *job_id)
 {
     struct db_job *job = map_get(db->by_id, job_id, strlen(job_id));

@@ -87,6 +87,7 @@ void db_fini(struct db *db);
 
 struct db_job *db_find(const struct db *db, const char *job_id); /* NULL: no row */
 void db_time(int64_t at, char ret_text[STORE_TIME_SIZE]);
+int64_t db_parse_time(const char *text); /* and back */
 
 /* Batches; results are left in the items as the store leaves them. `locked` of a claim's item: the
  * row is another's just now, and is skipped. */

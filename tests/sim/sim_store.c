@@ -4,7 +4,6 @@
 #include "services/jobs/store.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "libcommon/mem.h"
 #include "services/settings.h"
@@ -428,14 +427,6 @@ void store_probe(struct store *store, store_done_fn *done, void *arg)
     store_ping(store, done, arg);
 }
 
-/* The wire's form back to a time. */
-static int64_t parse_time(const char *text)
-{
-    struct tm tm = {0};
-    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-    return (int64_t)timegm(&tm) * DB_SECOND + (rest ? atoi(rest + 1) : 0);
-}
-
 void store_missing(struct store *store, const char *session, const json_t *held,
                    const char *renewed_at, store_runs_fn *done, void *arg)
 {
@@ -443,7 +434,7 @@ void store_missing(struct store *store, const char *session, const json_t *held,
     struct instance *was = sim_world();
     tx->json = json_deep_copy(held);
     sim_back(was);
-    tx->n = parse_time(renewed_at);
+    tx->n = db_parse_time(renewed_at);
     tx_send(tx, store, READ_MS);
 }
 
