@@ -69,7 +69,7 @@ static json_t *invent(uint64_t *seed, size_t *ret_task_at, size_t *ret_fresh_at)
 static void invented_conversations_stay_legal(void **state)
 {
     (void)state;
-    for (uint64_t n = 1; n <= 400; n++) {
+    for (uint64_t n = 1; n <= 100; n++) {
         uint64_t seed = n;
         struct agent_context context;
         size_t task_at, fresh_at;
