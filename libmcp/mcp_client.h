@@ -44,6 +44,8 @@ struct mcp_client_options {
     /* A server that was started for its list alone, and not called within this time, ends until it
      * is: a thousand runs that wait for their models need no thousand servers. 0: it stays. */
     int64_t rest_ms;
+    /* How long a process may be silent to server/discover; 0: 3 s. */
+    int64_t probe_ms;
 };
 
 struct mcp_client;

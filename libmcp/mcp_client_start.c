@@ -249,7 +249,7 @@ static void discover(struct mcp_client *client)
     client->era = MCP_ERA_MODERN;
     client->version = modern_version;
     client->probed = true;
-    set_step(client, PROBE_MS);
+    set_step(client, client->options.probe_ms ? client->options.probe_ms : PROBE_MS);
     client->discover_id =
         mcp_client_request(client, "server/discover", json_object(),
                            (struct mcp_head){.timeout_ms = left(client->start_deadline)});
