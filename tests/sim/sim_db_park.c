@@ -1,4 +1,5 @@
 /* PARK and DECIDE, and what a job has used. */
+#include <stdio.h>
 #include <string.h>
 
 #include "libcommon/js.h"
@@ -38,8 +39,8 @@ void db_park(struct db *db, int64_t now, struct store_finish **items, size_t cou
         if (!job)
             continue;
         bool asked = is_asking(job);
-        strcpy(item->fate, asked ? "waiting" : "unasked");
-        strcpy(item->user_id, job->user_id);
+        snprintf(item->fate, sizeof item->fate, "%s", asked ? "waiting" : "unasked");
+        snprintf(item->user_id, sizeof item->user_id, "%s", job->user_id);
         if (asked)
             park(db, now, job, item);
     }
