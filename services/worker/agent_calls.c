@@ -328,6 +328,15 @@ static void deny(const json_t *open, struct call *call)
                           *reason ? " The reason given: " : "", reason));
 }
 
+/* Made before, as far as its record shows. What is no JSON never was, unless the record has it cut;
+ * a tool that is gone by now was there then, perhaps. */
+static bool may_have_acted(const struct agent *agent, const struct call *call)
+{
+    const json_t *arguments = call->call.arguments;
+    return !agent_tools_is_search(agent->tools, call->call.name) &&
+           (json_is_object(arguments) || json_string_length(arguments) >= AGENT_EVENT_TEXT_MAX / 2);
+}
+
 /* A call that may have acted is not made a second time, unless that does no harm. */
 static void prepare_open(struct agent *agent, const json_t *open, struct call *call)
 {
@@ -346,10 +355,10 @@ static void prepare_open(struct agent *agent, const json_t *open, struct call *c
         call->call.text = NULL;
         call->state = CALL_WAIT;
     } else if (strcmp(state, HISTORY_APPROVED) != 0) {
-        call->announced = !can_make;
-        if (can_make && !agent->ops->is_repeatable(agent->ops->arg, call->call.name)) {
+        call->announced = !can_make || !agent->ops->is_repeatable(agent->ops->arg, call->call.name);
+        if (call->announced && may_have_acted(agent, call)) {
+            free(call->call.text);
             tell(call, mem_strdup(history_unknown_outcome));
-            call->announced = true;
         }
     }
 }

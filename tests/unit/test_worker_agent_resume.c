@@ -55,6 +55,40 @@ static void it_goes_on_behind_the_last_call(void **state)
     script_fini(&script);
 }
 
+/* The record of such a call has its arguments as a text that was cut: it is not said that nothing
+ * was done, nor of a tool that is not there any more. */
+static void what_may_have_acted_is_unknown(void **state)
+{
+    (void)state;
+    struct script script;
+    AUTOJSON json_t *history = json_array();
+    AUTOFREE char *text = mem_alloc(20001);
+    memset(text, 'x', 20000);
+    AUTOFREE char *arguments = mem_printf("{\\\"body\\\": \\\"%s\\\"}", text);
+    AUTOFREE char *answer =
+        mem_printf(CALLS(CALL("1", "s__send", "%s") "," CALL("2", "s__a", "{broken")), arguments);
+    script_init(&script, ANSWERS(answer));
+    script.event_fails_at = 3; /* the result's */
+    json_t *end = script_run(&script);
+    assert_null(end);
+    assert_int_equal(script.executed, 1);
+    keep(history, &script);
+    script_fini(&script);
+    remember(history, TOLD_CALL("3", "gone__send", "{}", "1"));
+    script_init(&script, ANSWERS(TEXT("ok")));
+    script.task.history = history;
+    end = script_run(&script);
+    assert_string_equal(js_str(end, "outcome", ""), "completed");
+    assert_string_equal(script.log,
+                        "tool_result:s__send tool_result:s__a tool_result:gone__send message:ok ");
+    assert_string_equal(script_said(&script, -3), history_unknown_outcome);
+    assert_non_null(strstr(script_said(&script, -2), "Nothing was done"));
+    assert_string_equal(script_said(&script, -1), history_unknown_outcome);
+    assert_conversations(&script);
+    json_decref(end);
+    script_fini(&script);
+}
+
 /* The turns of all attempts count. */
 static void budgets_go_on(void **state)
 {
@@ -280,6 +314,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_goes_on_behind_the_last_call),
+        cmocka_unit_test(what_may_have_acted_is_unknown),
         cmocka_unit_test(budgets_go_on),
         cmocka_unit_test(a_death_at_any_event),
         cmocka_unit_test(approved_calls_are_made),
