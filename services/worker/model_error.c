@@ -117,7 +117,7 @@ static const json_t *text_at(const json_t *object, const char *key)
 }
 
 /* "code" may be a name or a status, and "type" or "status" may be the name. */
-static void read_code(struct model_error *error, const json_t *json)
+static void read_code(struct model_error *error, const json_t *json, const char *key)
 {
     static const char *const keys[] = {"code", "type", "status"};
     const json_t *number = json_object_get(json, "code");
@@ -126,7 +126,7 @@ static void read_code(struct model_error *error, const json_t *json)
         error->status = (int)status;
     for (size_t i = 0; i < sizeof keys / sizeof *keys && !*error->code; i++) {
         const json_t *text = text_at(json, keys[i]);
-        if (text)
+        if (text && !(key && *key && strstr(json_string_value(text), key)))
             snprintf(error->code, sizeof error->code, "%.63s", json_string_value(text));
     }
     /* insufficient_quota may stand in either */
@@ -169,7 +169,7 @@ static void read_object(struct model_error *error, const json_t *json, const cha
     const char *raw = js_str(json_object_get(from, "metadata"), "raw", ""); /* OpenRouter */
     if (!text)
         text = js_str(from, "message", detail_text(json));
-    read_code(error, from);
+    read_code(error, from, key);
     read_details(error, json_object_get(from, "details"));
     AUTOFREE char *both = text && *raw ? mem_printf("%s: %s", text, raw) : NULL;
     set_why(error, both ? both : text && *text ? text : no_reason, key);

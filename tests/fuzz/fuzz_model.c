@@ -47,6 +47,7 @@ static void check_error(const struct model_error *error)
     check(js_is_utf8(error->why, strlen(error->why)));
     check(!strstr(error->why, KEY));
     check(js_is_utf8(error->code, strlen(error->code)));
+    check(!strstr(error->code, KEY));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -195,8 +195,8 @@ def endpoint():
 @pytest.fixture(scope="module")
 def dialects(endpoint):
     one = Stack(env={"OPENAI_BASE_URL": endpoint.url, "OPENAI_API_KEY": "sk-dialects",
-                     "JOB_MAX_ATTEMPTS": "1", "MODEL_IDLE_TIMEOUT": str(3 * slow()), "MODEL_RETRIES": "2",
-                     "MODEL_MAX_TOKENS": "500", "MODEL_TEMPERATURE": "0.5"})
+                     "JOB_MAX_ATTEMPTS": "1", "MODEL_IDLE_TIMEOUT": str(3 * slow()),
+                     "MODEL_RETRIES": "2", "MODEL_MAX_TOKENS": "500", "MODEL_TEMPERATURE": "0.5"})
     yield one
     one.close()
 

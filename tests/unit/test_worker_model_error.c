@@ -20,6 +20,7 @@ static void errors_never_show_the_key(void **state)
     assert_string_equal(error.code, "invalid_api_key");
     assert_string_equal(read_error(400, "your key sk-secret is bad").why,
                         "your key ********* is bad");
+    assert_string_equal(read_error(400, "{\"error\":{\"code\":\"no sk-secret\"}}").code, "");
 }
 
 /* Bodies as the endpoints write them. */
