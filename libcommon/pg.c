@@ -214,7 +214,7 @@ enum err pg_new(struct loop *loop, const struct pg_options *options, struct pg *
     pg->conn_count = options->connections;
     pg->conns = mem_alloc(pg->conn_count * sizeof *pg->conns);
     for (unsigned i = 0; i < pg->conn_count; i++)
-        pg_conn_init(&pg->conns[i], pg, i, options->begin_after_ms + i * STAGGER_MS);
+        pg_conn_init(&pg->conns[i], pg, i, options->begin_after_ms + (int64_t)i * STAGGER_MS);
     *ret_pg = pg;
     return ERR_OK;
 }

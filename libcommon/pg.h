@@ -31,7 +31,8 @@ struct pg_options {
      * pg_problem says why). */
     bool allow_unsafe;
     /* The first connection begins after so many milliseconds. The others follow 20 ms apart: each
-     * is a process there that wants its share of the processor, while the first could be at work. */
+     * is a process there that wants its share of the processor, while the first could be at work.
+     */
     int64_t begin_after_ms;
 };
 

@@ -34,9 +34,21 @@ struct process {
     bool ours, dead;
 };
 
+/* The number that is field `n` of what follows the name; the first such field, 3 by proc(5)'s
+ * count, is the state. −1: there is none. */
+static int64_t field(const char *text, int n)
+{
+    for (int i = 3; text && i < n; i++) {
+        text = strchr(text, ' ');
+        text = text ? text + 1 : NULL;
+    }
+    return text ? strtoll(text, NULL, 10) : -1;
+}
+
 /* "PID (name) state PPID …", where the name may hold anything (proc(5)). */
 static bool read_stat(const char *pid, struct process *ret_process)
 {
+    enum { PARENT = 4, RESIDENT = 24 };
     char path[64], text[1024];
     snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -46,19 +58,14 @@ static bool read_stat(const char *pid, struct process *ret_process)
     close(fd);
     text[n > 0 ? n : 0] = '\0';
     const char *end = strrchr(text, ')');
-    char state;
-    int parent;
-    long resident;
-    if (!end || sscanf(end + 1,
-                       " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
-                       "%*u %*u %ld",
-                       &state, &parent, &resident) != 3)
+    if (!end || strlen(end) < 4)
         return false;
+    end += 2;
     *ret_process = (struct process){
         .pid = (pid_t)strtol(pid, NULL, 10),
-        .parent = parent,
-        .resident = (int64_t)resident * sysconf(_SC_PAGESIZE),
-        .dead = state == 'Z' || state == 'X',
+        .parent = (pid_t)field(end, PARENT),
+        .resident = field(end, RESIDENT) * sysconf(_SC_PAGESIZE),
+        .dead = *end == 'Z' || *end == 'X',
     };
     return true;
 }

@@ -90,9 +90,9 @@ static void start(struct bench *bench)
     *arg = (struct frame_arg){bench, index};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         fail("no socketpair: raise the limit of open files");
-    AUTOJSON json_t *job = json_pack(
-        "{s:s, s:s, s:s, s:[], s:i, s:i, s:i}", "t", "job", "job_id", "bench", "message", "Hello",
-        "servers", "max_turns", 25, "tool_timeout_ms", 120000, "soft_ms", 1500000);
+    AUTOJSON json_t *job = json_pack("{s:s, s:s, s:s, s:[], s:i, s:i, s:i}", "t", "job", "job_id",
+                                     "bench", "message", "Hello", "servers", "max_turns", 25,
+                                     "tool_timeout_ms", 120000, "soft_ms", 1500000);
     one->begun = now();
     one->peer = frame_peer_new(bench->loop, ends[0], on_frame, arg);
     zygote_start(bench->zygote, index + 1, ends[1]);

@@ -41,8 +41,8 @@ static pid_t start(int more, size_t bytes)
                 for (;;)
                     pause();
         if (bytes) {
-            char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            char *memory =
+                mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             memset(memory, 1, bytes);
         }
         if (write(ready[1], "x", 1) != 1)
