@@ -3,7 +3,9 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "libcommon/buf.h"
 #include "libcommon/js.h"
@@ -37,6 +39,25 @@ static const char *type_words(const char *type)
     return type;
 }
 
+/* Many models write numbers, truth values and lists as texts, and hosts in other languages take
+ * them. New; NULL: the text is none of the type. */
+static json_t *from_text(const char *type, const char *text)
+{
+    size_t sign = *text == '-', digits = strspn(text + sign, "0123456789");
+    json_t *list = NULL;
+    if (strcmp(type, "integer") == 0 && digits && digits <= 15 && !text[sign + digits])
+        return json_integer(strtoll(text, NULL, 10));
+    if (strcmp(type, "boolean") == 0 && strcasecmp(text, "true") == 0)
+        return json_true();
+    if (strcmp(type, "boolean") == 0 && strcasecmp(text, "false") == 0)
+        return json_false();
+    if (strcmp(type, "array") == 0 && *text == '[' &&
+        js_parse(text, strlen(text), &list, NULL) == ERR_OK && json_is_array(list))
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
 /* The value as the type, new; NULL when it is of another. */
 static json_t *as_one_type(const char *type, json_t *value)
 {
@@ -65,6 +86,16 @@ static json_t *as_type(const json_t *type, json_t *value)
         typed = typed ? typed : as_one_type(json_string_value(one), value);
     }
     return typed;
+}
+
+/* The same for an argument, which may be a text that stands for a value of the first type. */
+static json_t *as_argument(const json_t *type, json_t *value)
+{
+    const json_t *first = json_is_array(type) ? json_array_get(type, 0) : type;
+    json_t *read = first && json_is_string(value)
+                       ? from_text(json_string_value(first), json_string_value(value))
+                       : NULL;
+    return read ? read : as_type(type, value);
 }
 
 /* "a list or a text" */
@@ -179,16 +210,27 @@ static bool is_required(const json_t *schema, const char *name)
     return false;
 }
 
+/* Many models write "" for what they do not give; where an empty text would be wrong anyhow, that
+ * is taken so. */
+static bool is_left_out(const json_t *property, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    bool is_text = strcmp(js_str(property, "type", ""), "string") == 0;
+    return json_is_null(value) || (text && !*text &&
+                                   (!is_text || js_int(property, "minLength", 0) > 0 ||
+                                    json_object_get(property, "enum")));
+}
+
 static enum err check_member(const json_t *schema, const char *name, json_t *value, json_t *out,
                              char *ret_why)
 {
     const json_t *property = json_object_get(json_object_get(schema, "properties"), name);
     if (!property)
         return refuse(ret_why, "there is no parameter \"%.60s\"", name);
-    if (json_is_null(value) && !is_required(schema, name))
+    if (is_left_out(property, value) && !is_required(schema, name))
         return ERR_OK;
     const json_t *type = json_object_get(property, "type");
-    AUTOJSON json_t *typed = as_type(type, value);
+    AUTOJSON json_t *typed = as_argument(type, value);
     if (!typed)
         return refuse_type(ret_why, "", name, type);
     json_object_set(out, name, typed);

@@ -55,6 +55,18 @@ static void accepts(void **state)
            "{\"name\":\"x\",\"kind\":\"b\",\"flag\":false,\"ratio\":1,\"list\":[\"a\"]}");
 }
 
+static void reads_texts(void **state)
+{
+    (void)state;
+    expect("{\"name\":\"x\",\"count\":\"3\",\"flag\":\"true\"}", ERR_OK,
+           "{\"name\":\"x\",\"count\":3,\"flag\":true}");
+    expect("{\"name\":\"x\",\"flag\":\"False\",\"list\":\"[\\\"a\\\", \\\"b\\\"]\"}", ERR_OK,
+           "{\"name\":\"x\",\"flag\":false,\"list\":[\"a\",\"b\"]}");
+    expect("{\"name\":\"[1]\"}", ERR_OK, "{\"name\":\"[1]\"}");
+    expect("{\"name\":\"x\",\"count\":\"\",\"kind\":\"\",\"flag\":\"\",\"list\":\"\"}", ERR_OK,
+           "{\"name\":\"x\"}");
+}
+
 static void refuses(void **state)
 {
     (void)state;
@@ -63,15 +75,22 @@ static void refuses(void **state)
     expect("{\"name\":1}", ERR_INVALID, "\"name\" must be a text");
     expect("{\"name\":\"\"}", ERR_INVALID, "\"name\" must not be empty");
     expect("{\"name\":\"abcd\"}", ERR_INVALID, "\"name\" must have at most 3 characters");
-    expect("{\"name\":\"x\",\"count\":\"3\"}", ERR_INVALID, "\"count\" must be a whole number");
+    expect("{\"name\":\"x\",\"count\":\"3.5\"}", ERR_INVALID, "\"count\" must be a whole number");
+    expect("{\"name\":\"x\",\"count\":\"-\"}", ERR_INVALID, "\"count\" must be a whole number");
+    expect("{\"name\":\"x\",\"count\":\"12\"}", ERR_INVALID, "\"count\" must be at most 9");
+    expect("{\"name\":\"x\",\"count\":\"9999999999999999999\"}", ERR_INVALID,
+           "\"count\" must be a whole number");
     expect("{\"name\":\"x\",\"count\":1.5}", ERR_INVALID, "\"count\" must be a whole number");
     expect("{\"name\":\"x\",\"count\":1e300}", ERR_INVALID, "\"count\" must be a whole number");
     expect("{\"name\":\"x\",\"count\":true}", ERR_INVALID, "\"count\" must be a whole number");
     expect("{\"name\":\"x\",\"count\":0}", ERR_INVALID, "\"count\" must be at least 1");
     expect("{\"name\":\"x\",\"count\":10}", ERR_INVALID, "\"count\" must be at most 9");
     expect("{\"name\":\"x\",\"kind\":\"c\"}", ERR_INVALID, "\"kind\" must be one of: a, b");
-    expect("{\"name\":\"x\",\"flag\":\"true\"}", ERR_INVALID, "\"flag\" must be true or false");
+    expect("{\"name\":\"x\",\"flag\":\"yes\"}", ERR_INVALID, "\"flag\" must be true or false");
     expect("{\"name\":\"x\",\"list\":\"a\"}", ERR_INVALID, "\"list\" must be a list");
+    expect("{\"name\":\"x\",\"list\":\"[a\"}", ERR_INVALID, "\"list\" must be a list");
+    expect("{\"name\":\"x\",\"list\":\"[1]\"}", ERR_INVALID,
+           "each entry of \"list\" must be a text");
     expect("{\"name\":\"x\",\"list\":[1]}", ERR_INVALID, "each entry of \"list\" must be a text");
     expect("{\"name\":\"x\",\"list\":[\"a\",\"b\",\"c\"]}", ERR_INVALID,
            "\"list\" must have at most 2 entries");
@@ -99,6 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepts),
+        cmocka_unit_test(reads_texts),
         cmocka_unit_test(refuses),
         cmocka_unit_test(the_table_is_sound),
     };
