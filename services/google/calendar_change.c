@@ -85,7 +85,8 @@ static json_t *read_guests(const json_t *args, struct result *result)
     return list;
 }
 
-/* As Calendar has them; who was invited before keeps what they answered. */
+/* As Calendar has them, which takes the list as a whole; who was invited before keeps what is known
+ * of them: the answer, name, note, companions, whether they are optional. */
 static json_t *guest_json(const json_t *addresses, const json_t *before)
 {
     size_t i, j;
@@ -134,7 +135,7 @@ static enum err get_event(struct api *api, const char *id, json_t **ret_event, c
 {
     AUTOFREE char *path = mem_printf("%s/%s", CALENDAR_EVENTS, id);
     struct api_request request = {
-        .host = API_CALENDAR, .path = path, .query = "fields=" EVENT_FIELDS};
+        .host = API_CALENDAR, .path = path, .query = "fields=" EVENT_WHOLE_FIELDS};
     return api_call(api, &request, ret_event, ret_why);
 }
 
@@ -282,9 +283,12 @@ static enum err update_once(struct calendar_clock *clock, const char *id, const 
     return err;
 }
 
+/* Ids of events that came from other programs are long (at most 1024 characters). */
 static bool event_id(const json_t *args, struct result *result)
 {
-    if (api_is_id(js_str(args, "event_id", "")))
+    const char *id = js_str(args, "event_id", "");
+    size_t len = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+    if (len > 0 && !id[len])
         return true;
     result_fail(result, "\"event_id\" is not the id of an event: take it from the list of events.");
     return false;

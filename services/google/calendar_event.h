@@ -7,9 +7,12 @@
 #include "libcommon/buf.h"
 
 /* What is asked for of an event. */
-#define EVENT_FIELDS                                                              \
+#define EVENT_OWN_FIELDS                                                          \
     "id,status,summary,location,description,htmlLink,hangoutLink,start,end,etag," \
-    "recurringEventId,attendees(email,responseStatus,self)"
+    "recurringEventId"
+#define EVENT_FIELDS EVENT_OWN_FIELDS ",attendees(email,responseStatus,self)"
+/* With all that is known of the guests, as it must be sent back. */
+#define EVENT_WHOLE_FIELDS EVENT_OWN_FIELDS ",attendees"
 
 /* Appends the event's title and, a line each, what is known of it; the same as a new object. */
 json_t *event_tell(const json_t *event, struct buf *out);

@@ -19,14 +19,14 @@ struct finding {
     char why[API_WHY_SIZE];
 };
 
-/* From a time of Google's answer; −1: there is none. */
+/* From a time of Google's answer; INT64_MIN: there is none. */
 static int64_t time_of(struct finding *finding, const char *text)
 {
     struct when when;
-    int64_t ms = -1;
+    int64_t ms = 0;
     if (!text || when_parse(text, &when) != ERR_OK ||
         clock_ms(&finding->clock, &when, &ms, finding->why) != ERR_OK)
-        return -1;
+        return INT64_MIN;
     return ms;
 }
 
@@ -49,7 +49,7 @@ static bool counts(const json_t *event)
 static void add_span(struct finding *finding, const char *start, const char *end)
 {
     int64_t from = time_of(finding, start), to = time_of(finding, end);
-    if (from >= 0 && to >= 0)
+    if (from != INT64_MIN && to != INT64_MIN)
         spans_add(&finding->busy, from, to, finding->range.min, finding->range.max);
 }
 

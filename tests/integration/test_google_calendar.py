@@ -209,6 +209,21 @@ def test_update(account, tools):
     assert not get(account, event_id).get("location")
 
 
+def test_guests_that_stay_keep_all_that_is_known_of_them(account, tools):
+    event_id = create(tools, "2030-03-20T09:00:00", "2030-03-20T10:00:00")[1]["id"]
+    known = {"email": "a@example.com", "displayName": "Änne", "optional": True, "comment": "late",
+             "additionalGuests": 2, "responseStatus": "accepted"}
+    account.api("PATCH", f"{EVENTS}/{event_id}", json={"attendees": [known]})
+    tools.call("calendar_update_event", event_id=event_id, attendees='["a@example.com", "b@x.org"]')
+    kept, new = get(account, event_id)["attendees"]
+    assert kept == known and new["email"] == "b@x.org"
+    # What is left empty is not given: nobody is uninvited.
+    tools.call("calendar_update_event", event_id=event_id, summary="New", attendees="", endTime="")
+    assert len(get(account, event_id)["attendees"]) == 2
+    tools.call("calendar_update_event", event_id=event_id, attendees=[])
+    assert not get(account, event_id).get("attendees")
+
+
 def test_update_refuses(tools):
     event_id = create(tools, "2030-04-01T09:00:00", "2030-04-01T10:00:00")[1]["id"]
     assert "Nothing is to be changed" in tools.fails("calendar_update_event", event_id=event_id)

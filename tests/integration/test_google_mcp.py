@@ -281,6 +281,23 @@ def test_arguments_are_checked(google):
     assert google.requests == []
 
 
+def test_long_ids_of_imported_events(google):
+    event = "_" + "60q30c1g60o30e1i60o4ac1g60rj8gpl" * 25
+    google.pages["/calendar/v3/calendars/primary/events/" + event] = {"status": "cancelled"}
+    result = call(environment(google), "calendar_delete_event", event_id=event)
+    assert "has been deleted already" in text_of(result)
+    result = call(environment(google), "calendar_delete_event", event_id="../x")
+    assert "not the id of an event" in text_of(result) and len(google.requests) == 1
+
+
+def test_what_began_before_1970_is_busy_too(google):
+    google.pages["/calendar/v3/calendars/primary/events"] = {"timeZone": "UTC", "items": [
+        {"start": {"date": "1960-01-01"}, "end": {"dateTime": "2035-01-01T12:00:00Z"}}]}
+    data = call(environment(google), "calendar_get_availability", timeMin="2035-01-01",
+                timeMax="2035-01-01")["structuredContent"]
+    assert data["busy"] == [{"start": "2035-01-01T00:00:00Z", "end": "2035-01-01T12:00:00Z"}]
+
+
 # Gmail
 
 
