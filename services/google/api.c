@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 
 #include "libcommon/crypto.h"
@@ -83,6 +84,36 @@ static int64_t time_left(const struct api *api, int64_t most)
     return left > most ? most : left;
 }
 
+struct readable {
+    const struct api *api;
+    bool ready, cancelled;
+};
+
+static void on_readable(void *arg, uint32_t events)
+{
+    (void)events;
+    struct readable *readable = arg;
+    readable->ready = true;
+}
+
+static bool is_readable(void *arg)
+{
+    struct readable *readable = arg;
+    const struct api_caller *caller = &readable->api->caller;
+    readable->cancelled = caller->cancelled && caller->cancelled(caller->arg);
+    return readable->ready || readable->cancelled;
+}
+
+enum err api_wait_readable(struct api *api, int fd, int64_t ms)
+{
+    struct readable readable = {.api = api};
+    int64_t left = time_left(api, ms);
+    loop_fd_add(api->loop, fd, EPOLLIN, on_readable, &readable);
+    loop_wait_until(api->loop, is_readable, &readable, left > 0 ? left : 0);
+    loop_fd_remove(api->loop, fd);
+    return readable.cancelled ? ERR_CANCELLED : readable.ready ? ERR_OK : ERR_TIMEOUT;
+}
+
 /* Google's own address stands for all its hosts: Docs and Sheets are not served there. */
 static bool is_google(const char *base)
 {
@@ -141,6 +172,11 @@ static enum err send_once(struct api *api, const struct exchange *exchange, cons
     return err;
 }
 
+enum err api_renew(struct api *api, char *ret_why)
+{
+    return access_refresh(api->access, time_left(api, REQUEST_MS), ret_why);
+}
+
 static struct api_verdict no_token(enum err err)
 {
     return (struct api_verdict){.error = err, .passing = err == ERR_UPSTREAM, .not_done = true};
@@ -163,7 +199,7 @@ static struct api_verdict attempt(struct api *api, const struct exchange *exchan
         if (verdict.error != ERR_UNAUTHENTICATED || fresh || !access_can_refresh(api->access))
             return verdict;
         fetched_free(ret_fetched);
-        err = access_refresh(api->access, time_left(api, REQUEST_MS), ret_why);
+        err = api_renew(api, ret_why);
         if (err)
             return no_token(err);
     }

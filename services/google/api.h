@@ -35,6 +35,10 @@ struct api_caller {
 enum { API_TOTAL_MS = 100 * 1000, API_TRANSFER_MS = 600 * 1000 };
 void api_begin(struct api *api, const struct api_caller *caller);
 
+/* Waits until `fd` can be read: ERR_OK; for `ms` at most, and no longer than the tool call has:
+ * ERR_TIMEOUT; ERR_CANCELLED: no answer is wanted any more. */
+MUST_CHECK enum err api_wait_readable(struct api *api, int fd, int64_t ms);
+
 /* Long work says how far it is; `total` 0: not known. */
 void api_progress(struct api *api, double done, double total, const char *text);
 

@@ -28,6 +28,8 @@ struct round {
     const struct api_request *requests;
     struct api_outcome *outcomes;
     size_t places[API_BATCH_MAX], count;
+    bool refused; /* a call, for its token, and another can be had */
+    bool renewed; /* that was done: it is done once */
 };
 
 static bool is_repeatable(const struct api_request *request)
@@ -81,7 +83,8 @@ static enum err send_round(struct api *api, const struct round *round, struct fe
 }
 
 /* Fills the outcome of one call; true: it should be sent again. */
-static bool take_answer(const struct round *round, size_t place, const struct batch_answer *got)
+static bool take_answer(const struct api *api, struct round *round, size_t place,
+                        const struct batch_answer *got)
 {
     struct api_outcome *outcome = &round->outcomes[place];
     struct http_answer answer = {.status = got->status, .body = got->body, .len = got->len};
@@ -92,6 +95,11 @@ static bool take_answer(const struct round *round, size_t place, const struct ba
     }
     struct api_verdict verdict = api_judge(&answer, outcome->why);
     outcome->error = verdict.error;
+    if (verdict.error == ERR_UNAUTHENTICATED && !round->renewed &&
+        access_can_refresh(api->access)) {
+        round->refused = true;
+        return true;
+    }
     if (!verdict.error)
         outcome->error = api_read_json(&answer, &outcome->json, outcome->why);
     return verdict.passing && (verdict.not_done || is_repeatable(&round->requests[place]));
@@ -110,8 +118,9 @@ static enum err do_round(struct api *api, struct round *round, char *ret_why)
     err = batch_parse(fetched.answer.content_type, fetched.answer.body, fetched.answer.len, answers,
                       round->count);
     size_t left = 0;
+    round->refused = false;
     for (size_t i = 0; !err && i < round->count; i++)
-        if (take_answer(round, round->places[i], &answers[i]))
+        if (take_answer(api, round, round->places[i], &answers[i]))
             round->places[left++] = round->places[i];
     round->count = err ? round->count : left;
     fetched_free(&fetched);
@@ -142,6 +151,13 @@ static enum err finish_round(struct api *api, struct round *round, char *ret_why
             return one_by_one(api, round, ret_why);
         if (err || !round->count)
             return err;
+        if (round->refused) {
+            round->renewed = true;
+            err = api_renew(api, ret_why);
+            if (err)
+                return err;
+            continue;
+        }
         int64_t wait = number + 1 < ROUNDS ? api_next_wait(api, number, -1) : -1;
         if (wait < 0)
             return ERR_OK;

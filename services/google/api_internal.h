@@ -39,6 +39,9 @@ MUST_CHECK enum err api_exchange(struct api *api, const struct exchange *exchang
 MUST_CHECK enum err api_exchange_json(struct api *api, const struct exchange *exchange,
                                       json_t **ret_json, char *ret_why);
 
+/* Gets a new token. */
+MUST_CHECK enum err api_renew(struct api *api, char *ret_why);
+
 /* "https://gmail.googleapis.com" + path + "?" + query; free() it. */
 char *api_url(const struct api *api, enum api_host host, const char *path, const char *query);
 int64_t api_now_ms(void);

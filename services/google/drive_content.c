@@ -114,7 +114,7 @@ static enum err read_bytes(struct api *api, const char *id, struct drive_content
     if (kind == EXTRACT_TEXT) {
         take_text(&raw, &content->text);
     } else {
-        err = extract_text(kind, buf_text(&raw), raw.len, &content->text, said);
+        err = extract_text(api, kind, buf_text(&raw), raw.len, &content->text, said);
         snprintf(ret_why, API_WHY_SIZE, "The file's text can't be read: %s", said);
     }
     buf_fini(&raw);

@@ -68,6 +68,10 @@ void drive_upload_file(struct api *api, const json_t *args, struct result *resul
     int fd = -1;
     AUTOJSON json_t *file = NULL;
     name = *name ? name : last_part(path);
+    if (!*name) {
+        result_fail(result, "\"file_path\" must end with the file's name.");
+        return;
+    }
     AUTOJSON json_t *metadata = json_pack("{s:s}", "name", name);
     if (*js_str(args, "folder_id", "")) {
         if (!drive_id_arg(args, "folder_id", folder, result))

@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
@@ -107,15 +108,15 @@ static const char *type_of_word(const char *word)
         {"csv", "text/csv"},          {"html", "text/html"},
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(words[i][0], word) == 0)
+        if (strcasecmp(words[i][0], word) == 0)
             return words[i][1];
     return word;
 }
 
 /* What is uploaded; *ret_memory (free() it) holds what had to be made. False: the result says why
  * it can't be. */
-static bool make_content(struct new_file *new_file, const char *content, uint8_t **ret_memory,
-                         struct result *result)
+static bool make_content(struct api *api, struct new_file *new_file, const char *content,
+                         uint8_t **ret_memory, struct result *result)
 {
     const char *type = new_file->mime_type;
     new_file->data = content;
@@ -126,7 +127,7 @@ static bool make_content(struct new_file *new_file, const char *content, uint8_t
     else if (strcmp(type, DRIVE_SHEET) == 0)
         new_file->as = "text/csv";
     else if (strcmp(type, "application/pdf") == 0) {
-        enum err err = pdf_from_text(new_file->name, content, ret_memory, &new_file->len);
+        enum err err = pdf_from_text(api, new_file->name, content, ret_memory, &new_file->len);
         new_file->data = *ret_memory;
         if (err)
             result_fail(result, err == ERR_TOO_LARGE ? "The text is too long for a PDF (at most 1 "
@@ -153,7 +154,7 @@ void drive_create(struct api *api, const json_t *args, struct result *result)
             return;
         new_file.folder = folder;
     }
-    if (!make_content(&new_file, js_str(args, "content", ""), &memory, result))
+    if (!make_content(api, &new_file, js_str(args, "content", ""), &memory, result))
         return;
     if (upload_new(api, &new_file, &file, why) == ERR_OK)
         drive_tell(result, "Created", file);

@@ -66,6 +66,7 @@ static enum err say(enum err err, char *ret_why)
                         : err == ERR_DENIED    ? "it is protected by a password"
                         : err == ERR_TOO_LARGE ? "it is too large to be read"
                         : err == ERR_TIMEOUT   ? "it takes too long to read"
+                        : err == ERR_CANCELLED ? "it was cancelled"
                                                : "the reader failed on it";
     if (err)
         snprintf(ret_why, EXTRACT_WHY_SIZE, "%s", words);
@@ -87,13 +88,13 @@ enum err extract_plain(const void *data, size_t len, bool html, struct buf *out)
     return ERR_OK;
 }
 
-enum err extract_text(enum extract_kind kind, const void *data, size_t len, struct buf *out,
-                      char ret_why[EXTRACT_WHY_SIZE])
+enum err extract_text(struct api *api, enum extract_kind kind, const void *data, size_t len,
+                      struct buf *out, char ret_why[EXTRACT_WHY_SIZE])
 {
     switch (kind) {
     case EXTRACT_PDF:
     case EXTRACT_DOCX:
-        return say(files_run(extract_kind_name(kind), data, len, out), ret_why);
+        return say(files_run(api, extract_kind_name(kind), data, len, out), ret_why);
     case EXTRACT_TEXT:
     case EXTRACT_HTML:
         return len > FILES_INPUT_MAX ? say(ERR_TOO_LARGE, ret_why)

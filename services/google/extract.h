@@ -7,6 +7,7 @@
 
 #include "libcommon/buf.h"
 #include "libcommon/err.h"
+#include "services/google/api.h"
 
 enum extract_kind { EXTRACT_NONE, EXTRACT_TEXT, EXTRACT_HTML, EXTRACT_PDF, EXTRACT_DOCX };
 
@@ -23,10 +24,10 @@ enum extract_kind extract_kind_named(const char *name);
 const char *extract_kind_name(enum extract_kind kind);
 
 /* Appends the text to `out`, which becomes full when there is more. ERR_INVALID: it is no such
- * file, or damaged; ERR_DENIED: it takes a password; ERR_TOO_LARGE, ERR_TIMEOUT, ERR_INTERNAL (the
- * parser crashed); `ret_why` has the words. */
-MUST_CHECK enum err extract_text(enum extract_kind kind, const void *data, size_t len,
-                                 struct buf *out, char ret_why[EXTRACT_WHY_SIZE]);
+ * file, or damaged; ERR_DENIED: it takes a password; ERR_TOO_LARGE, ERR_TIMEOUT, ERR_CANCELLED,
+ * ERR_INTERNAL (the parser crashed); `ret_why` has the words. */
+MUST_CHECK enum err extract_text(struct api *api, enum extract_kind kind, const void *data,
+                                 size_t len, struct buf *out, char ret_why[EXTRACT_WHY_SIZE]);
 
 /* The same for EXTRACT_TEXT and EXTRACT_HTML alone, which need no process. */
 MUST_CHECK enum err extract_plain(const void *data, size_t len, bool html, struct buf *out);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,41 +86,41 @@ static void add_fitting(struct buf *out, const char *data, size_t len)
     out->full = out->full || len > room;
 }
 
-/* Reads until the worker ends its output; false: too late. */
-static bool read_output(int fd, struct buf *out)
+/* Reads until the worker ends its output, and no longer than the tool call may take. */
+static enum err read_output(struct api *api, int fd, struct buf *out)
 {
     int64_t end = clock_ms() + PATIENCE_MS;
     char *chunk = mem_alloc(CHUNK);
-    bool open = true, late = false;
-    while (open && !late && !out->full) {
-        struct pollfd wait = {.fd = fd, .events = POLLIN};
-        int64_t left = end - clock_ms();
-        int ready = left > 0 ? poll(&wait, 1, (int)left) : 0;
-        ssize_t n = ready > 0 ? read(fd, chunk, CHUNK) : -1;
-        late = ready == 0;
-        open = n > 0 || (n < 0 && (late || errno == EINTR));
+    bool open = true;
+    enum err err = ERR_OK;
+    while (open && !err && !out->full) {
+        err = api_wait_readable(api, fd, end - clock_ms());
+        ssize_t n = err ? 0 : read(fd, chunk, CHUNK);
+        open = n > 0 || (n < 0 && errno == EINTR);
         if (n > 0)
             add_fitting(out, chunk, (size_t)n);
     }
     free(chunk);
-    return !late;
+    return err;
 }
 
-static enum err end_worker(pid_t pid, bool in_time, bool full)
+static enum err end_worker(pid_t pid, enum err err, bool full)
 {
     int status = 0;
-    if (!in_time || full)
+    if (err || full)
         kill(pid, SIGKILL);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
-    if (!in_time || (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU))
+    if (err)
+        return err;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
         return ERR_TIMEOUT;
     if (full)
         return ERR_OK;
     return WIFEXITED(status) ? (enum err)WEXITSTATUS(status) : ERR_INTERNAL;
 }
 
-enum err files_run(const char *job, const void *data, size_t len, struct buf *out)
+enum err files_run(struct api *api, const char *job, const void *data, size_t len, struct buf *out)
 {
     int fd = -1;
     if (len > FILES_INPUT_MAX)
@@ -129,9 +128,9 @@ enum err files_run(const char *job, const void *data, size_t len, struct buf *ou
     pid_t pid = start_worker(data, len, job, &fd);
     if (pid < 0)
         return ERR_INTERNAL;
-    bool in_time = read_output(fd, out);
+    enum err err = read_output(api, fd, out);
     close(fd);
-    enum err err = end_worker(pid, in_time, out->full);
+    err = end_worker(pid, err, out->full);
     log_debug("file_worked_on", LOG_S("job", job), LOG_S("outcome", err_name(err)));
     return err;
 }

@@ -8,13 +8,16 @@
 
 #include "libcommon/buf.h"
 #include "libcommon/err.h"
+#include "services/google/api.h"
 
 enum { FILES_INPUT_MAX = 40 * 1024 * 1024 };
 
 /* `job`: "pdf" or "docx" (to text), "make-pdf" (of a line with the title, then text). Appends what
  * comes out to `out`; it becomes full when there is more (the last character may then be cut).
  * ERR_INVALID: it is no such file, or damaged; ERR_DENIED: it takes a password; ERR_TOO_LARGE,
- * ERR_TIMEOUT, ERR_NO_SERVICE (the program is missing), ERR_INTERNAL (it crashed). */
-MUST_CHECK enum err files_run(const char *job, const void *data, size_t len, struct buf *out);
+ * ERR_TIMEOUT, ERR_CANCELLED, ERR_NO_SERVICE (the program is missing), ERR_INTERNAL (it crashed).
+ */
+MUST_CHECK enum err files_run(struct api *api, const char *job, const void *data, size_t len,
+                              struct buf *out);
 
 #endif

@@ -21,7 +21,8 @@ struct reading {
     const char *message_id;
     struct result *result;
     size_t read;
-    bool failed; /* the whole answer */
+    bool failed; /* it could not be read */
+    bool over;   /* the call was cancelled */
 };
 
 static bool is_attachment_id(const char *id)
@@ -93,7 +94,7 @@ static void read_one(struct reading *reading, const json_t *item, enum extract_k
     else
         err = get_bytes(reading, item, &data, &len, why);
     if (!err)
-        err = extract_text(kind, data, len, &text, why);
+        err = extract_text(reading->api, kind, data, len, &text, why);
     if (!err) {
         add_text(reading, item, &text);
     } else {
@@ -101,6 +102,7 @@ static void read_one(struct reading *reading, const json_t *item, enum extract_k
         buf_printf(&reading->result->text, "It could not be read: %s.\n\n", why);
     }
     reading->failed = err != ERR_OK;
+    reading->over = err == ERR_CANCELLED;
     reading->read++;
     buf_fini(&text);
     free(data);
@@ -149,6 +151,8 @@ void gmail_read_attachment_content(struct api *api, const json_t *args, struct r
     AUTOJSON json_t *list = mime_attachments(json_object_get(message, "payload"));
     json_array_foreach(list, i, item)
     {
+        if (reading.over)
+            break;
         enum extract_kind kind =
             extract_kind_of(js_str(item, "mimeType", ""), js_str(item, "filename", ""));
         if (kind == EXTRACT_NONE || (*type && kind != wanted))

@@ -4,6 +4,7 @@
 #include "libcommon/crypto.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
+#include "services/google/addresses.h"
 #include "services/google/gmail.h"
 #include "services/google/mime_build.h"
 #include "services/google/tools.h"
@@ -72,13 +73,33 @@ static bool has_label(const json_t *message, const char *wanted)
 /* Whom an answer goes to (RFC 5322 §3.6.2, 3.6.3): to whom the sender asks for, else the sender;
  * for a message of the user's own, to those whom it went to. Not decoded: in an encoded word there
  * may stand a comma. */
-static const char *recipient(const json_t *message)
+static const char *recipient_header(const json_t *message)
 {
     const json_t *payload = json_object_get(message, "payload");
     const char *reply_to = mime_header(payload, "Reply-To");
     if (has_label(message, "SENT") && mime_header(payload, "To"))
         return mime_header(payload, "To");
     return reply_to && *reply_to ? reply_to : mime_header(payload, "From");
+}
+
+/* Many programs write names without the quotation marks that "[", ":" or "," take (RFC 5322 §3.2.3,
+ * 3.4): then the address alone is taken. What is left of a folded line's white space becomes
+ * spaces. NULL: there is no recipient; free() it. */
+static char *recipient(const json_t *message)
+{
+    char address[ADDRESS_SIZE];
+    const char *header = recipient_header(message);
+    if (!header)
+        return NULL;
+    size_t name = strcspn(header, "<");
+    bool one = header[name] && !strchr(header + name + 1, '<') && strcspn(header, "\"@") >= name;
+    if (one && strcspn(header, "[]:,;") < name && address_read(header, address))
+        return mem_strdup(address);
+    char *copy = mem_strdup(header);
+    for (char *c = copy; *c; c++)
+        if (strchr("\t\r\n", *c))
+            *c = ' ';
+    return copy;
 }
 
 static char *reply_subject(const json_t *message)
@@ -100,7 +121,8 @@ void gmail_reply_to_message(struct api *api, const json_t *args, struct result *
         return;
     const json_t *payload = json_object_get(message, "payload");
     AUTOFREE char *subject = reply_subject(message);
-    struct mime_mail mail = {.to = recipient(message),
+    AUTOFREE char *to = recipient(message);
+    struct mime_mail mail = {.to = to,
                              .subject = subject,
                              .body = js_str(args, "body", ""),
                              .message_id = mime_header(payload, "Message-ID"),

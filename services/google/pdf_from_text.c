@@ -15,7 +15,8 @@ static void add_title(struct buf *in, const char *title)
     buf_add_char(in, '\n');
 }
 
-enum err pdf_from_text(const char *title, const char *text, uint8_t **ret_data, size_t *ret_len)
+enum err pdf_from_text(struct api *api, const char *title, const char *text, uint8_t **ret_data,
+                       size_t *ret_len)
 {
     struct buf in, out;
     if (strlen(text) > PDF_TEXT_MAX)
@@ -24,7 +25,7 @@ enum err pdf_from_text(const char *title, const char *text, uint8_t **ret_data, 
     buf_init(&out, PDF_MAX);
     add_title(&in, title);
     buf_add_str(&in, text);
-    enum err err = files_run("make-pdf", buf_text(&in), in.len, &out);
+    enum err err = files_run(api, "make-pdf", buf_text(&in), in.len, &out);
     if (!err && out.full)
         err = ERR_TOO_LARGE;
     if (!err) {

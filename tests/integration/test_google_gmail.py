@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import tempfile
+import time
 import zipfile
 from email.message import EmailMessage
 
@@ -258,6 +259,44 @@ def test_hostile_attachments(box, host, data, kind, name, words):
     assert host.tool("gmail_list_labels")  # it still serves
 
 
+def endless_pdf():
+    """A page whose content is repeated ten to the twelfth."""
+    def form(dictionary, content):
+        return f"<<{dictionary}/Length {len(content)}>>stream\n{content}\nendstream"
+
+    levels, font = 12, "/Font<</A<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>"
+    objects = ["<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+               "<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R"
+               "/Resources<</XObject<</F 5 0 R>>>>>>", form("", "/F Do")]
+    box = "/Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<<"
+    objects += [form(f"{box}/XObject<</F {6 + n} 0 R>>>>", "/F Do " * 10) for n in range(levels)]
+    objects.append(form(f"{box}{font}>>", "BT /A 9 Tf (x) Tj ET"))
+    text, offsets = "%PDF-1.4\n", []
+    for number, content in enumerate(objects, 1):
+        offsets.append(len(text))
+        text += f"{number} 0 obj\n{content}\nendobj\n"
+    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
+    size = len(objects) + 1
+    return (f"{text}xref\n0 {size}\n0000000000 65535 f \n{table}trailer<</Size {size}/Root 1 0 R>>"
+            f"\nstartxref\n{len(text)}\n%%EOF").encode()
+
+
+def test_reading_is_cancelled_in_the_middle_of_a_file(sandbox, box, host):
+    message_id = attach(box, *[(endless_pdf(), "application/pdf", f"{n}.pdf") for n in range(3)])
+    sandbox.forget_requests()
+    number = host.send("tools/call", name="gmail_read_attachment_content",
+                       arguments={"message_id": message_id})
+    while not any("/attachments/" in request or message_id in request
+                  for request in sandbox.seen()):
+        time.sleep(0.02)
+    time.sleep(0.3)
+    begin = time.monotonic()
+    host.write({"method": "notifications/cancelled", "params": {"requestId": number}})
+    later = host.send("tools/list")
+    assert host.next()["id"] == later
+    assert time.monotonic() - begin < 10  # the reader has 20 s of CPU for each file
+
+
 def test_no_attachment_to_read(box, host):
     assert "no attachments" in host.refused("gmail_read_attachment_content",
                                             message_id=box.insert(mail()))
@@ -340,6 +379,17 @@ def test_an_answer_goes_where_it_is_asked_for(box, host):
     _, data = host.tool("gmail_reply_to_message", message_id=hostile, body="x")
     sent = box.raw(data["id"])
     assert sent["Bcc"] is None and "evil" not in str(sent["To"])
+
+
+@pytest.mark.parametrize("sender, addresses", [
+    ("Foo [Bar] <foo@example.com>", ["foo@example.com"]),
+    ("Müller, Jörg <jm@example.com>", ["jm@example.com"]),
+    ("Shop: News <shop@example.com>", ["shop@example.com"]),
+    ("Ann <ann@example.com>,\r\n\tbob@example.com", ["ann@example.com", "bob@example.com"])])
+def test_senders_that_write_their_names_as_they_like(box, host, sender, addresses):
+    message_id = box.insert(f"From: {sender}\r\nSubject: s\r\n\r\nx".encode())
+    _, data = host.tool("gmail_reply_to_message", message_id=message_id, body="x")
+    assert [one.addr_spec for one in box.raw(data["id"])["To"].addresses] == addresses
 
 
 def test_a_long_thread_s_references_are_bounded(box, host):
@@ -477,6 +527,12 @@ def test_access_is_renewed_within_a_run(sandbox, box, host):
     sandbox.fail("/batch/", 401, reason="authError")
     _, data = host.tool("gmail_list_messages", max_results=3)
     assert len(data["messages"]) == 3
+    assert sandbox.seen()[1:] == ["POST /batch/gmail/v1", "POST /token", "POST /batch/gmail/v1"]
+    # Or some of its parts are, and only those are done again.
+    sandbox.forget_requests()
+    for message in data["messages"][1:]:
+        sandbox.fail(f"/messages/{message['id']}", 401, reason="authError")
+    assert host.tool("gmail_list_messages", max_results=3)[1] == data
     assert sandbox.seen()[1:] == ["POST /batch/gmail/v1", "POST /token", "POST /batch/gmail/v1"]
     # Nor is a mail lost for it, or sent twice.
     sandbox.forget_requests()
