@@ -8,6 +8,15 @@
 #include "services/google/api.h"
 #include "services/google/result.h"
 
+/* A message with its text and attachments. One whose parts are nested without end, as anyone may
+ * send it, would be an answer that can't be read: Google leaves out what lies deeper. */
+#define GMAIL_PART "mimeType,filename,headers,body"
+#define GMAIL_FULL                                                                             \
+    "format=full&fields=id,threadId,labelIds,snippet,payload(" GMAIL_PART ",parts(" GMAIL_PART \
+    ",parts(" GMAIL_PART ",parts(" GMAIL_PART ",parts(" GMAIL_PART ",parts(" GMAIL_PART        \
+    ",parts(" GMAIL_PART ",parts(" GMAIL_PART ",parts(" GMAIL_PART ",parts(" GMAIL_PART        \
+    ",parts(" GMAIL_PART ",parts(" GMAIL_PART "))))))))))))"
+
 enum { GMAIL_QUERY_MAX = 32 * 1024 };
 
 /* "/gmail/v1/users/me/messages/ID" + `rest`; free() it. */

@@ -145,8 +145,7 @@ void gmail_read_attachment_content(struct api *api, const json_t *args, struct r
     AUTOJSON json_t *message = NULL;
     size_t i, failed = 0;
     json_t *item;
-    if (gmail_get(api, reading.message_id, "format=full&fields=id,payload", &message, result) !=
-        ERR_OK)
+    if (gmail_get(api, reading.message_id, GMAIL_FULL, &message, result) != ERR_OK)
         return;
     AUTOJSON json_t *list = mime_attachments(json_object_get(message, "payload"));
     json_array_foreach(list, i, item)

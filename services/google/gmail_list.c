@@ -20,7 +20,6 @@ enum {
 #define METADATA                                                                      \
     "format=metadata&metadataHeaders=From&metadataHeaders=To&metadataHeaders=Subject" \
     "&metadataHeaders=Date&fields=id,threadId,labelIds,snippet,payload/headers"
-#define FULL "format=full&fields=id,threadId,labelIds,snippet,payload"
 /* Names, types and sizes without the contents, as deep as mails go. */
 #define PART "mimeType,filename,headers,body(size,attachmentId)"
 #define ATTACHMENTS                                                                      \
@@ -148,7 +147,7 @@ void gmail_search_and_summarize(struct api *api, const json_t *args, struct resu
     gmail_search_add(&search, "to", js_str(args, "recipient", ""));
     gmail_search_add(&search, "subject", js_str(args, "subject_contains", ""));
     struct gmail_walk walk = {.search = buf_text(&search),
-                              .query = FULL,
+                              .query = GMAIL_FULL,
                               .max = js_int(args, "max_results", 10),
                               .fn = take_message};
     run(api, &list, &walk, result);

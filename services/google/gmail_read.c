@@ -52,8 +52,7 @@ void gmail_read_message(struct api *api, const json_t *args, struct result *resu
 {
     const char *id = js_str(args, "message_id", "");
     AUTOJSON json_t *message = NULL;
-    if (gmail_get(api, id, "format=full&fields=id,threadId,labelIds,snippet,payload", &message,
-                  result) != ERR_OK)
+    if (gmail_get(api, id, GMAIL_FULL, &message, result) != ERR_OK)
         return;
     buf_printf(&result->text, "ID: %s\n", id);
     add_headers(&result->text, message);

@@ -339,6 +339,25 @@ def test_list_messages(google):
     assert google.gets("/gmail/v1/users/me/messages/m0")[0]["format"] == ["metadata"]
 
 
+def test_a_mail_nested_without_end_hides_no_other(google):
+    def nested(query):
+        """As deep as is asked for; all of it where no depth is said."""
+        levels = query["fields"][0].count(",parts(") or 100
+        part = {"mimeType": "multipart/mixed"}
+        for _ in range(levels):
+            part = {"mimeType": "multipart/mixed", "parts": [part]}
+        return {"id": "m1", "payload": {**part, "headers": [{"name": "Subject", "value": "Nest"}]}}
+
+    mailbox(google, 3)
+    google.pages["/gmail/v1/users/me/messages/m1"] = nested
+    data = call(environment(google), "gmail_search_and_summarize")["structuredContent"]
+    assert [one["id"] for one in data["messages"]] == ["m0", "m1", "m2"] and data["complete"]
+    result = call(environment(google), "gmail_read_message_without_attachments", message_id="m1")
+    assert "Subject: Nest" in text_of(result)
+    result = call(environment(google), "gmail_read_attachment_content", message_id="m1")
+    assert "no attachments" in text_of(result)
+
+
 def test_list_messages_follows_pages(google):
     mailbox(google, 260, page_max=100)
     result = call(environment(google), "gmail_list_messages", max_results=250)
