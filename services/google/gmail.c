@@ -65,16 +65,17 @@ static void flush(struct gathered *gathered)
         requests[i] =
             (struct api_request){.host = API_GMAIL, .path = paths[i], .query = walk->query};
     }
-    gathered->error =
-        count ? api_batch(walk->api, requests, count, outcomes, gathered->why) : ERR_OK;
-    for (size_t i = 0; !gathered->error && !gathered->enough && i < count; i++) {
+    enum err err = count ? api_batch(walk->api, requests, count, outcomes, gathered->why) : ERR_OK;
+    gathered->error = err;
+    for (size_t i = 0; !err && !gathered->enough && i < count; i++) {
         if (outcomes[i].error == ERR_NOT_FOUND) /* deleted since it was listed */
             continue;
-        gathered->error = outcomes[i].error;
-        if (gathered->error)
-            snprintf(gathered->why, API_WHY_SIZE, "%s", outcomes[i].why);
-        else
+        if (!outcomes[i].error) {
             gathered->enough = !walk->fn(walk->arg, gathered->ids[i], outcomes[i].json);
+        } else if (!gathered->error) { /* it hides none of the others that were read */
+            gathered->error = outcomes[i].error;
+            snprintf(gathered->why, API_WHY_SIZE, "%s", outcomes[i].why);
+        }
     }
     api_outcomes_free(outcomes, count);
     free(outcomes);

@@ -358,6 +358,15 @@ def test_a_mail_nested_without_end_hides_no_other(google):
     assert "no attachments" in text_of(result)
 
 
+def test_a_mail_that_can_t_be_read_hides_no_other(google):
+    mailbox(google, 4)
+    google.first["/gmail/v1/users/me/messages/m1"] = [(403, error(403, "forbidden", "Not this one"))]
+    result = call(environment(google), "gmail_list_messages")
+    data = result["structuredContent"]
+    assert [one["id"] for one in data["messages"]] == ["m0", "m2", "m3"] and not data["complete"]
+    assert "[incomplete: " in text_of(result) and "Not this one" in text_of(result)
+
+
 def test_list_messages_follows_pages(google):
     mailbox(google, 260, page_max=100)
     result = call(environment(google), "gmail_list_messages", max_results=250)
