@@ -145,6 +145,9 @@ static void become_run(const struct zygote_process *zygote, int fd, pid_t parent
     sigprocmask(SIG_SETMASK, &none, NULL);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    /* Its tool servers have the same user id: they could read its memory, in which all servers'
+     * settings are, and take its socket to speak to the worker in its name. */
+    prctl(PR_SET_DUMPABLE, 0);
     set_limits();
     _exit(run_main(fd));
 }

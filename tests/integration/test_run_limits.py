@@ -93,6 +93,12 @@ def test_no_descriptor_is_inherited(call):
     assert result["content"].split() == ["0", "1", "2", "3"], "its pipes, and the folder it lists"
 
 
+def test_a_server_cannot_look_into_its_run(call):
+    """Nor speak in its name: the settings of all servers are there, and the socket to the worker."""
+    result, _ = call("spy")
+    assert result["content"] == "nothing"
+
+
 def test_a_fork_bomb_is_cancelled(limited):
     user = sign_in(limited)
     idle = run_processes(limited)
