@@ -84,6 +84,14 @@ void mcp_client_notify(struct mcp_client *client, const char *method, json_t *pa
     send_message(client, message, &head);
 }
 
+char *mcp_client_error_text(const struct mcp_client *client, const json_t *error)
+{
+    char *text = mem_strdup(js_str(error, "message", "no message"));
+    if (client->transport)
+        client->transport->class->hide(client->transport, text);
+    return text;
+}
+
 bool mcp_version_is_listed(const json_t *list, const char *version)
 {
     size_t index;

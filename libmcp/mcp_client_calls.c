@@ -243,9 +243,8 @@ static void on_error(struct mcp_client *client, struct mcp_work *work, const jso
         /* Perhaps the list of the tools is not what it was. */
         if (code == CODE_PARAMS || code == CODE_NO_METHOD || code == CODE_VERSION)
             client->stale = true;
-        end_work(client, work, true,
-                 mem_printf("The tool failed: %.*s", ERROR_TEXT_MAX,
-                            js_str(error, "message", "no message")));
+        AUTOFREE char *text = mcp_client_error_text(client, error);
+        end_work(client, work, true, mem_printf("The tool failed: %.*s", ERROR_TEXT_MAX, text));
     }
 }
 

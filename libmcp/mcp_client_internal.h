@@ -77,6 +77,8 @@ void mcp_client_close(struct mcp_client *client);
 void mcp_client_rest(struct mcp_client *client);
 /* Sets the timer to what is due next. */
 void mcp_client_schedule(struct mcp_client *client);
+/* The words of an error, without secrets; free() it. */
+char *mcp_client_error_text(const struct mcp_client *client, const json_t *error);
 bool mcp_version_is_listed(const json_t *list, const char *version);
 
 /* ---- mcp_client_start.c ---- */

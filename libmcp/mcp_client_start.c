@@ -326,12 +326,13 @@ static void on_discover_error(struct mcp_client *client, const json_t *error)
 {
     int64_t code = js_int(error, "code", 0);
     json_t *supported = json_object_get(json_object_get(error, "data"), "supported");
+    AUTOFREE char *text = mcp_client_error_text(client, error);
     if (code == CODE_VERSION && mcp_version_is_listed(supported, modern_version) &&
         !client->discover_retried) {
         client->discover_retried = true;
         discover(client);
     } else if (code == CODE_HEADERS || code == CODE_CAPABILITY) {
-        mcp_client_fail(client, "it refused to start: %.160s", js_str(error, "message", ""));
+        mcp_client_fail(client, "it refused to start: %.160s", text);
     } else {
         const char *older = code == CODE_VERSION ? first_legacy(supported) : NULL;
         set_step(client, INITIALIZE_MS);
@@ -344,17 +345,18 @@ static void on_initialize_error(struct mcp_client *client, const json_t *error)
 {
     json_t *supported = json_object_get(json_object_get(error, "data"), "supported");
     const char *older = first_legacy(supported);
+    AUTOFREE char *text = mcp_client_error_text(client, error);
     if (older && strcmp(older, legacy_offered) != 0 && client->sessions++ == 0)
         initialize_with(client, older);
     else if (!has_another_way(client))
-        mcp_client_fail(client, "it refused to start: %.160s",
-                        js_str(error, "message", "no message"));
+        mcp_client_fail(client, "it refused to start: %.160s", text);
 }
 
 static void on_list_error(struct mcp_client *client, const json_t *error)
 {
+    AUTOFREE char *text = mcp_client_error_text(client, error);
     if (client->state != MCP_STARTING || !client->remembered || !has_another_way(client))
-        list_failed(client, js_str(error, "message", "no message"));
+        list_failed(client, text);
 }
 
 bool mcp_start_answer(struct mcp_client *client, const struct mcp_message *message)

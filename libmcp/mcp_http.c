@@ -147,6 +147,11 @@ static bool http_accepts(const struct mcp_transport *transport, const json_t *to
     return !http->modern || mcp_http_tool_is_valid(tool, ret_why);
 }
 
+static void http_hide(const struct mcp_transport *transport, char *text)
+{
+    mcp_http_hide((const struct mcp_http *)transport, text);
+}
+
 /* The end */
 
 static void end_exchanges(struct mcp_http *http)
@@ -198,6 +203,7 @@ static const struct mcp_transport_class http_class = {
     .send = http_send,
     .forget = http_forget,
     .accepts = http_accepts,
+    .hide = http_hide,
     .stop = http_stop,
     .stopped = http_stopped,
     .destroy = http_destroy,

@@ -104,6 +104,9 @@ json_t *mcp_exchange_lines(struct mcp_exchange *exchange, const char *method);
 void mcp_http_describe(const struct mcp_http *http, int status, const char *body,
                        char ret_why[MCP_WHY_SIZE_MAX]);
 
+/* Overwrites in `text` what the headers and the url hold. */
+void mcp_http_hide(const struct mcp_http *http, char *text);
+
 /* mcp_http.c */
 /* Lets what waited for the gate go. */
 void mcp_http_open_gate(struct mcp_http *http);

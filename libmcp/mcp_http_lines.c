@@ -97,6 +97,41 @@ static bool holds_secret(const struct mcp_http *http, const char *text)
     return false;
 }
 
+/* "Bearer …" is a secret without its first word too. */
+static void hide_value(char *text, const char *value)
+{
+    const char *space = strrchr(value, ' ');
+    mcp_hide(text, value);
+    if (space)
+        mcp_hide(text, space + 1);
+}
+
+/* Some have their secret in the path, some behind the question mark. */
+static void hide_url(char *text, const char *url)
+{
+    const char *host = strstr(url, "://"), *path = host ? strchr(host + 3, '/') : NULL;
+    if (!path)
+        return;
+    AUTOFREE char *parts = mem_strdup(path);
+    char *rest = strchr(parts, '?');
+    if (rest)
+        *rest++ = '\0';
+    mcp_hide(text, parts);
+    for (char *part; rest && (part = strsep(&rest, "&"));)
+        if ((part = strchr(part, '=')))
+            mcp_hide(text, part + 1);
+}
+
+void mcp_http_hide(const struct mcp_http *http, char *text)
+{
+    const char *name;
+    json_t *value;
+    size_t index;
+    json_object_foreach(http->headers, name, value) hide_value(text, json_string_value(value));
+    json_array_foreach(http->auth_lines, index, value) hide_value(text, json_string_value(value));
+    hide_url(text, http->url);
+}
+
 static bool is_redirection(int status)
 {
     return status >= 300 && status < 400;

@@ -6,6 +6,8 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 
+enum { SECRET_MIN = 6 };
+
 static bool is_id(const json_t *id)
 {
     return json_is_string(id) || json_is_integer(id);
@@ -123,4 +125,11 @@ enum err mcp_message_parse(const char *line, size_t len, struct mcp_message *ret
     if (err)
         json_decref(json);
     return err;
+}
+
+void mcp_hide(char *text, const char *secret)
+{
+    size_t len = strlen(secret);
+    for (char *at = text; len >= SECRET_MIN && (at = strstr(at, secret)); at += len)
+        memset(at, '*', len);
 }

@@ -34,4 +34,7 @@ MUST_CHECK enum err mcp_message_of(json_t *json, struct mcp_message *ret_message
 MUST_CHECK enum err mcp_message_parse(const char *line, size_t len,
                                       struct mcp_message *ret_message);
 
+/* Overwrites each `secret` in `text`; one of less than six bytes is none. */
+void mcp_hide(char *text, const char *secret);
+
 #endif

@@ -19,7 +19,6 @@ enum {
     LAST_READS_MAX = 128,
     STDERR_LOGGED_MAX = 8 << 10,
     STDERR_LINE_MAX = 1024,
-    SECRET_MIN = 6,
     STOP_STEP_MS = 300,
 };
 
@@ -95,27 +94,19 @@ static enum err stdio_send(struct mcp_transport *transport, const json_t *messag
 }
 
 /* What a server was given in its environment does not belong into a log. */
-static char *without_secrets(const struct stdio *stdio, const char *line)
+static void stdio_hide(const struct mcp_transport *transport, char *text)
 {
-    char *text = mem_strdup(line);
+    const struct stdio *stdio = (const struct stdio *)transport;
     const char *key;
     json_t *value;
-    json_object_foreach(stdio->env, key, value)
-    {
-        const char *secret = json_string_value(value);
-        size_t len = secret ? strlen(secret) : 0;
-        if (len < SECRET_MIN)
-            continue;
-        for (char *at = text; (at = strstr(at, secret)); at += len)
-            memset(at, '*', len);
-    }
-    return text;
+    json_object_foreach(stdio->env, key, value) mcp_hide(text, json_string_value(value));
 }
 
 static void log_stderr_line(struct stdio *stdio)
 {
     if (stdio->log.len && stdio->logged < STDERR_LOGGED_MAX) {
-        AUTOFREE char *text = without_secrets(stdio, buf_text(&stdio->log));
+        AUTOFREE char *text = mem_strdup(buf_text(&stdio->log));
+        stdio_hide(&stdio->base, text);
         log_debug("mcp_server_says", LOG_S("server", stdio->name), LOG_S("text", text));
         stdio->logged += stdio->log.len;
     }
@@ -266,6 +257,7 @@ static void stdio_destroy(struct mcp_transport *transport)
 static const struct mcp_transport_class stdio_class = {
     .send = stdio_send,
     .forget = stdio_forget,
+    .hide = stdio_hide,
     .stop = stdio_stop,
     .stopped = stdio_stopped,
     .destroy = stdio_destroy,

@@ -58,6 +58,8 @@ struct mcp_transport_class {
     /* May the tool be offered? (HTTP: its x-mcp-header annotations.) NULL: all may. */
     bool (*accepts)(const struct mcp_transport *transport, const json_t *tool,
                     char ret_why[MCP_WHY_SIZE_MAX]);
+    /* Overwrites in `text`, which the server has said, the secrets that it was given. */
+    void (*hide)(const struct mcp_transport *transport, char *text);
     /* Begins the end: input closed, session deleted. No events follow. */
     void (*stop)(struct mcp_transport *transport);
     /* Goes on with it: what was asked kindly at `stop` is forced as time passes. True when there is

@@ -12,7 +12,8 @@ SCHEMA = {"type": "object", "properties": {
     "region": {"type": "string", "x-mcp-header": "Region"},
     "level": {"type": "integer", "x-mcp-header": "Level"}}}
 TOOLS = [{"name": name, "description": name, "inputSchema": SCHEMA} for name in (
-    "echo", "slow", "cut", "endless", "huge", "garbage", "silent", "leak")]
+    "echo", "slow", "cut", "endless", "huge", "garbage", "silent", "leak",
+    "complain")]
 BAD_TOOL = {"name": "bad", "description": "may not be offered", "inputSchema": {
     "type": "object", "properties": {"a": {"type": "array", "x-mcp-header": "A"}}}}
 
@@ -244,6 +245,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def tool_leak(self, _):
         """Says back what it was sent, as bad error pages do."""
         self.answer(500, {"error": {"message": f"bad key {self.headers['X-Key']}"}})
+
+    def tool_complain(self, message):
+        """The same, in an error of JSON-RPC."""
+        self.answer(200, {"jsonrpc": "2.0", "id": message["id"], "error": {
+            "code": -32000, "message": f"bad key {self.headers['X-Key']}"}})
 
     def handle(self):
         try:

@@ -125,7 +125,8 @@ def test_a_lost_session_is_begun_again(user, servers):
 
 @pytest.mark.parametrize("era", ("modern", "old"))
 @pytest.mark.parametrize("tool, said", (
-    ("cut", "is unknown"), ("garbage", "is unknown"), ("huge", "too large"), ("leak", "HTTP 500")))
+    ("cut", "is unknown"), ("garbage", "is unknown"), ("huge", "too large"), ("leak", "HTTP 500"),
+    ("complain", "bad key")))
 def test_a_bad_answer_is_told_and_nothing_is_called_twice(user, servers, era, tool, said):
     server = servers[era]
     before = len(server.calls)

@@ -163,6 +163,7 @@ static void servers_that_cannot_start_say_why(void **state)
     for (size_t i = 0; i < 6; i++)
         if (!strstr(mcp_client_why(mcp_pool_client(pool, i)), why[i]))
             fail_msg("%zu: %s", i, mcp_client_why(mcp_pool_client(pool, i)));
+    assert_null(strstr(mcp_client_why(mcp_pool_client(pool, 4)), "hunter22"));
     assert_int_equal(mcp_client_state(mcp_pool_client(pool, 5)), MCP_READY);
     mcp_pool_destroy(&pool);
 }
