@@ -449,7 +449,7 @@ json_t *mcp_client_known(struct mcp_client *client)
         json_object_set_new(known, "instructions", json_string(client->instructions));
     if (client->ttl_ms >= 0)
         json_object_set_new(known, "ttl_ms", json_integer(client->ttl_ms));
-    if (client->is_private)
+    if (client->is_private || client->after_calls)
         json_object_set_new(known, "private", json_true());
     return known;
 }

@@ -129,6 +129,7 @@ static void send_work(struct mcp_client *client, struct mcp_work *work, const ch
     }
     json_t *params = params_of(client, work, cursor);
     work->id = client->next_id; /* a failure must find what was sent */
+    client->acted = true;
     mcp_client_request(client, method, params, head);
 }
 

@@ -41,6 +41,7 @@ struct mcp_client {
     int64_t start_deadline, step_deadline; /* 0: none */
     int64_t rest_at;                       /* 0: never */
     bool called;                           /* so it may have a state of its own */
+    bool acted;                            /* a call was sent to it */
     bool discover_retried;
     int64_t next_id;
     int64_t discover_id, initialize_id, list_id, listen_id; /* 0: not under way */
@@ -53,6 +54,7 @@ struct mcp_client {
     char *instructions;
     int64_t ttl_ms; /* −1: the server says nothing of it */
     bool is_private;
+    bool after_calls; /* `tools` may be what the user's own calls have made of them */
     unsigned pages, lists;
     int64_t list_deadline;
 

@@ -93,6 +93,7 @@ static void end_list(struct mcp_client *client)
         client->tools = client->fresh;
         client->fresh = NULL;
         client->known = true;
+        client->after_calls = client->acted;
         client->lists++;
     }
     if (client->state == MCP_STARTING)

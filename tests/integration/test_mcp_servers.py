@@ -43,6 +43,7 @@ def stack(tmp_path_factory):
     (folder / "mcp.json").write_text(json.dumps({"mcpServers": {
         "counted": counted(folder, "shared"),
         "personal": {**counted(folder, "personal"), "env": {"WHO": "${user.id}"}},
+        "growing": counted(folder, "growing", "--public"),
         "oldest": oldest_server(),
         "everything": npm_servers.server("server-everything"),
         "newest": sdk_server("5", "modern"),
@@ -151,6 +152,15 @@ def test_lists_that_may_differ_are_kept_for_each_user(user, stack):
     assert starts(stack, "personal") == before + 1
     user.done("Say hello")
     assert starts(stack, "personal") == before + 1
+
+
+def test_tools_that_a_users_calls_have_made_are_theirs_alone(user, stack):
+    more, grown = use(user, [("growing__grow", {}), ("growing__grown", {})], between="then ")
+    assert more.data["content"] == "grown" and "grown" in grown.data["content"]
+    other = sign_in(stack)
+    job_id = other.run("use tool growing__grown with {}")
+    assert other.finished(job_id, 60)["status"] == "completed"
+    assert not of_kind(other.events(job_id), "tool_call"), "the model calls what it is offered"
 
 
 def test_a_server_that_cannot_start_is_told_each_time(user):

@@ -333,20 +333,28 @@ static void elicitation_in_the_older_era(void **state)
     end(&client);
 }
 
+static bool is_kept_private(struct mcp_client *client)
+{
+    AUTOJSON json_t *known = mcp_client_known(client);
+    return js_bool(known, "private", false);
+}
+
 static void tools_that_come_later(void **state)
 {
     (void)state;
     static const char *const eras[] = {"legacy", "modern"};
     for (size_t i = 0; i < 2; i++) {
-        struct mcp_client *client = started(ARGS("--era", eras[i]));
+        struct mcp_client *client = started(ARGS("--public", "--era", eras[i]));
         unsigned lists = mcp_client_lists(client);
         assert_false(mcp_client_stale(client));
+        assert_false(is_kept_private(client));
         expect(client, "grow", "{}", false, "grown");
         assert_true(mcp_client_stale(client));
         list(client);
         assert_false(mcp_client_stale(client));
         assert_int_equal(mcp_client_lists(client), lists + 1);
         assert_int_equal(json_array_size(mcp_client_tools(client)), 12);
+        assert_true(is_kept_private(client)); /* it is what this user's call has made of it */
         end(&client);
     }
 }
