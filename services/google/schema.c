@@ -88,6 +88,23 @@ static json_t *as_type(const json_t *type, json_t *value)
     return typed;
 }
 
+/* Ids have no white space, but what is copied out of a text may. */
+static json_t *without_space(const char *text)
+{
+    static const char space[] = " \t\r\n";
+    text += strspn(text, space);
+    size_t len = strlen(text);
+    while (len && strchr(space, text[len - 1]))
+        len--;
+    return json_stringn(text, len);
+}
+
+static bool is_id(const char *name)
+{
+    size_t len = strlen(name);
+    return len > 3 && strcmp(name + len - 3, "_id") == 0;
+}
+
 /* The same for an argument, which may be a text that stands for a value of the first type. */
 static json_t *as_argument(const json_t *type, json_t *value)
 {
@@ -230,7 +247,9 @@ static enum err check_member(const json_t *schema, const char *name, json_t *val
     if (is_left_out(property, value) && !is_required(schema, name))
         return ERR_OK;
     const json_t *type = json_object_get(property, "type");
-    AUTOJSON json_t *typed = as_argument(type, value);
+    AUTOJSON json_t *typed = json_is_string(value) && is_id(name)
+                                 ? without_space(json_string_value(value))
+                                 : as_argument(type, value);
     if (!typed)
         return refuse_type(ret_why, "", name, type);
     json_object_set(out, name, typed);

@@ -17,6 +17,7 @@ static const char schema_text[] =
     "\"count\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9},"
     "\"name\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":3},"
     "\"kind\":{\"type\":\"string\",\"enum\":[\"a\",\"b\"]},"
+    "\"some_id\":{\"type\":\"string\",\"minLength\":1},"
     "\"ratio\":{\"type\":\"number\"},\"flag\":{\"type\":\"boolean\"},"
     "\"list\":{\"type\":\"array\",\"maxItems\":2,\"items\":{\"type\":\"string\"}}},"
     "\"required\":[\"name\"],\"additionalProperties\":false}";
@@ -62,6 +63,9 @@ static void reads_texts(void **state)
            "{\"name\":\"x\",\"count\":3,\"flag\":true}");
     expect("{\"name\":\"x\",\"flag\":\"False\",\"list\":\"[\\\"a\\\", \\\"b\\\"]\"}", ERR_OK,
            "{\"name\":\"x\",\"flag\":false,\"list\":[\"a\",\"b\"]}");
+    expect("{\"name\":\" x\",\"some_id\":\" \\tab c\\n\"}", ERR_OK,
+           "{\"name\":\" x\",\"some_id\":\"ab c\"}");
+    expect("{\"name\":\"x\",\"some_id\":\" \"}", ERR_INVALID, "\"some_id\" must not be empty");
     expect("{\"name\":\"[1]\"}", ERR_OK, "{\"name\":\"[1]\"}");
     expect("{\"name\":\"x\",\"count\":\"\",\"kind\":\"\",\"flag\":\"\",\"list\":\"\"}", ERR_OK,
            "{\"name\":\"x\"}");
