@@ -114,3 +114,19 @@ json_t *js_string_capped(const char *text, size_t len, size_t max, const char *m
     buf_fini(&out);
     return value;
 }
+
+bool js_has_more_values(const char *text, size_t len, size_t max)
+{
+    size_t count = 0;
+    bool quoted = false;
+    for (size_t i = 0; len > max && i < len; i++) {
+        char c = text[i];
+        if (c == '"')
+            quoted = !quoted;
+        else if (quoted)
+            i += c == '\\';
+        else
+            count += c == ',' || c == '{' || c == '[';
+    }
+    return count > max;
+}

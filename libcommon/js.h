@@ -23,6 +23,10 @@ static inline void js_cleanup_decref(json_t **value_p)
  * UTF-8, NUL in strings, doubled keys and nesting deeper than 64. ERR_INVALID otherwise; `ret_why`
  * (may be NULL, 160 bytes) then says what and where. */
 MUST_CHECK enum err js_parse(const char *text, size_t len, json_t **ret_value, char *ret_why);
+
+/* Would the text become more than `max` values, and some? For text of strangers: a tree takes up to
+ * a hundred times the room of its text. */
+bool js_has_more_values(const char *text, size_t len, size_t max);
 enum { JS_WHY_SIZE = 160 };
 
 /* Compact text of a value; free() it. Never NULL. */

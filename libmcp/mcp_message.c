@@ -76,26 +76,9 @@ static void mend(char *text, size_t len)
     }
 }
 
-/* A tree takes up to a hundred times the room of its text, and the run has only so much. */
-static bool has_too_many_values(const char *text, size_t len)
-{
-    size_t count = 0;
-    bool quoted = false;
-    for (size_t i = 0; len > MCP_VALUES_MAX && i < len; i++) {
-        char c = text[i];
-        if (c == '"')
-            quoted = !quoted;
-        else if (quoted)
-            i += c == '\\';
-        else
-            count += c == ',' || c == '{' || c == '[';
-    }
-    return count > MCP_VALUES_MAX;
-}
-
 enum err mcp_json_parse(const char *text, size_t len, json_t **ret_json)
 {
-    if (len > MCP_LINE_MAX || has_too_many_values(text, len))
+    if (len > MCP_LINE_MAX || js_has_more_values(text, len, MCP_VALUES_MAX))
         return ERR_INVALID;
     if (!js_parse(text, len, ret_json, NULL))
         return ERR_OK;

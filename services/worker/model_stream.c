@@ -56,6 +56,8 @@ static bool add_json(struct model_stream *stream, const char *text, size_t len)
 {
     AUTOJSON json_t *json = NULL;
     char why[MODEL_WHY_SIZE];
+    if (js_has_more_values(text, len, MODEL_VALUES_MAX))
+        return break_off(stream, "it holds too many values");
     if (js_parse(text, len, &json, NULL))
         return break_off(stream, "it is not JSON");
     if (model_error_inside(json, stream->key, &stream->error)) {

@@ -15,6 +15,7 @@ enum {
     MODEL_BODY_MAX = 8 << 20,    /* of one JSON object */
     MODEL_STREAM_MAX = 64 << 20, /* of a whole stream */
     MODEL_EVENT_MAX = 4 << 20,
+    MODEL_VALUES_MAX = 64 << 10, /* in either; the worker's loop stands still for them */
 };
 
 struct model_stream;

@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include "libcommon/buf.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "services/worker/model_stream.h"
@@ -51,6 +52,24 @@ static void events_and_whole_answers(void **state)
     /* Azure begins with what its filter says */
     assert_verdict("data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n" CHUNK("a") END,
                    MODEL_ANSWERED, "a");
+}
+
+static void values_without_number_are_no_answer(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {"{\"x\":[", "data: {\"x\":["};
+    for (size_t i = 0; i < 2; i++) {
+        struct buf body;
+        char why[MODEL_WHY_SIZE];
+        buf_init(&body, 1 << 20);
+        buf_add_str(&body, heads[i]);
+        for (size_t n = 0; n < MODEL_VALUES_MAX; n++)
+            buf_add_str(&body, "[],");
+        buf_add_str(&body, "0],\"choices\":[{\"message\":{\"content\":\"a\"}}]}\n\n");
+        assert_int_equal(feed(buf_text(&body), 16384, why), MODEL_MALFORMED);
+        assert_string_equal(why, "it holds too many values");
+        buf_fini(&body);
+    }
 }
 
 static void what_is_cut_is_no_answer(void **state)
@@ -127,6 +146,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_and_whole_answers),
+        cmocka_unit_test(values_without_number_are_no_answer),
         cmocka_unit_test(what_is_cut_is_no_answer),
         cmocka_unit_test(errors_inside_a_200),
         cmocka_unit_test(the_state_tells_what_may_still_come),
