@@ -28,15 +28,17 @@ static void add_text(struct buf *out, const char *key, const char *text)
     }
 }
 
-/* Token usage of the original may be anything; the protocol says object. */
+/* As jobs.get has it. */
 static void add_usage(struct buf *out, const char *text)
 {
     json_t *usage = NULL;
     js_add_key(out, "token_usage");
-    if (text && js_parse(text, strlen(text), &usage, NULL) == ERR_OK && json_is_object(usage))
+    if (text && js_parse(text, strlen(text), &usage, NULL) == ERR_OK && json_is_object(usage)) {
+        json_object_del(usage, "cached_tokens");
         js_dump_buf(usage, out);
-    else
+    } else {
         buf_add_str(out, "null");
+    }
     json_decref(usage);
 }
 

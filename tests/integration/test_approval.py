@@ -139,6 +139,7 @@ def test_a_waiting_job_is_cancelled(user, asking):
     job = user.cancel(job_id).json()
     assert job["status"] == "cancelled" and "waiting_approval" not in job
     assert job["token_usage"]["total_tokens"] > 0
+    assert len(job["token_usage"]) == 3
     assert approve(user, job_id).status_code == 409
     assert kinds(user, job_id)[-2:] == ["waiting_approval", "status"]
     assert asking.acts(text) == []

@@ -310,8 +310,9 @@ static void a_parked_job_is_cancelled_and_forgotten(void **state)
 static void usage_is_read_from_the_events(void **state)
 {
     need_database(state);
-    struct store_event calls[2] = {{"tool_call", "{\"usage\": {\"total_tokens\": 40}}"},
-                                   {"tool_call", "{\"usage\": {\"total_tokens\": 90}}"}};
+    struct store_event calls[2] = {
+        {"tool_call", "{\"usage\": {\"total_tokens\": 40}}"},
+        {"tool_call", "{\"usage\": {\"total_tokens\": 90, \"cached_tokens\": 5}}"}};
     struct store_append item = {
         .job_id = "j1", .attempt = 1, .after = 2, .events = calls, .count = 2, .done = on_append};
     assert_int_equal(open_session("s1"), ERR_OK);
@@ -322,6 +323,7 @@ static void usage_is_read_from_the_events(void **state)
     sql("UPDATE job_queue SET deadline = now() - interval '1 hour'");
     reap();
     assert_int_equal(js_int(json_object_get(get("j1", "u"), "token_usage"), "total_tokens", 0), 90);
+    assert_null(json_object_get(json_object_get(get("j1", "u"), "token_usage"), "cached_tokens"));
     expect_sql("SELECT job_usage('j1', '{\"total_tokens\": 100}')->>'total_tokens'", "100");
     expect_sql("SELECT job_usage('j1', '{\"total_tokens\": \"many\"}')->>'total_tokens'", "90");
     expect_sql("SELECT job_usage('none', '[1]')::text", "[1]");
