@@ -88,6 +88,8 @@ struct model *model_new(struct loop *loop, const struct settings *settings)
     model->settings = settings;
     model->http = http_client_new(loop, &options);
     model->lanes = model_lanes_new(loop, on_go);
+    if (settings->openai_model) /* has one of its own, whatever models jobs will name */
+        model_lanes_get(model->lanes, settings->openai_model);
     model_endpoint_init(&model->endpoint, settings);
     return model;
 }

@@ -386,6 +386,24 @@ static void a_limit_is_everyone_s(void **state)
     assert_true(f->asked_at[11] - f->asked_at[2] >= 100);
 }
 
+/* Jobs may name any model; one user's limits under invented names are not the others'. */
+static void many_models_leave_the_usual_one_alone(void **state)
+{
+    struct fixture *f = *state;
+    SCRIPT(f, {429, "{}", END, "Retry-After", "200"});
+    f->settings.model_retries = 0;
+    for (int i = 0; i < 32; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "invented-%d", i);
+        begin(f, i < 31 ? WAIT_MS * 4 : 20, name);
+        wait_for(f, f->answers + 1, 0);
+    }
+    SCRIPT(f, {200, WHOLE, END, NULL, NULL});
+    begin(f, WAIT_MS, NULL);
+    wait_for(f, f->answers + 1, 0);
+    assert_non_null(json_object_get(f->answer, "message"));
+}
+
 static bool all_gone(void *arg)
 {
     return ((struct fixture *)arg)->gone == 3;
@@ -454,6 +472,7 @@ int main(void)
         CASE(retry_after_is_waited_for),
         CASE(a_wait_beyond_the_run_s_time_is_no_wait),
         CASE(a_limit_is_everyone_s),
+        CASE(many_models_leave_the_usual_one_alone),
         CASE(a_cancelled_call_is_gone_at_once),
         CASE(nobody_listens),
         CASE(settings_are_checked),
