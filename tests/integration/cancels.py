@@ -1,5 +1,6 @@
 """How long a cancel takes: from POST until no process of the run is left and the result says so."""
 import concurrent.futures
+import contextlib
 import json
 import pathlib
 import time
@@ -40,18 +41,26 @@ def parent_of(pid):
 
 
 def begin(stack, kind, count):
-    """So many runs of as many users that are blocked: [(user, job id, pids)]."""
+    """So many runs of as many users that are blocked: [(user, job id, pids)]. A run that waits for its
+    model has a server for the list of its tools alone, which soon ends by itself."""
     users = [User(stack, original_token(stack)) for _ in range(count)]
     jobs = {user.id: user.run(MESSAGES[kind]) for user in users}
-    found = wait_until(lambda: (seen := servers()).keys() >= jobs.keys() and seen, 120,
-                       "each run has its server")
+    found, runs = {}, {}
+
+    def all_seen():
+        for who, pid in servers().items():
+            with contextlib.suppress(OSError):
+                found[who], runs[who] = pid, parent_of(pid)
+        return runs.keys() >= jobs.keys()
+    wait_until(all_seen, 120, "each run has its server")
     if kind == "tool":
         wait_until(lambda: stack.sql(
             "SELECT count(DISTINCT job_id) FROM job_events WHERE type = 'tool_call'"
             " AND job_id = ANY(%s)", list(jobs.values()))[0][0] == count, 120, "tools are called")
     else:
         time.sleep(0.5)  # a server that has started is asked for its tools, and then the model
-    return [(user, jobs[user.id], {found[user.id], parent_of(found[user.id])}) for user in users]
+    return [(user, jobs[user.id], {runs[user.id], *([found[user.id]] if kind == "tool" else [])})
+            for user in users]
 
 
 def cancel(job):

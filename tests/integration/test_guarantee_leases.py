@@ -10,6 +10,7 @@ import uuid
 
 import pytest
 
+from cancels import parent_of
 from client import children_of, of_kind, run_processes, sign_in
 from guarantees import living
 from stack import wait_until
@@ -33,16 +34,30 @@ def frozen(*pids):
             os.kill(pid, signal.SIGCONT)
 
 
-def begun(stack, user, idle):
+def zygote_of(stack, name):
+    found = [pid for pid in children_of(stack.pid(name))
+             if (pathlib.Path("/proc") / str(pid) / "comm").read_text() == "mcpbus-zygote\n"
+             and parent_of(pid) == stack.pid(name)]
+    assert len(found) == 1
+    return found[0]
+
+
+def runs_of(stack, name):
+    """A worker's runs, without the tool servers that they may have for a while."""
+    zygote = zygote_of(stack, name)
+    return {pid for pid in children_of(zygote) if parent_of(pid) == zygote}
+
+
+def begun(stack, user):
     """A job whose first attempt waits for its model: its id, and the name of its worker."""
+    requests = stack.sandbox + "/sandbox/requests"
+    stack.http.delete(requests, timeout=10)
     job_id = user.run(f"Say hello {uuid.uuid4()} [sandbox:slow=60x1]")
     user.reach(job_id, "running")
-
-    def find():
-        busy = [name for name, pid in stack.pids("worker").items() if children_of(pid) - idle]
-        return busy[0] if busy else None
-    name = wait_until(find, 30, "a worker has begun")
-    wait_until(lambda: len(children_of(stack.pid(name)) - idle) >= 2, 30, "the run and a server")
+    wait_until(lambda: "POST /v1/chat/completions" in stack.http.get(requests, timeout=10).text, 30,
+               "the model is asked")
+    name = wait_until(lambda: next((name for name in stack.pids("worker")
+                                    if runs_of(stack, name)), None), 30, "a worker has begun")
     return job_id, name
 
 
@@ -63,12 +78,12 @@ def check_done_again(stack, user, job_id):
 
 
 def test_a_frozen_loop_ends_its_runs_in_time(user, wide_stack):
-    """SIGSTOP stops the loop alone; the process beside it ends the runs and their servers. Thawed,
-    it changes nothing."""
+    """SIGSTOP stops the loop alone; the process beside it ends the runs. Thawed, it changes
+    nothing."""
     idle = run_processes(wide_stack)
-    job_id, name = begun(wide_stack, user, idle)
+    job_id, name = begun(wide_stack, user)
     with frozen(wide_stack.pid(name)):
-        check_ended_in_time(wide_stack, job_id, children_of(wide_stack.pid(name)) - idle)
+        check_ended_in_time(wide_stack, job_id, runs_of(wide_stack, name))
         job = check_done_again(wide_stack, user, job_id)
     wait_until(lambda: run_processes(wide_stack) <= idle, 20, "the stale run has ended")
     assert user.result(job_id) == job
@@ -78,14 +93,9 @@ def test_a_frozen_loop_ends_its_runs_in_time(user, wide_stack):
 def test_a_run_that_ended_by_mistake_is_another_attempt(user, wide_stack):
     """The zygote alone is frozen, and ends its runs before it hears of the renewals. The session
     lives on; what is done again has to know what was done before."""
-    idle = run_processes(wide_stack)
-    job_id, name = begun(wide_stack, user, idle)
-    zygotes = [pid for pid in children_of(wide_stack.pid(name))
-               if (pathlib.Path("/proc") / str(pid) / "comm").read_text() == "mcpbus-zygote\n"
-               and pid in idle]
-    assert len(zygotes) == 1
+    job_id, name = begun(wide_stack, user)
     session = wide_stack.sql("SELECT session FROM job_queue WHERE job_id = %s", job_id)
-    with frozen(*zygotes):
+    with frozen(zygote_of(wide_stack, name)):
         until = time.monotonic() + 10
         wait_until(lambda: time.monotonic() > until, 20, "the zygote's lease is over")
         assert wide_stack.sql("SELECT session FROM job_queue WHERE job_id = %s", job_id) == session
@@ -94,10 +104,9 @@ def test_a_run_that_ended_by_mistake_is_another_attempt(user, wide_stack):
 
 def test_a_worker_cut_off_from_its_brokers_ends_its_runs_in_time(user, wide_stack):
     """It can't renew, and ends them by its own clock."""
-    idle = run_processes(wide_stack)
-    job_id, name = begun(wide_stack, user, idle)
+    job_id, name = begun(wide_stack, user)
     with frozen(*wide_stack.pids("broker").values()):
-        check_ended_in_time(wide_stack, job_id, children_of(wide_stack.pid(name)) - idle)
+        check_ended_in_time(wide_stack, job_id, runs_of(wide_stack, name))
     wide_stack.wait_healthy()
     check_done_again(wide_stack, user, job_id)
 
