@@ -168,7 +168,8 @@ def test_what_only_looks_is_called_again(agents, user, hanging):
 
 @pytest.mark.slow
 def test_killed_while_the_model_thinks(agents, user):
-    """The question that was not answered is asked again, as it was."""
+    """The question that was not answered is asked again, as it was; what is left for the answer is
+    estimated anew."""
     message, text = steps("t__send", "t__look", head="[sandbox:slow=5]\n")
     job_id = post(user, message)
     wait_until(lambda: len(agents.recorder.of(text)) == 2, 30, "the second question is asked")
@@ -178,6 +179,8 @@ def test_killed_while_the_model_thinks(agents, user):
     assert agents.acts(text) == ["send", "look"]
     requests = requests_of(agents, text)
     assert len(requests) == 4
+    for request in requests[1:3]:
+        request.pop("max_tokens", None)
     assert requests[1] == requests[2]
 
 
