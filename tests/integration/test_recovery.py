@@ -87,6 +87,7 @@ def test_killed_under_load(wide_echo, service):
     wide_echo.wait_healthy()
 
 
+@pytest.mark.slow
 def test_all_of_a_service_killed_at_once(wide_echo):
     """Both brokers, then both jobs: the queue is in PostgreSQL."""
     wide_echo.wait_healthy()
@@ -100,6 +101,7 @@ def test_all_of_a_service_killed_at_once(wide_echo):
     wide_echo.wait_healthy()
 
 
+@pytest.mark.slow
 def test_without_the_job_service(wide_echo):
     """Jobs can't be accepted: /health and POST /run say so, early, until it is back."""
     wide_echo.wait_healthy()
