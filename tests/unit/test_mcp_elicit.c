@@ -73,8 +73,7 @@ static void what_was_not_declared_is_not_answered(void **state)
     (void)state;
     static const char *const bad[] = {
         "{\"one\":{\"method\":\"roots/list\"}}",
-        "{\"one\":{\"method\":\"elicitation/create\"},\"two\":{\"method\":"
-        "\"sampling/createMessage\"}}",
+        "{\"one\":{\"method\":\"elicitation/create\"},\"two\":{\"method\":\"sampling/x\"}}",
         "{\"one\":7}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
