@@ -20,7 +20,7 @@ cmd_test() {
     ((!all)) || install_for lint
     test_environment
     export MCPBUS_TEST_LONG=$level
-    FUZZ_SECONDS=${FUZZ_SECONDS:-$((all ? 10 : 4))}
+    FUZZ_SECONDS=${FUZZ_SECONDS:-$((all ? 10 : 3))}
     trap test_cleanup EXIT
     trap 'exit 130' INT TERM
     TEST_BEGIN=$SECONDS

@@ -233,6 +233,7 @@ def worker_of(stack, idle):
     return wait_until(find, 30, "a worker has begun")
 
 
+@pytest.mark.slow
 def test_a_killed_worker_does_not_lose_its_job(user, wide_stack):
     """It begins anew on another, with the events of both attempts in one numbering."""
     idle = run_processes(wide_stack)
