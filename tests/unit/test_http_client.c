@@ -17,8 +17,9 @@
 
 #include "libcommon/http_client.h"
 #include "libcommon/mem.h"
+#include "tests/unit/listener.h"
 
-static int listen_fd;
+static struct listener listener;
 static char base[64];
 static atomic_int connections, drops, drop_connection;
 
@@ -131,31 +132,12 @@ static void *serve_connection(void *arg)
     return NULL;
 }
 
-static void *serve(void *arg)
-{
-    (void)arg;
-    int fd;
-    while ((fd = accept(listen_fd, NULL, NULL)) >= 0) {
-        pthread_t thread;
-        pthread_create(&thread, NULL, serve_connection, (void *)(intptr_t)fd);
-        pthread_detach(thread);
-    }
-    return NULL;
-}
-
 static int start_server(void **state)
 {
     (void)state;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(listen_fd, (struct sockaddr *)&address, len) || listen(listen_fd, 64) ||
-        getsockname(listen_fd, (struct sockaddr *)&address, &len))
-        return -1;
-    snprintf(base, sizeof base, "http://127.0.0.1:%d", ntohs(address.sin_port));
-    pthread_t thread;
-    pthread_create(&thread, NULL, serve, NULL);
-    return pthread_detach(thread);
+    int error = listener_start(&listener, serve_connection);
+    snprintf(base, sizeof base, "http://127.0.0.1:%d", listener.port);
+    return error;
 }
 
 /* The outcome of a call, copied */

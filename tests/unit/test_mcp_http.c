@@ -13,12 +13,14 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "libmcp/mcp_http.h"
+#include "tests/unit/listener.h"
 
 enum { REQUESTS_MAX = 64, REQUEST_SIZE = 16384, WAIT_MS = 30000 };
 
 /* The server */
 
-static int listen_fd, port;
+static struct listener listener;
+static int port;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char *requests[REQUESTS_MAX];
 static size_t request_count;
@@ -222,31 +224,12 @@ static void *serve_connection(void *arg)
     return NULL;
 }
 
-static void *serve(void *arg)
-{
-    (void)arg;
-    int fd;
-    while ((fd = accept(listen_fd, NULL, NULL)) >= 0) {
-        pthread_t thread;
-        pthread_create(&thread, NULL, serve_connection, (void *)(intptr_t)fd);
-        pthread_detach(thread);
-    }
-    return NULL;
-}
-
 static int start_server(void **state)
 {
     (void)state;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(listen_fd, (struct sockaddr *)&address, len) || listen(listen_fd, 64) ||
-        getsockname(listen_fd, (struct sockaddr *)&address, &len))
-        return -1;
-    port = ntohs(address.sin_port);
-    pthread_t thread;
-    pthread_create(&thread, NULL, serve, NULL);
-    return pthread_detach(thread);
+    int error = listener_start(&listener, serve_connection);
+    port = listener.port;
+    return error;
 }
 
 static size_t count_requests(const char *part)
