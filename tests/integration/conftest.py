@@ -72,6 +72,7 @@ def logs_of_a_failure(request):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: only with ./dev test --all or --long")
+    config.addinivalue_line("markers", "once: with ./dev test --all, in the release build alone")
     config.addinivalue_line("markers", "long: only with ./dev test --long")
 
 
@@ -82,6 +83,8 @@ def pytest_collection_modifyitems(items):
         for needed, name, flag in ((1, "slow", "--all"), (2, "long", "--long")):
             if level < needed and item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=f"{name}: ./dev test {flag} runs it"))
+        if item.get_closest_marker("once") and (level < 1 or slow() > 1):
+            item.add_marker(pytest.mark.skip(reason="once: ./dev test --all runs it, unsanitized"))
 
 
 @pytest.hookimpl(hookwrapper=True)
