@@ -131,7 +131,7 @@ run_ctest() {
     psql -q "$TEST_DATABASE_BASE/mcpbus" -c "CREATE DATABASE $database" || die "no test database"
     (($# == 0)) || filter=(-R "$(IFS='|' && echo "$*")")
     TEST_DATABASE_URL=$TEST_DATABASE_BASE/$database MCPBUS_BIN=$dir/bin \
-        check "ctest in ${dir#"$ROOT"/}" ctest --test-dir "$dir" --output-on-failure \
+        check "ctest in ${dir#"$ROOT"/}" ctest --test-dir "$dir" --output-on-failure -j 2 \
         --no-tests=ignore "${filter[@]}" || true
 }
 
@@ -140,21 +140,33 @@ run_simulation() {
     "$ROOT/build/tests/mcpbus-sim" --first "$1" --seeds 10000
 }
 
-# Each fuzz target for a few seconds, from its corpus.
+# Each fuzz target for a few seconds, from its corpus; two at a time.
 run_fuzz() {
-    local target corpus
+    local target
+    local -A running=()
     check "fuzz build" build_only fuzz || return 0
+    say "test: fuzzing, $FUZZ_SECONDS s for each parser"
     for target in "$ROOT"/build/fuzz/fuzz/fuzz_*; do
         [[ -x $target && -f $target ]] || continue
-        corpus=$TEST_DIR/corpus-$(basename "$target")
-        mkdir -p "$corpus"
-        check "$(basename "$target"), $FUZZ_SECONDS s" fuzz_one "$target" "$corpus" || true
+        fuzz_one "$target" "$TEST_DIR/corpus-$(basename "$target")" &
+        running[$!]=$(basename "$target")
+        ((${#running[@]} < 2)) || fuzz_wait
     done
+    fuzz_wait
+}
+
+fuzz_wait() {
+    local each
+    for each in "${!running[@]}"; do
+        wait "$each" || TEST_FAILURES+=("${running[$each]}")
+    done
+    running=()
 }
 
 fuzz_one() {
     local seeds dict=() name
     name=$(basename "$1")
+    mkdir -p "$2"
     seeds=$ROOT/tests/fuzz/corpus/${name#fuzz_}
     [[ -f $ROOT/tests/fuzz/${name#fuzz_}.dict ]] &&
         dict=("-dict=$ROOT/tests/fuzz/${name#fuzz_}.dict")
