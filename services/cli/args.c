@@ -1,0 +1,116 @@
+#include "services/cli/args.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct command_option *find_in(const struct command_option *options, const char *name,
+                                            size_t len)
+{
+    for (; options && options->name; options++)
+        if (strlen(options->name) == len && !strncmp(options->name, name, len))
+            return options;
+    return NULL;
+}
+
+static const struct command_option *find(const struct command *command, const char *name,
+                                         size_t len)
+{
+    const struct command_option *option = find_in(command->options, name, len);
+    if (!option && command->on_bus)
+        option = find_in(bus_options_common, name, len);
+    return option;
+}
+
+static enum err refuse(const struct command *command, const char *what, const char *why)
+{
+    fprintf(stderr, "mcpbus %s: %s: %s\n", command->name, what, why);
+    command_usage(command->name);
+    return ERR_INVALID;
+}
+
+/* One option at argv[*at]; moves on when its value is the next argument. */
+static enum err take_option(struct args *args, int argc, char **argv, int *at)
+{
+    const char *text = argv[*at];
+    size_t len = strcspn(text, "=");
+    const struct command_option *option = find(args->command, text, len);
+    if (!option)
+        return refuse(args->command, text, "no such option");
+    if (!option->value && text[len])
+        return refuse(args->command, option->name, "takes no value");
+    const char *value = text[len] ? text + len + 1 : NULL;
+    if (option->value && !value) {
+        if (*at + 1 >= argc)
+            return refuse(args->command, option->name, "its value is missing");
+        value = argv[++*at];
+    }
+    args->options[args->option_count].name = option->name;
+    args->options[args->option_count++].value = value;
+    return ERR_OK;
+}
+
+enum err args_parse(const char *command, int argc, char **argv, int min_words, int max_words,
+                    struct args *ret_args)
+{
+    struct args args = {.command = command_row(command)};
+    bool only_words = false;
+    if (argc > ARGS_MAX)
+        return refuse(args.command, "too many arguments", "64 at most");
+    for (int i = 0; i < argc; i++) {
+        enum err error = ERR_OK;
+        if (!only_words && !strcmp(argv[i], "--"))
+            only_words = true;
+        else if (!only_words && argv[i][0] == '-' && argv[i][1])
+            error = take_option(&args, argc, argv, &i);
+        else
+            args.words[args.word_count++] = argv[i];
+        if (error)
+            return error;
+    }
+    if (args.word_count > max_words)
+        return refuse(args.command, args.words[max_words], "not expected");
+    if (args.word_count < min_words) {
+        command_usage(command);
+        return ERR_INVALID;
+    }
+    *ret_args = args;
+    return ERR_OK;
+}
+
+const char *args_text(const struct args *args, const char *name, const char *def)
+{
+    for (int i = args->option_count; i-- > 0;)
+        if (!strcmp(args->options[i].name, name))
+            return args->options[i].value;
+    return def;
+}
+
+bool args_flag(const struct args *args, const char *name)
+{
+    for (int i = 0; i < args->option_count; i++)
+        if (!strcmp(args->options[i].name, name))
+            return true;
+    return false;
+}
+
+enum err args_int(const struct args *args, const char *name, int64_t def, int64_t min, int64_t max,
+                  int64_t *ret_value)
+{
+    const char *text = args_text(args, name, NULL);
+    if (!text) {
+        *ret_value = def;
+        return ERR_OK;
+    }
+    char *end, why[80];
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (errno || end == text || *end || value < min || value > max) {
+        snprintf(why, sizeof why, "takes a whole number from %lld to %lld", (long long)min,
+                 (long long)max);
+        return refuse(args->command, name, why);
+    }
+    *ret_value = value;
+    return ERR_OK;
+}

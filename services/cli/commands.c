@@ -1,0 +1,87 @@
+#include "services/cli/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ENV_FILE                                                                     \
+    {                                                                                \
+        "--env-file", "FILE", "settings that the environment lacks; .env by default" \
+    }
+#define END              \
+    {                    \
+        NULL, NULL, NULL \
+    }
+
+const struct command_option bus_options_common[] = {
+    {"--brokers", "ENDPOINTS", "the brokers, with commas; default: BROKER_ENDPOINT"},
+    ENV_FILE,
+    END,
+};
+
+static const struct command_option migrate_options[] = {
+    {"--status", NULL, "tells what is applied and what is missing; changes nothing"},
+    ENV_FILE,
+    END,
+};
+
+static const struct command_option settings_options[] = {
+    {"--env-example", NULL, "prints a .env file with every setting, commented"},
+    END,
+};
+
+const struct command commands[] = {
+    {"migrate", "", "brings the database of DATABASE_URL up to date", NULL, migrate_options, false,
+     cmd_migrate},
+    {"settings", "", "lists every setting", NULL, settings_options, false, cmd_settings},
+    {"version", "", "prints the version", NULL, NULL, false, cmd_version},
+    {"help", "[COMMAND]", "prints the commands, or all about one", NULL, NULL, false, cmd_help},
+};
+const size_t command_count = sizeof commands / sizeof *commands;
+
+/* How many arguments the words of a name take at the head of argv; 0: it is another. */
+static int match(const char *name, int argc, char *const *argv)
+{
+    int words = 0;
+    for (;; words++, name++) {
+        size_t len = strcspn(name, " ");
+        if (words == argc || strlen(argv[words]) != len || strncmp(argv[words], name, len) != 0)
+            return 0;
+        name += len;
+        if (!*name)
+            return words + 1;
+    }
+}
+
+const struct command *command_find(int argc, char *const *argv, int *ret_words)
+{
+    const struct command *found = NULL;
+    int most = 0;
+    for (size_t i = 0; i < command_count; i++) {
+        int words = match(commands[i].name, argc, argv);
+        if (words > most) {
+            most = words;
+            found = &commands[i];
+        }
+    }
+    if (found)
+        *ret_words = most;
+    return found;
+}
+
+const struct command *command_row(const char *name)
+{
+    for (size_t i = 0; i < command_count; i++)
+        if (!strcmp(commands[i].name, name))
+            return &commands[i];
+    return NULL;
+}
+
+int command_usage(const char *name)
+{
+    const struct command *row = command_row(name);
+    fprintf(stderr, "usage: mcpbus %s%s%s%s\n", name,
+            row->options || row->on_bus ? " [OPTION]…" : "", *row->arguments ? " " : "",
+            row->arguments);
+    fprintf(stderr, "mcpbus help %s says more\n", name);
+    return CLI_USAGE;
+}
