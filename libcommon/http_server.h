@@ -77,6 +77,10 @@ const char *http_request_query(const struct http_request *request, const char *n
 const char *http_request_query_nth(const struct http_request *request, const char *name,
                                    unsigned nth);
 const char *http_request_header(const struct http_request *request, const char *name); /* or NULL */
+/* The values of all lines of this name, in their order, the last `max`; how many there are of them.
+ */
+size_t http_request_header_all(const struct http_request *request, const char *name,
+                               const char **ret_values, size_t max);
 const char *http_request_body(const struct http_request *request, size_t *ret_len); /* never NULL */
 const char *http_request_trace(const struct http_request *request); /* its X-Request-Id */
 void http_request_peer(const struct http_request *request, char ret_address[64]);

@@ -404,6 +404,32 @@ const char *http_request_header(const struct http_request *request, const char *
     return MHD_lookup_connection_value(request->conn->mhd, MHD_HEADER_KIND, name);
 }
 
+struct header_values {
+    const char *name, **values;
+    size_t count, max;
+};
+
+static enum MHD_Result keep_value(void *arg, enum MHD_ValueKind kind, const char *name,
+                                  const char *value)
+{
+    (void)kind;
+    struct header_values *all = arg;
+    if (strcasecmp(name, all->name) != 0 || !value)
+        return MHD_YES;
+    if (all->count == all->max)
+        memmove(all->values, all->values + 1, --all->count * sizeof(*all->values));
+    all->values[all->count++] = value;
+    return MHD_YES;
+}
+
+size_t http_request_header_all(const struct http_request *request, const char *name,
+                               const char **ret_values, size_t max)
+{
+    struct header_values all = {.name = name, .values = ret_values, .max = max};
+    MHD_get_connection_values(request->conn->mhd, MHD_HEADER_KIND, keep_value, &all);
+    return all.count;
+}
+
 const char *http_request_body(const struct http_request *request, size_t *ret_len)
 {
     *ret_len = request->body.len;
