@@ -10,7 +10,7 @@ struct bus_reach {
     struct bus_reach_options options;
     struct loop_timer *timer;
     int64_t asked_at, answered_at;
-    bool asking;
+    bool asking, answered;
 };
 
 static void on_tick(void *arg)
@@ -46,9 +46,16 @@ void bus_reach_destroy(struct bus_reach **reach_p)
     free(reach);
 }
 
+bool bus_reach_is_there(const struct bus_reach *reach)
+{
+    return reach->answered && loop_now(reach->options.loop) - reach->answered_at <= SILENCE_MS;
+}
+
 void bus_reach_answered(struct bus_reach *reach, enum err error)
 {
     reach->asking = false;
-    if (!error)
-        reach->answered_at = loop_now(reach->options.loop);
+    if (error)
+        return;
+    reach->answered = true;
+    reach->answered_at = loop_now(reach->options.loop);
 }

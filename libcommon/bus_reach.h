@@ -20,6 +20,8 @@ struct bus_reach_options {
 struct bus_reach *bus_reach_new(const struct bus_reach_options *options);
 /* No answer may come any more. */
 void bus_reach_destroy(struct bus_reach **reach_p);
+/* Has it been answered within the last three seconds? */
+bool bus_reach_is_there(const struct bus_reach *reach);
 void bus_reach_answered(struct bus_reach *reach, enum err error);
 
 #endif

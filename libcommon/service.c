@@ -7,6 +7,7 @@
 
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
+#include "libcommon/service_health.h"
 
 enum { DRAIN_DEFAULT_MS = 5000, DRAIN_TICK_MS = 5, NOTICES_MAX = 32 };
 
@@ -17,6 +18,7 @@ struct runtime {
     bool stopping;
     int64_t drain_end;
     struct loop_timer *drain_timer;
+    struct service_health *health; /* NULL without HEALTH_PORT */
 };
 
 static void print_help(const struct service_def *def)
@@ -87,6 +89,15 @@ static const char *text_setting(const struct service_def *def, const void *confi
     const struct setting *s = find_setting(def, name);
     const char *value = NULL;
     if (s && s->type != SETTING_INT)
+        memcpy(&value, (const char *)config + s->offset, sizeof value);
+    return value;
+}
+
+static int64_t number_setting(const struct service_def *def, const void *config, const char *name)
+{
+    const struct setting *s = find_setting(def, name);
+    int64_t value = 0;
+    if (s && s->type == SETTING_INT)
         memcpy(&value, (const char *)config + s->offset, sizeof value);
     return value;
 }
@@ -187,6 +198,36 @@ static enum err open_bus(struct runtime *rt)
     return err;
 }
 
+static const char *find_problem(void *arg)
+{
+    struct runtime *rt = arg;
+    if (rt->stopping)
+        return "draining";
+    if (rt->service.bus && !bus_connected(rt->service.bus))
+        return "no broker is connected";
+    return rt->def->problem ? rt->def->problem(&rt->service) : NULL;
+}
+
+static enum err open_health(struct runtime *rt)
+{
+    const struct service_def *def = rt->def;
+    const char *address = text_setting(def, rt->service.settings, "HEALTH_ADDRESS");
+    int64_t port = number_setting(def, rt->service.settings, "HEALTH_PORT");
+    if (!port)
+        return ERR_OK;
+    struct service_health_options options = {.loop = rt->service.loop,
+                                             .address = address,
+                                             .port = (int)port,
+                                             .problem = find_problem,
+                                             .arg = rt};
+    enum err err = service_health_new(&options, &rt->health);
+    if (err)
+        fprintf(stderr, "mcpbus-%s: %s\n", def->name,
+                err == ERR_CONFLICT ? "HEALTH_PORT takes a free port, not one that is taken"
+                                    : "HEALTH_ADDRESS takes an IP address of this machine");
+    return err;
+}
+
 static int run(struct runtime *rt)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
@@ -198,7 +239,7 @@ static int run(struct runtime *rt)
     loop_signals(rt->service.loop, signals, on_signal, rt);
     rt->drain_timer = loop_timer_new(rt->service.loop, on_drain_tick, rt);
     int status = 1;
-    if (def->off_bus || open_bus(rt) == ERR_OK) {
+    if (open_health(rt) == ERR_OK && (def->off_bus || open_bus(rt) == ERR_OK)) {
         if (def->start(&rt->service) == ERR_OK) {
             log_info("started", LOG_S("version", MCPBUS_VERSION));
             loop_run(rt->service.loop);
@@ -208,6 +249,7 @@ static int run(struct runtime *rt)
         }
         bus_destroy(&rt->service.bus);
     }
+    service_health_destroy(&rt->health);
     loop_timer_destroy(&rt->drain_timer);
     loop_destroy(&rt->service.loop);
     return status;

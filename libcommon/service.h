@@ -1,6 +1,6 @@
 /* The service runtime: a service is a table of methods, start and stop. The runtime owns arguments,
- * settings, logging, signals, the loop, the bus, metrics and draining. main() of a service is one
- * call of service_main. */
+ * settings, logging, signals, the loop, the bus, health (HEALTH_PORT), metrics and draining. main()
+ * of a service is one call of service_main. */
 #ifndef MCPBUS_SERVICE_H
 #define MCPBUS_SERVICE_H
 
@@ -47,6 +47,10 @@ struct service_def {
      * every few milliseconds for up to `drain_ms`. */
     bool (*drained)(struct service *service);
     int drain_ms; /* 0: 5,000 */
+    /* Why the service can't do its work now (a literal without quotes), NULL: it can; for /readyz.
+     * Asked only between start and the signal to stop, and while a broker is connected. NULL: that
+     * is enough. */
+    const char *(*problem)(struct service *service);
     /* Releases everything. */
     void (*stop)(struct service *service);
 };

@@ -101,6 +101,12 @@ static enum err start(struct service *service)
     return ERR_OK;
 }
 
+static const char *problem(struct service *service)
+{
+    const struct auth *auth = service->state;
+    return bus_reach_is_there(auth->reach) ? NULL : "the database does not answer";
+}
+
 int main(int argc, char **argv)
 {
     static const struct service_def def = {
@@ -111,6 +117,7 @@ int main(int argc, char **argv)
         SERVICE_SETTINGS,
         .required = required,
         .start = start,
+        .problem = problem,
         .stop = stop,
     };
     return service_main(&def, argc, argv);

@@ -46,6 +46,14 @@ static enum err start(struct service *service)
     return ERR_OK;
 }
 
+static const char *problem(struct service *service)
+{
+    const struct jobs *jobs = service->state;
+    if (!bus_reach_is_there(jobs->reach))
+        return "the database does not answer";
+    return jobs->count_error == ERR_INTERNAL ? "the database has no tables: mcpbus migrate" : NULL;
+}
+
 static void drain(struct service *service)
 {
     struct jobs *jobs = service->state;
@@ -105,6 +113,7 @@ int main(int argc, char **argv)
         SERVICE_SETTINGS,
         .required = required,
         .start = start,
+        .problem = problem,
         .drain = drain,
         .drained = drained,
         .stop = stop,

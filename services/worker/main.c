@@ -19,6 +19,7 @@ static const struct service_def def = {
     .drained = worker_drained,
     .drain_ms = WORKER_DRAIN_MS,
     .stop = worker_stop,
+    .problem = worker_problem,
 };
 
 int main(int argc, char **argv)

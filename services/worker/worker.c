@@ -310,6 +310,12 @@ enum err worker_start(struct service *service)
     return ERR_OK;
 }
 
+const char *worker_problem(struct service *service)
+{
+    const struct worker *worker = service->state;
+    return session_id(worker->session) ? NULL : "no session with the jobs service";
+}
+
 void worker_drain(struct service *service)
 {
     struct worker *worker = service->state;

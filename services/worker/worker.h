@@ -8,6 +8,7 @@ enum err worker_early(struct service *service);
 enum err worker_start(struct service *service);
 void worker_drain(struct service *service);
 bool worker_drained(struct service *service);
+const char *worker_problem(struct service *service);
 void worker_stop(struct service *service);
 
 void worker_on_run(void *service, struct bus_call *call, json_t *args);
