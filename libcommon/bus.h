@@ -3,7 +3,8 @@
  * thread. The wire protocol is proto/PROTOCOL.md.
  *
  * Bodies are JSON objects. What goes out and comes in is checked against the method's table in
- * proto/ (names, types, sizes): a handler sees only bodies that fit. */
+ * proto/ (names, types, sizes): a handler sees only bodies that fit. Methods that the protocol does
+ * not know (of others' services) are called and served as well, with any object. */
 #ifndef MCPBUS_BUS_H
 #define MCPBUS_BUS_H
 
@@ -28,13 +29,23 @@ struct bus_method {
     bus_handler_fn *handler;
 };
 
+/* The same for all methods of the service, of bodies as text: a JSON object, unchecked when the
+ * protocol has no such method. Borrowed, not terminated. */
+typedef void bus_text_handler_fn(void *service, struct bus_call *call, const char *method,
+                                 const char *text, size_t len);
+/* Nobody waits for the answer of `call` any more: the caller has cancelled it, or it has been given
+ * back. It is to be answered all the same. Not called for deadlines. */
+typedef void bus_cancelled_fn(void *service, struct bus_call *call);
+
 struct bus_options {
     const char *endpoints; /* "tcp://127.0.0.1:5550,tcp://…" */
     const char *service;   /* NULL: calls only */
     const struct bus_method *methods;
     size_t method_count;
-    void *handler_arg; /* `service` of the handlers */
-    unsigned credit;   /* requests that may be here unanswered, over all brokers; 0: 1,024 */
+    void *handler_arg;                 /* `service` of the handlers */
+    bus_text_handler_fn *text_handler; /* NULL, or for every one of `methods` */
+    bus_cancelled_fn *cancelled;       /* may be NULL */
+    unsigned credit; /* requests that may be here unanswered, over all brokers; 0: 1,024 */
 };
 
 MUST_CHECK enum err bus_new(struct loop *loop, const struct bus_options *options,
@@ -59,8 +70,9 @@ struct bus_request {
     struct buf *text;   /* instead of args: a JSON object as text, emptied; the server checks it */
     int64_t timeout_ms;
     bool idempotent; /* may be repeated on another replica when the outcome is unknown */
+    int max_repeats; /* 0: as often as the deadline allows; below 0: never */
     const struct bus_trace *trace; /* may be NULL */
-    bool raw; /* a good answer's body is wanted as text, unparsed and unchecked */
+    bool raw; /* good bodies (of parts, too) are wanted as text, unparsed and unchecked */
 };
 
 /* The reply to a call. `error` ERR_OK: `result` is the body, borrowed (`text` when the request was
@@ -105,11 +117,19 @@ void bus_reply_busy(struct bus_call **call_p, enum err error, int64_t retry_afte
                     const char *detail);
 /* One part of a stream; `part` is consumed. */
 void bus_reply_part(struct bus_call *call, json_t *part);
+/* The same of a JSON object as text, unchecked; `part` is emptied. */
+void bus_reply_part_text(struct bus_call *call, struct buf *part);
 /* Milliseconds left until the caller's deadline (0 when it has passed). */
 int64_t bus_call_time_left(const struct bus_call *call);
 const struct bus_trace *bus_call_trace(const struct bus_call *call);
 /* Instance of the caller's process. */
 uint64_t bus_call_from(const struct bus_call *call);
+
+/* {"instance", "brokers": [{"endpoint", "connected"}], "services": {name: [instance, …]}} as the
+ * brokers tell it now; the caller's. */
+json_t *bus_overview(const struct bus *bus);
+/* Messages and bytes that wait to leave, of the broker that has most of them. */
+void bus_backlog(const struct bus *bus, size_t *ret_messages, size_t *ret_bytes);
 
 /* The replicas of a service that any broker knows now. `changed` is called (later, from the loop)
  * whenever the list of any service changes. */

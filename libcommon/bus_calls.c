@@ -18,7 +18,7 @@ struct call {
     size_t body_len;
     const struct proto_method *described;
     int64_t deadline;
-    int retries;
+    int retries, max_repeats;
     bool idempotent, raw, waiting_for_link;
     bool named; /* for one replica alone */
     struct bus_trace trace;
@@ -155,11 +155,14 @@ static bool worth_retrying(const struct call *call, enum err error, uint32_t ret
     }
 }
 
-/* Sends again, at once the first time and then ever more slowly; false when there is no time. */
+/* Sends again, at once the first time and then ever more slowly; false when there is no time, or it
+ * has been sent often enough. */
 static bool retry(struct call *call)
 {
     int64_t left = call->deadline - loop_now(call->bus->loop);
     int64_t delay = 0;
+    if (call->max_repeats < 0 || (call->max_repeats && call->retries >= call->max_repeats))
+        return false;
     if (call->retries > 0) {
         int shift = call->retries > 6 ? 6 : call->retries - 1;
         delay = (int64_t)RETRY_FIRST_MS << shift;
@@ -173,12 +176,20 @@ static bool retry(struct call *call)
     return true;
 }
 
+static void hand_over(struct call *call, const struct bus_answer *answer)
+{
+    if (answer->last)
+        finish(call, answer);
+    else if (call->done)
+        call->done(call->arg, answer);
+}
+
 static void give_raw(struct call *call, struct wire_message *message)
 {
-    finish(call, &(struct bus_answer){.text = zmq_msg_data(&message->body),
-                                      .text_len = zmq_msg_size(&message->body),
-                                      .detail = "",
-                                      .last = true});
+    hand_over(call, &(struct bus_answer){.text = zmq_msg_data(&message->body),
+                                         .text_len = zmq_msg_size(&message->body),
+                                         .detail = "",
+                                         .last = message->header.type == PROTO_FINAL});
 }
 
 static void give(struct call *call, struct wire_message *message)
@@ -199,10 +210,7 @@ static void give(struct call *call, struct wire_message *message)
                                 .detail = js_str(body, "detail", err_text(error)),
                                 .retry_after_ms = message->header.retry_after_ms,
                                 .last = last};
-    if (last)
-        finish(call, &answer);
-    else if (call->done)
-        call->done(call->arg, &answer);
+    hand_over(call, &answer);
 }
 
 void calls_on_answer(struct bus *bus, struct wire_message *message)
@@ -214,7 +222,7 @@ void calls_on_answer(struct bus *bus, struct wire_message *message)
     if (header->type == PROTO_FINAL && header->status != ERR_OK && header->part == 0 &&
         worth_retrying(call, header->status, header->retry_after_ms) && retry(call))
         return;
-    if (call->raw && header->type == PROTO_FINAL && header->status == ERR_OK)
+    if (call->raw && header->status == ERR_OK)
         give_raw(call, message);
     else
         give(call, message);
@@ -302,8 +310,8 @@ static enum err prepare(struct call *call, struct bus_request *request)
         return ERR_INVALID;
     call->named = target.reach == PROTO_ONE;
     call->described = proto_method_find(target.service, target.method);
-    if (!call->described ||
-        (request->args && proto_check(call->described->args, request->args, why)))
+    if (target.reach == PROTO_ALL || (request->args && call->described &&
+                                      proto_check(call->described->args, request->args, why)))
         return ERR_INVALID;
     if (request->args) {
         call->body = js_dump(request->args);
@@ -324,6 +332,7 @@ uint64_t bus_call(struct bus *bus, struct bus_request request, bus_answer_fn *do
                           .deadline = loop_now(bus->loop) + request.timeout_ms,
                           .idempotent = request.idempotent,
                           .raw = request.raw,
+                          .max_repeats = request.max_repeats,
                           .done = done,
                           .arg = arg};
     if (request.text) {

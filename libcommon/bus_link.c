@@ -379,3 +379,15 @@ struct bus_link *bus_pick_link(struct bus *bus, bool for_call)
     }
     return for_call ? NULL : last;
 }
+
+void bus_backlog(const struct bus *bus, size_t *ret_messages, size_t *ret_bytes)
+{
+    size_t messages = 0, bytes = 0;
+    for (size_t i = 0; i < bus->link_count; i++) {
+        const struct bus_link *link = &bus->links[i];
+        messages = link->out_count > messages ? link->out_count : messages;
+        bytes = link->out_bytes > bytes ? link->out_bytes : bytes;
+    }
+    *ret_messages = messages;
+    *ret_bytes = bytes;
+}

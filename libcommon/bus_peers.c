@@ -87,3 +87,52 @@ void bus_on_peers(struct bus *bus, void (*peers_changed)(void *arg), void *arg)
     bus->peers_changed = peers_changed;
     bus->peers_arg = arg;
 }
+
+static json_t *brokers_of(const struct bus *bus)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < bus->link_count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:b}", "endpoint", bus->links[i].endpoint,
+                                              "connected", bus->links[i].state == LINK_READY));
+    return list;
+}
+
+static bool has_text(const json_t *list, const json_t *text)
+{
+    size_t index;
+    const json_t *item = NULL;
+    json_array_foreach(list, index, item)
+    {
+        if (json_equal(item, text))
+            return true;
+    }
+    return false;
+}
+
+/* What each broker says, as one. */
+static void merge_services(json_t *into, json_t *services)
+{
+    const char *name = NULL;
+    json_t *list = NULL, *item = NULL;
+    json_object_foreach(services, name, list)
+    {
+        json_t *merged = json_object_get(into, name);
+        size_t index;
+        if (!merged)
+            json_object_set_new(into, name, merged = json_array());
+        json_array_foreach(list, index, item)
+        {
+            if (json_is_string(item) && !has_text(merged, item))
+                json_array_append(merged, item);
+        }
+    }
+}
+
+json_t *bus_overview(const struct bus *bus)
+{
+    json_t *services = json_object();
+    for (size_t i = 0; i < bus->link_count; i++)
+        merge_services(services, bus->links[i].services);
+    return json_pack("{s:s, s:o, s:o}", "instance", bus->instance_text, "brokers", brokers_of(bus),
+                     "services", services);
+}

@@ -109,7 +109,7 @@ void bus_reply(struct bus_call **call_p, json_t *result)
     struct bus_call *call = *call_p;
     char why[PROTO_WHY_SIZE];
     *call_p = NULL;
-    if (proto_check(call->method->result, result, why) != ERR_OK) {
+    if (call->method && proto_check(call->method->result, result, why) != ERR_OK) {
         log_error("bad_result", LOG_S("method", call->method->name), LOG_S("why", why));
         json_decref(result);
         result = json_pack("{s:s}", "detail", "internal error");
@@ -152,6 +152,12 @@ void bus_reply_busy(struct bus_call **call_p, enum err error, int64_t retry_afte
     *call_p = NULL;
     send_answer(call, PROTO_FINAL, error, (uint32_t)retry_after_ms, detail_body(detail));
     call_free(call);
+}
+
+void bus_reply_part_text(struct bus_call *call, struct buf *part)
+{
+    size_t len = part->full ? SIZE_MAX : part->len;
+    send_text(call, PROTO_PARTIAL, ERR_OK, 0, buf_steal(part), len);
 }
 
 void bus_reply_part(struct bus_call *call, json_t *part)
@@ -216,6 +222,24 @@ static bool is_doubled(struct bus *bus, const struct proto_header *header)
     return !(header->flags & PROTO_FLAG_ONEWAY) && map_get(bus->serving, &key, sizeof key);
 }
 
+/* `call` is the handler's. */
+static void handle(struct bus_call *call, const struct bus_method *method, zmq_msg_t *body)
+{
+    const struct bus_options *options = &call->bus->options;
+    AUTOJSON json_t *args = NULL;
+    char why[PROTO_WHY_SIZE] = "the body is not a JSON object";
+    if (bus_body_parse(body, &args) != ERR_OK ||
+        (call->method && proto_check(call->method->args, args, why) != ERR_OK))
+        bus_reply_error(&call, ERR_INVALID, "%s", why);
+    else if (!options->text_handler)
+        method->handler(options->handler_arg, call, args);
+    else if (zmq_msg_size(body) == 0)
+        options->text_handler(options->handler_arg, call, method->name, "{}", 2);
+    else
+        options->text_handler(options->handler_arg, call, method->name, zmq_msg_data(body),
+                              zmq_msg_size(body));
+}
+
 void serve_on_request(struct bus *bus, struct bus_link *link, struct wire_message *message)
 {
     struct proto_target target = {0};
@@ -240,18 +264,18 @@ void serve_on_request(struct bus *bus, struct bus_link *link, struct wire_messag
         method = find_handler(bus, target.method);
         call->method = proto_method_find(target.service, target.method);
     }
-    if (!method || !call->method) {
+    if (method)
+        handle(call, method, &message->body);
+    else
         bus_reply_error(&call, ERR_NOT_FOUND, "no such method");
-        return;
-    }
-    AUTOJSON json_t *args = NULL;
-    char why[PROTO_WHY_SIZE] = "the body is not JSON";
-    if (bus_body_parse(&message->body, &args) != ERR_OK ||
-        proto_check(call->method->args, args, why) != ERR_OK) {
-        bus_reply_error(&call, ERR_INVALID, "%s", why);
-        return;
-    }
-    method->handler(bus->options.handler_arg, call, args);
+}
+
+static void withdraw(struct bus_call *call)
+{
+    const struct bus_options *options = &call->bus->options;
+    call->cancelled = true;
+    if (options->cancelled)
+        options->cancelled(options->handler_arg, call);
 }
 
 void serve_on_cancel(struct bus *bus, const struct proto_header *header)
@@ -259,7 +283,7 @@ void serve_on_cancel(struct bus *bus, const struct proto_header *header)
     struct serving_key key = key_of(header);
     struct bus_call *call = map_get(bus->serving, &key, sizeof key);
     if (call)
-        call->cancelled = true;
+        withdraw(call);
 }
 
 void serve_give_back(struct bus *bus)
@@ -268,7 +292,7 @@ void serve_give_back(struct bus *bus)
     struct bus_call *call = NULL;
     while ((call = map_next(bus->serving, &at))) {
         send_answer(call, PROTO_FINAL, ERR_PEER_LOST, 0, detail_body(err_text(ERR_PEER_LOST)));
-        call->cancelled = true;
+        withdraw(call);
     }
 }
 
