@@ -29,7 +29,9 @@ def tables_h(spec):
     out += [f"    PROTO_FLAG_{name} = {bit},\n" for name, bit in spec["flags"]]
     out.append("};\n\nenum proto_type {\n")
     out += [f"    PROTO_{name} = {number},\n" for name, number, _, _ in spec["types"]]
-    out.append(f"    PROTO_TYPE_LAST = {len(spec['types'])},\n}};\n\n#endif\n")
+    out.append(f"    PROTO_TYPE_LAST = {len(spec['types'])},\n}};\n\nenum proto_role {{\n")
+    out += [f"    PROTO_ROLE_{name.upper()},\n" for name, _, _ in spec["roles"]]
+    out.append("    PROTO_ROLE_COUNT,\n};\n\n#endif\n")
     return "".join(out)
 
 
@@ -49,14 +51,16 @@ def tables_inc(spec):
         ident = name.replace(".", "_")
         out.append(f"static const struct proto_field {ident}_args[] = {c_fields(m['args'])};\n")
         out.append(f"static const struct proto_field {ident}_result[] = {c_fields(m['result'])};\n")
-    out.append("\nstatic const struct proto_method methods[] = {\n")
+    out.append("\nstatic const struct proto_role_row roles[PROTO_ROLE_COUNT] = {\n")
+    out += [f'    {{"{name}", {"true" if serves else "false"}}},\n'
+            for name, serves, _ in spec["roles"]]
+    out.append("};\n\nstatic const struct proto_method methods[] = {\n")
+    bits = {name: 1 << i for i, (name, _, _) in enumerate(spec["roles"])}
     for name, m in sorted(spec["methods"].items()):
         ident = name.replace(".", "_")
         idempotent = "true" if m["idempotent"] else "false"
-        callers = ",".join(m["callers"])
-        out.append(
-            f'    {{"{name}", {idempotent}, "{callers}", {ident}_args, {ident}_result}},\n'
-        )
+        callers = sum(bits[role] for role in m["callers"])
+        out.append(f'    {{"{name}", {idempotent}, {callers}, {ident}_args, {ident}_result}},\n')
     out.append("};\n")
     return "".join(out)
 
@@ -69,6 +73,15 @@ def doc_fields(fields):
         size = f" ≤ {limit} bytes" if limit else ""
         rows.append(f"`{name}` {kind}{size}{words[need]}")
     return "; ".join(rows) or "nothing"
+
+
+def doc_roles(spec):
+    rows = ["| role | is for | may serve | may call |", "| --- | --- | --- | --- |"]
+    for name, serves, doc in spec["roles"]:
+        may = [method for method, m in sorted(spec["methods"].items()) if name in m["callers"]]
+        calls = "everything" if name == "admin" else ", ".join(may) or "nothing"
+        rows.append(f"| {name} | {doc} | {name if serves else '–'} | {calls} |")
+    return rows
 
 
 def doc_tables(spec):
@@ -89,6 +102,7 @@ def doc_tables(spec):
     ):
         rows.append(f"| {name} | {wire} | {group.lower().replace('_', ' ')} | {text} |")
     out["statuses"] = rows
+    out["roles"] = doc_roles(spec)
     rows = []
     for name, m in sorted(spec["methods"].items()):
         again = "may be repeated" if m["idempotent"] else "is not repeated"

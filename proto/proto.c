@@ -135,6 +135,28 @@ const struct proto_method *proto_method_find(const char *service, const char *me
     return NULL;
 }
 
+const char *proto_role_name(enum proto_role role)
+{
+    return roles[role].name;
+}
+
+bool proto_role_parse(const char *name, enum proto_role *ret_role)
+{
+    for (int i = 0; i < PROTO_ROLE_COUNT; i++) {
+        if (strcmp(name, roles[i].name) == 0) {
+            *ret_role = (enum proto_role)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool proto_is_builtin(const char *service)
+{
+    enum proto_role role;
+    return proto_role_parse(service, &role);
+}
+
 static bool fits(const struct proto_field *field, const json_t *value)
 {
     switch (field->type) {

@@ -58,12 +58,22 @@ struct proto_field {
 struct proto_method {
     const char *name; /* "jobs.submit" */
     bool idempotent;
-    const char *callers; /* roles that may call it, with commas */
+    unsigned callers; /* roles that may call it: bits 1 << PROTO_ROLE_… */
     const struct proto_field *args, *result;
 };
 
 /* NULL when the protocol has no such method. */
 const struct proto_method *proto_method_find(const char *service, const char *method);
+
+/* A role is what a key is for: it says what its owner may call and serve. */
+struct proto_role_row {
+    const char *name;
+    bool serves; /* the service of its own name */
+};
+const char *proto_role_name(enum proto_role role);
+MUST_CHECK bool proto_role_parse(const char *name, enum proto_role *ret_role);
+/* Is it one of mcpbus's own services, which only the role of that name may serve? */
+bool proto_is_builtin(const char *service);
 
 /* Does an object fit a list of fields? ERR_INVALID otherwise, and `ret_why` (128 bytes) names the
  * field. Members that the list does not know are fine. */

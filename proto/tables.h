@@ -49,4 +49,16 @@ enum proto_type {
     PROTO_TYPE_LAST = 12,
 };
 
+enum proto_role {
+    PROTO_ROLE_BROKER,
+    PROTO_ROLE_GATEWAY,
+    PROTO_ROLE_AUTH,
+    PROTO_ROLE_JOBS,
+    PROTO_ROLE_WORKER,
+    PROTO_ROLE_MONITOR,
+    PROTO_ROLE_ADMIN,
+    PROTO_ROLE_CLIENT,
+    PROTO_ROLE_COUNT,
+};
+
 #endif
