@@ -14,7 +14,7 @@ static const struct bus_method methods[] = {
     {"status", sessions_status},      {"login", sessions_login},
     {"logout", sessions_logout},      {"forget", sessions_forget},
     {"google_access", access_google}, {"revocations", sessions_revocations},
-    {"check", sessions_check},
+    {"check", sessions_check},        {"find", sessions_find},
 };
 
 static const char *const required[] = {"DATABASE_URL", "JWT_SECRET", "GOOGLE_CLIENT_ID",

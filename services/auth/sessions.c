@@ -241,3 +241,18 @@ void sessions_check(void *service, struct bus_call *call, json_t *args)
     store_token_check(auth_of(service)->store, user_of(args), js_int(args, "generation", -1),
                       js_int(args, "issued_at", 0), on_check, waiting_new(service, call, args));
 }
+
+static void on_found(void *arg, enum err err, const json_t *users)
+{
+    AUTOWAITING struct waiting *waiting = arg;
+    if (err)
+        auth_reply_store_error(&waiting->call, err);
+    else
+        bus_reply(&waiting->call, json_pack("{s:O}", "users", users));
+}
+
+void sessions_find(void *service, struct bus_call *call, json_t *args)
+{
+    store_users_find(auth_of(service)->store, js_str(args, "email", ""), on_found,
+                     waiting_new(service, call, args));
+}

@@ -129,6 +129,16 @@ static const struct pg_statement sql_token_check = {
            "AND generation > $2::bigint)) THEN 0 ELSE 1 END",
 };
 
+static const struct pg_statement sql_users_find = {
+    .name = "users_find",
+    .idempotent = true,
+    .sql = "SELECT user_id, user_data->>'email', user_data->>'name', "
+           "COALESCE(authenticated, false), to_char(updated_at AT TIME ZONE 'UTC', "
+           "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM user_sessions "
+           "WHERE lower(user_data->>'email') = lower($1) "
+           "ORDER BY updated_at DESC NULLS LAST, user_id LIMIT 20",
+};
+
 static const struct pg_statement sql_nonces_clean = {
     .name = "nonces_clean",
     .idempotent = true,
@@ -161,6 +171,7 @@ struct pending {
     store_session_fn *session;
     store_value_fn *value;
     store_revocations_fn *revocations;
+    store_users_fn *users;
     void *arg;
 };
 
@@ -242,6 +253,20 @@ static void on_revocations(void *arg, enum err err, const struct pg_rows *rows)
                                                  .at = pg_rows_int(rows, i, 4, 0)};
     }
     pending->revocations(pending->arg, err, seq, list, used);
+}
+
+static void on_users(void *arg, enum err err, const struct pg_rows *rows)
+{
+    AUTOFREE struct pending *pending = arg;
+    json_t *users = err ? NULL : json_array();
+    for (size_t i = 0; !err && i < pg_rows_count(rows); i++)
+        json_array_append_new(
+            users,
+            json_pack("{s:s, s:s?, s:s?, s:b, s:s?}", "user_id", pg_rows_text(rows, i, 0), "email",
+                      pg_rows_text(rows, i, 1), "name", pg_rows_text(rows, i, 2), "authenticated",
+                      pg_rows_bool(rows, i, 3), "updated_at", pg_rows_text(rows, i, 4)));
+    pending->users(pending->arg, err, users);
+    json_decref(users);
 }
 
 void store_session_get(struct store *store, const char *user_id, store_session_fn *done, void *arg)
@@ -330,6 +355,11 @@ void store_token_check(struct store *store, const char *user_id, int64_t generat
     const char *const values[] = {user_id, texts[0], texts[1]};
     exec(store, &sql_token_check, values, 3, on_value,
          &(struct pending){.value = done, .arg = arg});
+}
+
+void store_users_find(struct store *store, const char *email, store_users_fn *done, void *arg)
+{
+    exec(store, &sql_users_find, &email, 1, on_users, &(struct pending){.users = done, .arg = arg});
 }
 
 void store_probe(struct store *store, store_value_fn *done, void *arg)

@@ -3,6 +3,7 @@
 #ifndef MCPBUS_AUTH_STORE_H
 #define MCPBUS_AUTH_STORE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -77,6 +78,12 @@ void store_revocations(struct store *store, int64_t after, store_revocations_fn 
 /* `value` is 1 when a token of this generation (−1: none) and time of issue is good, else 0. */
 void store_token_check(struct store *store, const char *user_id, int64_t generation,
                        int64_t issued_at, store_value_fn *done, void *arg);
+
+/* For operators: users by their address, the latest first, at most 20. The array, borrowed, has
+ * {user_id, email, name, authenticated, updated_at}; NULL on an error. Not by an index: it reads all
+ * users. */
+typedef void store_users_fn(void *arg, enum err err, const json_t *users);
+void store_users_find(struct store *store, const char *email, store_users_fn *done, void *arg);
 
 /* Does the database answer? */
 void store_probe(struct store *store, store_value_fn *done, void *arg);

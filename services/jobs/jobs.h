@@ -64,6 +64,8 @@ struct jobs {
     bool pinging;
     int64_t ping_next, answered_at; /* when the database last answered; 0: not yet */
 
+    struct operators *operators; /* operators.c */
+
     /* runs.c */
     int64_t missing_next, missing_began;
 };
@@ -105,6 +107,10 @@ void dispatch_changes(struct jobs *jobs, const struct store_change *changes, siz
 /* Slots came free, or jobs may wait in the store: look soon. */
 void dispatch_wake(struct jobs *jobs);
 
+/* operators.c */
+void operators_init(struct jobs *jobs);
+void operators_fini(struct jobs *jobs);
+
 void upkeep_init(struct jobs *jobs);
 void upkeep_fini(struct jobs *jobs);
 
@@ -115,7 +121,7 @@ static inline struct jobs *jobs_of(void *service)
 }
 bus_handler_fn jobs_submit, jobs_get, jobs_get_many, jobs_list, jobs_events, jobs_cancel,
     jobs_decide, jobs_conversation, jobs_forget, jobs_health, jobs_session_open, jobs_session_renew,
-    jobs_session_close, jobs_offer, jobs_append, jobs_finish;
+    jobs_session_close, jobs_offer, jobs_append, jobs_finish, jobs_workers, jobs_find, jobs_recent;
 
 /* Is it the data of an event `waiting_approval`, {calls: [{id, name, …}], …}? */
 bool jobs_asks_approval(const json_t *data);

@@ -40,6 +40,7 @@ static enum err start(struct service *service)
     requests_init(jobs);
     dispatch_init(jobs);
     upkeep_init(jobs);
+    operators_init(jobs);
     jobs->reach = bus_reach_new(&(struct bus_reach_options){
         .loop = jobs->loop, .bus = jobs->bus, .ask = ask_database, .arg = jobs});
     service->state = jobs;
@@ -78,6 +79,7 @@ static void stop(struct service *service)
     upkeep_fini(jobs);
     dispatch_fini(jobs);
     requests_fini(jobs);
+    operators_fini(jobs);
     fair_queue_destroy(&jobs->queue);
     slots_destroy(&jobs->slots);
     free(jobs);
@@ -100,6 +102,9 @@ static const struct bus_method methods[] = {
     {"offer", jobs_offer},
     {"append", jobs_append},
     {"finish", jobs_finish},
+    {"workers", jobs_workers},
+    {"find", jobs_find},
+    {"recent", jobs_recent},
 };
 
 int main(int argc, char **argv)

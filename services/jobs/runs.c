@@ -150,6 +150,14 @@ static void on_missing(void *arg, enum err error, const struct store_run *runs, 
         log_info("runs_sent_again", LOG_S("session", runs[0].session), LOG_I("count", count));
 }
 
+static void note_draining(const struct renewal *renewal)
+{
+    const json_t *draining = json_object_get(renewal->args, "draining");
+    if (json_is_boolean(draining))
+        store_session_draining(renewal->jobs->store, renewal->item.session,
+                               json_boolean_value(draining));
+}
+
 static void on_renewed(struct store_renew *item)
 {
     struct renewal *renewal = (struct renewal *)item;
@@ -163,6 +171,7 @@ static void on_renewed(struct store_renew *item)
     } else {
         bus_reply(&renewal->call,
                   json_pack("{s:i, s:O}", "lease_ms", STORE_LEASE_MS, "held", item->ret_held));
+        note_draining(renewal);
         if (now >= jobs->missing_next) {
             jobs->missing_began = now;
             store_missing(jobs->store, item->session, item->held, item->renewed_at, on_missing,

@@ -204,6 +204,16 @@ void store_events(struct store *store, const char *job_id, const char *user_id, 
 /* Deletes some of a user's jobs; `changes` are all that went, call again until there are none. */
 void store_forget(struct store *store, const char *user_id, store_changes_fn *done, void *arg);
 
+/* Of all users, for operators: jobs.workers, jobs.find, jobs.recent. `before` may be NULL, `status`
+ * "". */
+void store_workers(struct store *store, store_json_fn *done, void *arg);
+void store_find_job(struct store *store, const char *job_id, int64_t timeout_ms, store_json_fn *done,
+                void *arg);
+void store_recent(struct store *store, int64_t limit, const char *before, const char *status,
+                  int64_t timeout_ms, store_json_fn *done, void *arg);
+/* Notes what a worker says of itself; a hint that comes again with its renewals. */
+void store_session_draining(struct store *store, const char *session, bool draining);
+
 typedef void store_count_fn(void *arg, enum err error, int64_t a, int64_t b);
 void store_counts(struct store *store, store_count_fn *done, void *arg); /* queued, running */
 

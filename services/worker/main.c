@@ -5,6 +5,7 @@
 static const struct bus_method methods[] = {
     {"run", worker_on_run},
     {"cancel", worker_on_cancel},
+    {"drain", worker_on_drain},
 };
 
 static const struct service_def def = {

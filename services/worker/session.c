@@ -42,6 +42,8 @@ struct session {
     size_t replica_count;
     struct loop_timer *tick;
     bool deferred, dead;
+    /* Told with each renewal once there was something to tell; `told`: what the last one said. */
+    bool draining, told, has_drained;
 };
 
 static void begin(struct session *session, const char *method, json_t *args, int64_t timeout_ms,
@@ -76,6 +78,7 @@ static void on_opened(void *arg, const struct bus_answer *answer)
         return;
     }
     session->state = STATE_HELD;
+    session->told = false;
     extend(session, js_int(answer->result, "lease_ms", 0));
     log_info("session_opened", LOG_S("session", session->id));
     session_slots_changed(session);
@@ -130,10 +133,18 @@ static void on_renewed(void *arg, const struct bus_answer *answer)
 
 static void renew(struct session *session)
 {
-    begin(session, "jobs.session_renew",
-          json_pack("{s:s, s:o}", "session", session->id, "held",
-                    session->options.held(session->options.arg)),
-          CALL_TIMEOUT_MS, on_renewed);
+    json_t *args = json_pack("{s:s, s:o}", "session", session->id, "held",
+                             session->options.held(session->options.arg));
+    if (session->has_drained)
+        json_object_set_new(args, "draining", json_boolean(session->draining));
+    session->told = session->draining;
+    begin(session, "jobs.session_renew", args, CALL_TIMEOUT_MS, on_renewed);
+}
+
+static bool renewal_is_due(const struct session *session, int64_t now)
+{
+    return session->state == STATE_HELD && !session->call &&
+           (now >= session->next_at || session->told != session->draining);
 }
 
 static void send_offers(struct session *session)
@@ -160,7 +171,7 @@ static void on_tick(void *arg)
         lose(session, "it could not be renewed in time");
     else if (session->state == STATE_NONE && now >= session->next_at)
         open_session(session);
-    else if (session->state == STATE_HELD && !session->call && now >= session->next_at)
+    else if (renewal_is_due(session, now))
         renew(session);
     if (session->state == STATE_HELD && now >= session->offered_at + OFFER_MS)
         send_offers(session);
@@ -242,13 +253,25 @@ void session_slots_changed(struct session *session)
     loop_defer(session->options.loop, send_deferred, session);
 }
 
+void session_set_draining(struct session *session, bool draining)
+{
+    session->draining = draining;
+    session->has_drained |= draining;
+    session_slots_changed(session);
+}
+
+bool session_is_draining(const struct session *session)
+{
+    return session->draining;
+}
+
 json_t *session_offer(struct session *session, uint64_t instance)
 {
     uint64_t peers[REPLICAS_MAX];
     if (session->state != STATE_HELD)
         return NULL;
     size_t count = bus_peers(session->options.bus, "jobs", peers, REPLICAS_MAX);
-    unsigned slots = session->options.free_slots(session->options.arg);
+    unsigned slots = session->draining ? 0 : session->options.free_slots(session->options.arg);
     unsigned share = count ? slots / (unsigned)count : slots;
     const struct replica *replica = find_replica(session, instance);
     return json_pack("{s:s, s:s, s:I, s:I}", "session", session->id, "instance",

@@ -35,6 +35,10 @@ const char *session_id(const struct session *session);
 void session_received(struct session *session, uint64_t from, int64_t ordinal);
 /* The free slots have changed: offers go out at the end of this turn. */
 void session_slots_changed(struct session *session);
+/* Takes no more runs, or does again; what is here goes on. It outlasts the session, and jobs hears
+ * it with each renewal. */
+void session_set_draining(struct session *session, bool draining);
+bool session_is_draining(const struct session *session);
 /* {session, instance, received, slots} for one replica; NULL while there is no session. */
 json_t *session_offer(struct session *session, uint64_t instance);
 

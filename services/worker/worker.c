@@ -361,3 +361,15 @@ void worker_on_cancel(void *arg, struct bus_call *call, json_t *args)
         runs_kill(worker->runs, js_str(job, "job_id", ""), js_int(job, "attempt", 0));
     bus_reply(&call, json_object());
 }
+
+void worker_on_drain(void *arg, struct bus_call *call, json_t *args)
+{
+    struct worker *worker = ((struct service *)arg)->state;
+    bool draining = !js_bool(args, "resume", false);
+    if (draining != session_is_draining(worker->session))
+        log_info(draining ? "drained_by_operator" : "resumed_by_operator",
+                 LOG_I("running", runs_count(worker->runs)));
+    session_set_draining(worker->session, draining);
+    bus_reply(&call, json_pack("{s:b, s:I}", "draining", draining, "running",
+                               (json_int_t)runs_count(worker->runs)));
+}
