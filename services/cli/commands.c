@@ -20,6 +20,8 @@ const struct command_option bus_options_common[] = {
 
 static const struct command_option migrate_options[] = {
     {"--status", NULL, "tells what is applied and what is missing; changes nothing"},
+    {"--dry-run", NULL, "does it all, says what it was, and takes it back"},
+    {"--wait", "SECONDS", "changes nothing, but waits until another has brought it up to date"},
     ENV_FILE,
     END,
 };

@@ -117,6 +117,25 @@ static void replicas_may_migrate_at_once(void **state)
     expect_sql(env, "SELECT count(*)::text FROM job_queue", "0");
 }
 
+static void who_waits_changes_nothing(void **state)
+{
+    struct env *env = env_of(state);
+    char why[MIGRATE_WHY_SIZE] = "";
+    assert_int_equal(migrate_wait(env->url, 300, env->out, why), ERR_TIMEOUT);
+    assert_non_null(strstr(why, "missing: mcpbus migrate"));
+    expect_sql(env, "SELECT to_regclass('mcpbus_migrations')::text", "NULL");
+    pid_t waiting = fork();
+    if (waiting == 0)
+        _exit(migrate_wait(env->url, 60000, env->out, why) ? 1 : 0);
+    run(env);
+    int status = -1;
+    assert_int_equal(waitpid(waiting, &status, 0), waiting);
+    assert_int_equal(status, 0);
+    sql(env, "DELETE FROM mcpbus_migrations WHERE version = 3");
+    assert_int_equal(migrate_wait(env->url, 0, env->out, why), ERR_TIMEOUT);
+    assert_string_equal(why, "1 migrations are missing: mcpbus migrate");
+}
+
 static void the_originals_rows_are_taken_over(void **state)
 {
     struct env *env = env_of(state);
@@ -183,9 +202,9 @@ static void a_missing_server_is_said(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(an_empty_database_gets_its_tables),    TEST(replicas_may_migrate_at_once),
-        TEST(the_originals_rows_are_taken_over),    TEST(json_tables_of_text_ids_too),
-        cmocka_unit_test(a_missing_server_is_said),
+        TEST(an_empty_database_gets_its_tables), TEST(replicas_may_migrate_at_once),
+        TEST(who_waits_changes_nothing),         TEST(the_originals_rows_are_taken_over),
+        TEST(json_tables_of_text_ids_too),       cmocka_unit_test(a_missing_server_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
