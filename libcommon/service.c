@@ -7,6 +7,7 @@
 
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
+#include "libcommon/service_about.h"
 #include "libcommon/service_health.h"
 
 enum { DRAIN_DEFAULT_MS = 5000, DRAIN_TICK_MS = 5, NOTICES_MAX = 32 };
@@ -15,6 +16,7 @@ struct runtime {
     const struct service_def *def;
     struct service service;
     char *endpoints;
+    struct bus_method *methods;
     bool stopping;
     int64_t drain_end;
     struct loop_timer *drain_timer;
@@ -183,10 +185,12 @@ static enum err open_bus(struct runtime *rt)
 {
     const struct service_def *def = rt->def;
     const char *endpoints = text_setting(def, rt->service.settings, def->endpoints_setting);
+    rt->methods = service_about_methods(def);
+    rt->service.started_at = loop_now(rt->service.loop);
     struct bus_options options = {.endpoints = endpoints ? endpoints : "",
                                   .service = def->name,
-                                  .methods = def->methods,
-                                  .method_count = def->method_count,
+                                  .methods = rt->methods,
+                                  .method_count = def->method_count + 1,
                                   .handler_arg = &rt->service,
                                   .credit = def->credit};
     enum err err = bus_new(rt->service.loop, &options, &rt->service.bus);
@@ -249,6 +253,7 @@ static int run(struct runtime *rt)
         }
         bus_destroy(&rt->service.bus);
     }
+    free(rt->methods);
     service_health_destroy(&rt->health);
     loop_timer_destroy(&rt->drain_timer);
     loop_destroy(&rt->service.loop);
@@ -272,7 +277,7 @@ static void free_settings(struct runtime *rt)
 
 int service_main(const struct service_def *def, int argc, char **argv)
 {
-    struct runtime rt = {.def = def};
+    struct runtime rt = {.def = def, .service.def = def};
     const char *env_file = NULL;
     int status = read_arguments(def, argc, argv, &env_file);
     if (status >= 0)

@@ -12,7 +12,11 @@
 #include "libcommon/loop.h"
 #include "libcommon/settings.h"
 
+struct service_def;
+
 struct service {
+    const struct service_def *def;
+    int64_t started_at; /* loop_now */
     struct loop *loop;
     struct bus *bus;      /* NULL when the service has none */
     const void *settings; /* the filled struct of the definition's table */
@@ -22,7 +26,7 @@ struct service {
 struct service_def {
     const char *name;    /* "jobs": its name on the bus and in logs */
     const char *summary; /* a sentence for --help */
-    /* Their handlers' first argument is the struct service *. */
+    /* Their handlers' first argument is the struct service *. The runtime adds `about`. */
     const struct bus_method *methods;
     size_t method_count;
     bool off_bus;    /* no bus connection (broker, sandbox) */
