@@ -20,7 +20,8 @@ struct auth {
     struct google *google;
     struct token_keys keys;
     uint8_t state_key[CRYPTO_KEY_BYTES];
-    char *redirect_uri;
+    char *redirect_uri;        /* where nothing better is known of the browser */
+    bool redirect_fixed;       /* configured */
     struct refresh *refreshes; /* under way, one for each user at the most */
     struct bus_reach *reach;
     struct loop_timer *sweep;

@@ -83,6 +83,7 @@ static enum err start(struct service *service)
     auth->loop = service->loop;
     auth->bus = service->bus;
     auth->redirect_uri = make_redirect_uri(settings);
+    auth->redirect_fixed = settings->public_url != NULL;
     token_keys_init(&auth->keys, settings->token_encryption_key, settings->jwt_secret);
     crypto_derive_key(settings->jwt_secret, "mcpbus oauth state", auth->state_key);
     service->state = auth;

@@ -26,15 +26,24 @@ struct signin {
     int attempts;
 };
 
+/* The same at both ends of a sign-in. */
+static char *redirect_uri(const struct auth *auth, const struct state *state)
+{
+    if (!state->origin)
+        return mem_strdup(auth->redirect_uri);
+    return mem_printf("%s/auth/callback", state->origin);
+}
+
 static char *auth_url(const struct auth *auth, const struct state *state, const char *sealed)
 {
     const struct settings *settings = auth->settings;
     AUTOFREE char *scope = scopes_request(state->scopes);
     AUTOFREE char *challenge = state_challenge(state);
+    AUTOFREE char *redirect = redirect_uri(auth, state);
     const char *const pairs[] = {"client_id",
                                  settings->google_client_id,
                                  "redirect_uri",
-                                 auth->redirect_uri,
+                                 redirect,
                                  "response_type",
                                  "code",
                                  "scope",
@@ -67,7 +76,8 @@ void oauth_begin(void *service, struct bus_call *call, json_t *args)
         return;
     }
     struct state state;
-    state_init(&state, names, time(NULL));
+    state_init(&state, names, auth->redirect_fixed ? NULL : js_str(args, "origin", NULL),
+               time(NULL));
     AUTOFREE char *sealed = state_seal(&state, auth->state_key);
     AUTOFREE char *url = auth_url(auth, &state, sealed);
     bus_reply(&call, json_pack("{s:s, s:s, s:s}", "auth_url", url, "user_id", state.user_id,
@@ -223,13 +233,15 @@ static void on_redeemed(void *arg, enum err err, int64_t value)
 {
     (void)value;
     struct signin *signin = arg;
-    if (err == ERR_CONFLICT)
+    if (err == ERR_CONFLICT) {
         fail(signin, ERR_INVALID, "This sign-in was completed before: begin again");
-    else if (err)
+    } else if (err) {
         fail_in_store(signin, err);
-    else
-        google_exchange(signin->auth->google, signin->code, signin->state.verifier,
-                        signin->auth->redirect_uri, on_tokens, signin);
+    } else {
+        AUTOFREE char *redirect = redirect_uri(signin->auth, &signin->state);
+        google_exchange(signin->auth->google, signin->code, signin->state.verifier, redirect,
+                        on_tokens, signin);
+    }
 }
 
 /* The provider's error, if it looks like one of RFC 6749's: anybody can call this address. */

@@ -8,9 +8,11 @@
 
 static const char context[] = "oauth-state";
 
-void state_init(struct state *state, json_t *scopes, int64_t now)
+void state_init(struct state *state, json_t *scopes, const char *origin, int64_t now)
 {
-    *state = (struct state){.scopes = json_incref(scopes), .expires_at = now + STATE_LIFE_S};
+    *state = (struct state){.scopes = json_incref(scopes),
+                            .expires_at = now + STATE_LIFE_S,
+                            .origin = mem_strdup_opt(origin)};
     uint8_t random[32];
     crypto_random(random, sizeof(random));
     AUTOFREE char *verifier = crypto_base64url_encode(random, sizeof(random));
@@ -22,14 +24,16 @@ void state_init(struct state *state, json_t *scopes, int64_t now)
 void state_fini(struct state *state)
 {
     json_decref(state->scopes);
+    free(state->origin);
     *state = (struct state){.scopes = NULL};
 }
 
 char *state_seal(const struct state *state, const uint8_t key[CRYPTO_KEY_BYTES])
 {
-    AUTOJSON json_t *body = json_pack("{s:O, s:s, s:s, s:s, s:I}", "scopes", state->scopes,
-                                      "verifier", state->verifier, "user_id", state->user_id,
-                                      "nonce", state->nonce, "exp", (json_int_t)state->expires_at);
+    AUTOJSON json_t *body =
+        json_pack("{s:O, s:s, s:s, s:s, s:I, s:s*}", "scopes", state->scopes, "verifier",
+                  state->verifier, "user_id", state->user_id, "nonce", state->nonce, "exp",
+                  (json_int_t)state->expires_at, "origin", state->origin);
     AUTOFREE char *text = js_dump(body);
     return crypto_seal(key, context, text, strlen(text));
 }
@@ -63,6 +67,7 @@ enum err state_open(const char *sealed, const uint8_t key[CRYPTO_KEY_BYTES], int
     if (state.expires_at <= now)
         return ERR_EXPIRED;
     json_incref(state.scopes);
+    state.origin = mem_strdup_opt(js_str(body, "origin", NULL));
     *ret_state = state;
     return ERR_OK;
 }

@@ -17,10 +17,11 @@ struct state {
     char user_id[CRYPTO_UUID_SIZE];     /* a new account gets this id */
     char nonce[CRYPTO_UUID_SIZE];       /* redeemed once */
     int64_t expires_at;                 /* seconds since 1970 */
+    char *origin;                       /* where the browser comes back to; NULL: as configured */
 };
 
-/* A new sign-in for these names (the reference stays the caller's). */
-void state_init(struct state *state, json_t *scopes, int64_t now);
+/* A new sign-in for these names (the reference stays the caller's). `origin` may be NULL. */
+void state_init(struct state *state, json_t *scopes, const char *origin, int64_t now);
 void state_fini(struct state *state);
 
 /* The sealed text; free() it. */

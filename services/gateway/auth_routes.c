@@ -108,8 +108,11 @@ void route_begin(struct call *call)
 {
     AUTOJSON json_t *body = validate_body(call);
     json_t *list = body ? validate_scopes(call, body) : NULL;
-    if (list && !refuse_unknown(call, list))
-        call_bus(call, "auth.begin", json_pack("{s:O}", "scopes", list), CALL_TIMEOUT_MS, on_begun);
+    if (!list || refuse_unknown(call, list))
+        return;
+    AUTOFREE char *origin = client_origin(call);
+    call_bus(call, "auth.begin", json_pack("{s:O, s:s*}", "scopes", list, "origin", origin),
+             CALL_TIMEOUT_MS, on_begun);
 }
 
 static bool wants_json(const struct call *call)

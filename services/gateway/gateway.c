@@ -13,6 +13,7 @@ enum {
     RECEIVE_TIMEOUT_MS = 30 * 1000,
     ANSWER_TIMEOUT_MS = (WAIT_MAX_S + 15) * 1000,
     RATED_USERS_MAX = 100000,
+    STRANGERS_MAX = 100000,
 };
 
 static bool answer_preflight(struct http_request *request)
@@ -57,7 +58,8 @@ static bool on_headers(void *arg, struct http_request *request)
         break;
     }
     if (!call->route->auth)
-        return true;
+        return strncmp(call->route->pattern, "/auth/", strlen("/auth/")) != 0 ||
+               strangers_pass(call);
     if (!tokens_authenticate(call))
         return false;
     if (rate_limit_take(gateway->rate_limit, call->user_id, loop_now(gateway->loop)))
@@ -145,17 +147,33 @@ static bool settings_are_good(const struct settings *settings)
     return true;
 }
 
+static bool reads_forwarded(const struct settings *settings)
+{
+    return strcmp(settings->trusted_proxy_header, "forwarded") == 0;
+}
+
 enum err gateway_start(struct service *service)
 {
-    if (!settings_are_good(service->settings))
+    const struct settings *settings = service->settings;
+    struct proxies *proxies = NULL;
+    if (!settings_are_good(settings))
         return ERR_INVALID;
+    if (proxies_new(settings->trusted_proxies, reads_forwarded(settings), &proxies)) {
+        fprintf(stderr,
+                "mcpbus-gateway: TRUSTED_PROXIES takes IP addresses and networks like 10.0.0.0/8, "
+                "with commas, not \"%.100s\"\n",
+                settings->trusted_proxies);
+        return ERR_INVALID;
+    }
     struct gateway *gateway = mem_alloc(sizeof(*gateway));
+    gateway->proxies = proxies;
     service->state = gateway;
     gateway->loop = service->loop;
     gateway->bus = service->bus;
-    gateway->settings = service->settings;
+    gateway->settings = settings;
     gateway->cors = cors_new(gateway->settings->cors_origins);
     gateway->rate_limit = rate_limit_new(gateway->settings->rate_limit, RATED_USERS_MAX);
+    gateway->stranger_limit = rate_limit_new(settings->stranger_rate_limit, STRANGERS_MAX);
     gateway->identities = identities_new(gateway->settings->jwt_secret);
     gateway->metrics = http_metrics_new();
     gateway->watches = watches_new();
@@ -199,6 +217,8 @@ void gateway_stop(struct service *service)
     http_metrics_destroy(&gateway->metrics);
     identities_destroy(&gateway->identities);
     rate_limit_destroy(&gateway->rate_limit);
+    rate_limit_destroy(&gateway->stranger_limit);
+    proxies_destroy(&gateway->proxies);
     cors_destroy(&gateway->cors);
     free(gateway);
 }

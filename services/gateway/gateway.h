@@ -10,6 +10,7 @@
 #include "libcommon/js.h"
 #include "libcommon/loop.h"
 #include "libcommon/service.h"
+#include "services/gateway/client_address.h"
 #include "services/gateway/cors.h"
 #include "services/gateway/identity.h"
 #include "services/gateway/lookup.h"
@@ -42,7 +43,8 @@ struct gateway {
     const struct settings *settings;
     struct http_server *http;
     struct cors *cors;
-    struct rate_limit *rate_limit;
+    struct proxies *proxies;
+    struct rate_limit *rate_limit, *stranger_limit;
     struct identities *identities;
     struct revocations *revocations;
     struct submit *submit;
@@ -51,6 +53,7 @@ struct gateway {
     struct events *events;
     struct health *health;
     struct http_metrics *metrics;
+    int64_t stranger_said; /* loop_now; when a refusal may be logged again */
     bool draining;
 };
 
@@ -120,6 +123,11 @@ bool validate_query_int(struct call *call, const char *name, int64_t min, int64_
 bool validate_query_seconds(struct call *call, const char *name, int64_t max_s, int64_t *ret_ms);
 void validation_error(struct call *call, const char *type, json_t *loc, const char *msg,
                       const json_t *input, json_t *ctx);
+
+/* strangers.c: those without a good token, by their address. */
+bool strangers_pass(struct call *call); /* false: answered with a 429 */
+/* "https://HOST" as a client behind a trusted proxy sees us; NULL: unknown; free() it. */
+char *client_origin(const struct call *call);
 
 /* tokens.c */
 bool tokens_authenticate(struct call *call);  /* false: answered with a 401 */

@@ -39,15 +39,18 @@ bool tokens_authenticate(struct call *call)
     const char *token = bearer(http_request_header(call_request(call), "Authorization"));
     struct identity *identity = NULL;
     int64_t now_s = time(NULL);
+    enum err error =
+        token ? identities_find(gateway->identities, token, now_s, &identity) : ERR_UNAUTHENTICATED;
+    if (!error && take_identity(call, identity, now_s))
+        return true;
+    if (!strangers_pass(call))
+        return false;
     if (!token)
         call_unauthenticated(call, "Not authenticated");
-    else if (identities_find(gateway->identities, token, now_s, &identity) != ERR_OK)
-        call_unauthenticated(call, is_only_expired(secret, token) ? "Token has expired"
-                                                                  : "Invalid token");
-    else if (!take_identity(call, identity, now_s))
-        call_unauthenticated(call, "Invalid token");
+    else if (error && is_only_expired(secret, token))
+        call_unauthenticated(call, "Token has expired");
     else
-        return true;
+        call_unauthenticated(call, "Invalid token");
     return false;
 }
 

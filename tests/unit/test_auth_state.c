@@ -17,7 +17,7 @@ static void make(struct state *state, char **ret_sealed, uint8_t key[CRYPTO_KEY_
 {
     AUTOJSON json_t *scopes = json_pack("[s, s]", "drive", "gmail_full");
     crypto_derive_key("the secret of all services", "state", key);
-    state_init(state, scopes, NOW);
+    state_init(state, scopes, NULL, NOW);
     *ret_sealed = state_seal(state, key);
 }
 
@@ -35,6 +35,21 @@ static void opens_what_was_sealed(void **unused)
     assert_string_equal(read.nonce, state.nonce);
     assert_int_equal(read.expires_at, state.expires_at);
     assert_true(json_equal(read.scopes, state.scopes));
+    state_fini(&state);
+    state_fini(&read);
+}
+
+static void keeps_where_it_came_from(void **unused)
+{
+    (void)unused;
+    struct state state, read;
+    uint8_t key[CRYPTO_KEY_BYTES];
+    AUTOJSON json_t *scopes = json_array();
+    crypto_derive_key("the secret of all services", "state", key);
+    state_init(&state, scopes, "https://bus.example", NOW);
+    AUTOFREE char *sealed = state_seal(&state, key);
+    assert_int_equal(state_open(sealed, key, NOW, &read), ERR_OK);
+    assert_string_equal(read.origin, "https://bus.example");
     state_fini(&state);
     state_fini(&read);
 }
@@ -77,8 +92,8 @@ static void each_is_its_own(void **unused)
     (void)unused;
     struct state one, two;
     AUTOJSON json_t *scopes = json_array();
-    state_init(&one, scopes, NOW);
-    state_init(&two, scopes, NOW);
+    state_init(&one, scopes, NULL, NOW);
+    state_init(&two, scopes, NULL, NOW);
     assert_string_not_equal(one.nonce, two.nonce);
     assert_string_not_equal(one.user_id, two.user_id);
     assert_string_not_equal(one.verifier, two.verifier);
@@ -98,11 +113,9 @@ static void challenge_follows_rfc_7636(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(opens_what_was_sealed),
-        cmocka_unit_test(ends_in_time),
-        cmocka_unit_test(refuses_what_was_not_sealed_here),
-        cmocka_unit_test(each_is_its_own),
-        cmocka_unit_test(challenge_follows_rfc_7636),
+        cmocka_unit_test(opens_what_was_sealed), cmocka_unit_test(keeps_where_it_came_from),
+        cmocka_unit_test(ends_in_time),          cmocka_unit_test(refuses_what_was_not_sealed_here),
+        cmocka_unit_test(each_is_its_own),       cmocka_unit_test(challenge_follows_rfc_7636),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
