@@ -75,7 +75,7 @@ void pg_task_requeue(struct pg *pg, struct pg_list *tasks)
         PQclear(task->result);
         task->result = NULL;
         task->error = ERR_OK;
-        task->preparing = task->doubtful = false;
+        task->doubtful = false;
         pg_list_push(prefers_ready(pg, task->connection) ? &pinned[task->connection] : &any, task);
         pg->waiting_count++;
     }
@@ -265,19 +265,22 @@ size_t pg_pending(const struct pg *pg)
     return pending;
 }
 
-/* Copies the texts behind the array of pointers, in one block. */
-static char **values_copy(const char *const *values, int count)
+/* Copies the texts, and `last` as one more, behind the array of pointers, in one block. */
+static char **values_copy(const char *const *values, int count, const char *last)
 {
     size_t size = ((size_t)count + 1) * sizeof(char *);
-    for (int i = 0; i < count; i++)
-        size += values[i] ? strlen(values[i]) + 1 : 0;
+    for (int i = 0; i <= count; i++) {
+        const char *value = i < count ? values[i] : last;
+        size += value ? strlen(value) + 1 : 0;
+    }
     char **copy = mem_alloc(size);
     char *text = (char *)(copy + count + 1);
-    for (int i = 0; i < count; i++) {
-        if (!values[i])
+    for (int i = 0; i <= count; i++) {
+        const char *value = i < count ? values[i] : last;
+        if (!value)
             continue;
-        size_t len = strlen(values[i]) + 1;
-        copy[i] = memcpy(text, values[i], len);
+        size_t len = strlen(value) + 1;
+        copy[i] = memcpy(text, value, len);
         text += len;
     }
     return copy;
@@ -302,30 +305,58 @@ static void fail_later(struct pg *pg, struct pg_task *task, enum err error)
     loop_timer_start(pg->failures, 0);
 }
 
-void pg_exec(struct pg *pg, const struct pg_statement *statement, int connection,
-             int64_t timeout_ms, const char *const *values, int count, pg_done_fn *done, void *arg)
+static void queue(struct pg *pg, struct pg_task *task)
 {
-    assert(connection < (int)pg->conn_count);
-    struct pg_task *task = mem_alloc(sizeof *task);
-    *task = (struct pg_task){.statement = statement,
-                             .count = count,
-                             .connection = connection,
-                             .timeout_ms = timeout_ms,
-                             .done = done,
-                             .arg = arg};
-    task->deadline = loop_now(pg->loop) + timeout_ms;
-    if (pg->waiting_count >= pg->waiting_max) {
-        fail_later(pg, task, ERR_OVERLOADED);
-        return;
-    }
-    task->values = values_copy(values, count);
-    bool preferred = prefers_ready(pg, connection);
-    struct pg_conn *conn = preferred ? &pg->conns[connection] : least_busy(pg);
+    bool preferred = prefers_ready(pg, task->connection);
+    struct pg_conn *conn = preferred ? &pg->conns[task->connection] : least_busy(pg);
     pg_list_push(preferred ? &conn->waiting : &pg->waiting, task);
     if (pg->waiting_count++ == 0)
         loop_timer_start(pg->deadlines, DEADLINE_PERIOD_MS);
     if (conn)
         pg_conn_pump(conn);
+}
+
+static void exec(struct pg *pg, const struct pg_task *what, const char *const *values,
+                 const char *scope_value)
+{
+    struct pg_task *task = mem_alloc(sizeof *task);
+    *task = *what;
+    task->deadline = loop_now(pg->loop) + task->timeout_ms;
+    if (pg->waiting_count >= pg->waiting_max) {
+        fail_later(pg, task, ERR_OVERLOADED);
+        return;
+    }
+    task->values = values_copy(values, task->count, scope_value);
+    queue(pg, task);
+}
+
+void pg_exec(struct pg *pg, const struct pg_statement *statement, int connection,
+             int64_t timeout_ms, const char *const *values, int count, pg_done_fn *done, void *arg)
+{
+    assert(connection < (int)pg->conn_count);
+    exec(pg,
+         &(struct pg_task){.statement = statement,
+                           .count = count,
+                           .connection = connection,
+                           .timeout_ms = timeout_ms,
+                           .done = done,
+                           .arg = arg},
+         values, NULL);
+}
+
+void pg_exec_scoped(struct pg *pg, const struct pg_statement *scope, const char *value,
+                    const struct pg_statement *statement, int64_t timeout_ms,
+                    const char *const *values, int count, pg_done_fn *done, void *arg)
+{
+    exec(pg,
+         &(struct pg_task){.statement = statement,
+                           .scope = scope,
+                           .count = count,
+                           .connection = -1,
+                           .timeout_ms = timeout_ms,
+                           .done = done,
+                           .arg = arg},
+         values, value);
 }
 
 size_t pg_rows_count(const struct pg_rows *rows)

@@ -66,6 +66,13 @@ typedef void pg_done_fn(void *arg, enum err error, const struct pg_rows *rows);
 void pg_exec(struct pg *pg, const struct pg_statement *statement, int connection,
              int64_t timeout_ms, const char *const *values, int count, pg_done_fn *done, void *arg);
 
+/* The same in a scope: in the statement's own transaction, on whichever connection is free, the
+ * statement `scope` runs first, with `value` as its $1 (set_config('…', $1, true)); what it sets
+ * ends with the transaction. */
+void pg_exec_scoped(struct pg *pg, const struct pg_statement *scope, const char *value,
+                    const struct pg_statement *statement, int64_t timeout_ms,
+                    const char *const *values, int count, pg_done_fn *done, void *arg);
+
 size_t pg_rows_count(const struct pg_rows *rows);
 const char *pg_rows_text(const struct pg_rows *rows, size_t row, int column); /* NULL: SQL's NULL */
 size_t pg_rows_len(const struct pg_rows *rows, size_t row, int column);
@@ -120,8 +127,8 @@ void pg_group_yield(struct pg_group *group, const struct pg_group *first, unsign
 
 /* A blocking connection for programs without a loop (mcpbus migrate): runs SQL text, which may hold
  * several statements. ERR_CONFLICT: something is there already (a unique violation, a table);
- * ERR_INTERNAL: anything else; ERR_PEER_LOST: no connection. `ret_why` (512 bytes) has PostgreSQL's
- * message. */
+ * ERR_TIMEOUT: lock_timeout passed; ERR_INTERNAL: anything else; ERR_PEER_LOST: no connection.
+ * `ret_why` (512 bytes) has PostgreSQL's message. */
 struct pg_blocking;
 MUST_CHECK enum err pg_blocking_open(const char *url, struct pg_blocking **ret_pg, char *ret_why);
 void pg_blocking_close(struct pg_blocking **pg_p);

@@ -359,7 +359,7 @@ static void settle(struct pg_conn *conn)
     bool again = verdict == PG_VERDICT_UNPREPARED || verdict == PG_VERDICT_PREPARED ||
                  (verdict == PG_VERDICT_AGAIN && task->statement->idempotent);
     if (verdict == PG_VERDICT_UNPREPARED)
-        unprepare(conn, task->statement);
+        unprepare(conn, task->failed.statement);
     if (again && task->retries++ < PG_RETRIES_MAX) {
         send_again(conn, task);
         return;
@@ -397,13 +397,15 @@ static bool take(struct pg_conn *conn, PGresult *result)
             lost(conn, why);
             return false;
         }
-        if (task->preparing && verdict != PG_VERDICT_PREPARED)
-            unprepare(conn, task->statement);
+        if (task->step < task->step_count)
+            task->failed = task->steps[task->step];
+        if (task->failed.prepares && verdict != PG_VERDICT_PREPARED)
+            unprepare(conn, task->failed.statement);
         task->error = error;
         if (!task->statement && !is_optional(task->check))
             problem(conn, PQresultErrorMessage(result));
     }
-    task->preparing = false;
+    task->step++;
     PQclear(task->result);
     task->result = result;
     return true;
@@ -454,26 +456,40 @@ static void on_fd(void *arg, uint32_t events)
         pg_conn_pump(conn);
 }
 
-static bool prepare(struct pg_conn *conn, struct pg_task *task)
+static bool prepare(struct pg_conn *conn, struct pg_task *task,
+                    const struct pg_statement *statement)
 {
     for (unsigned i = 0; i < conn->prepared_count; i++)
-        if (conn->prepared[i] == task->statement)
+        if (conn->prepared[i] == statement)
             return true;
     if (conn->prepared_count == PG_PREPARED_MAX)
         return false;
-    conn->prepared[conn->prepared_count++] = task->statement;
-    task->preparing = true;
-    return PQsendPrepare(conn->conn, task->statement->name, task->statement->sql, 0, NULL) == 1;
+    conn->prepared[conn->prepared_count++] = statement;
+    task->steps[task->step_count++] = (struct pg_step){statement, true};
+    return PQsendPrepare(conn->conn, statement->name, statement->sql, 0, NULL) == 1;
 }
 
+static bool send_statement(struct pg_conn *conn, struct pg_task *task,
+                           const struct pg_statement *statement, const char *const *values,
+                           int count)
+{
+    if (!prepare(conn, task, statement))
+        return false;
+    task->steps[task->step_count++] = (struct pg_step){statement, false};
+    return PQsendQueryPrepared(conn->conn, statement->name, count, values, NULL, NULL, 0) == 1;
+}
+
+/* All up to the sync is one transaction. */
 static bool send_task(struct pg_conn *conn, struct pg_task *task)
 {
+    const char *const *values = (const char *const *)task->values;
     task->sent = true;
     task->sent_at = loop_now(conn->pg->loop);
+    task->failed = (struct pg_step){NULL, false};
+    task->step = task->step_count = 0;
     pg_list_push(&conn->in_flight, task);
-    return prepare(conn, task) &&
-           PQsendQueryPrepared(conn->conn, task->statement->name, task->count,
-                               (const char *const *)task->values, NULL, NULL, 0) == 1 &&
+    return (!task->scope || send_statement(conn, task, task->scope, values + task->count, 1)) &&
+           send_statement(conn, task, task->statement, values, task->count) &&
            PQpipelineSync(conn->conn) == 1;
 }
 

@@ -14,6 +14,7 @@ enum {
     PG_RETRIES_MAX = 10,
     PG_PROBLEM_SIZE = 256,
     PG_SYSTEM_SIZE = 32,
+    PG_STEPS_MAX = 4, /* of a statement and its scope: preparing and running each */
 };
 
 /* What begins a connection: does a commit last; is this a primary that was replaced; whose commits
@@ -24,12 +25,18 @@ enum pg_check { PG_CHECK_DURABILITY, PG_CHECK_TIMELINE, PG_CHECK_ABANDONED, PG_C
 struct pg_task {
     struct pg_task *next;
     const struct pg_statement *statement; /* NULL: the check that begins a connection */
-    char **values;                        /* one block of memory */
+    const struct pg_statement *scope;     /* runs before it; may be NULL */
+    char **values;                        /* one block of memory; the scope's is behind them */
     int count;
     int connection; /* to prefer; −1: any */
     int64_t timeout_ms, deadline, sent_at;
-    bool sent;      /* at least once: its outcome may be unknown */
-    bool preparing; /* the next result is that of its PREPARE */
+    bool sent; /* at least once: its outcome may be unknown */
+    /* What each result that comes back is of; the failed one is kept. */
+    struct pg_step {
+        const struct pg_statement *statement;
+        bool prepares;
+    } steps[PG_STEPS_MAX], failed;
+    unsigned step_count, step;
     enum pg_check check;
     bool doubtful; /* committed, but no standby confirmed it */
     unsigned retries;

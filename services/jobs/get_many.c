@@ -92,6 +92,13 @@ static void add_result(struct buf *out, const struct store_job *job)
     add_error(out, ERR_TOO_LARGE, "ask for this one alone");
 }
 
+/* The store's guard stands around all users of the batch; whose a row is, is seen here once more.
+ */
+static const struct store_job *own(const struct store_job *job, const char *user_id)
+{
+    return strcmp(job->user_id, user_id) == 0 ? job : NULL;
+}
+
 static void on_jobs(void *arg, enum err error, const struct store_job *jobs, size_t count)
 {
     struct many *many = arg;
@@ -102,7 +109,9 @@ static void on_jobs(void *arg, enum err error, const struct store_job *jobs, siz
         buf_init(&out, (size_t)2 * PROTO_BODY_MAX_BYTES);
         buf_add_str(&out, "{\"results\":[");
         for (size_t i = 0, next = 0; i < many->count; i++)
-            add_result(&out, next < count && jobs[next].index == i ? &jobs[next++] : NULL);
+            add_result(&out, next < count && jobs[next].index == i
+                                 ? own(&jobs[next++], many->users[i])
+                                 : NULL);
         buf_add_str(&out, "]}");
         bus_reply_text(&many->call, &out);
     }

@@ -13,20 +13,20 @@ static const char cut_marker[] = "… [cut]";
 /* The newest first, until half a megabyte is full. The time of `before` comes from its own row: an
  * id alone says nothing of the order. OFFSET 0: see jobs.get_many. */
 #define BEFORE(column)                                                                             \
-    "(SELECT " column " FROM job_data WHERE id = $3 AND user_id || '' = $1)"
+    "(SELECT " column " FROM own_job_rows WHERE id = $2)"
 static const struct pg_statement conversation_statement = {
     "conversation",
     "SELECT id, message, result, created FROM ("
     " SELECT d.*, p.at, sum(octet_length(message) + octet_length(result) + 200)"
     "   OVER (ORDER BY p.at DESC, p.place DESC) AS bytes"
-    " FROM (SELECT created_at AS at, id AS place FROM job_conversations"
-    "   WHERE user_id = $1 AND conversation_id = $2"
+    " FROM (SELECT created_at AS at, id AS place FROM own_conversations"
+    "   WHERE conversation_id = $1"
     "    AND (created_at, id) < (" BEFORE("created_at") ", " BEFORE("id") ")"
     "   ORDER BY created_at DESC, id DESC LIMIT 1000) p CROSS JOIN LATERAL"
     "  (SELECT id, " STORE_TIME("created_at") " AS created,"
     "    left(message, 65537) AS message, left(coalesce(result, ''), 65537) AS result"
-    "   FROM job_data j WHERE j.id = p.place AND j.status = 'completed' OFFSET 0) d"
-    " ORDER BY p.at DESC, p.place DESC LIMIT $4::bigint) t"
+    "   FROM own_job_rows j WHERE j.id = p.place AND j.status = 'completed' OFFSET 0) d"
+    " ORDER BY p.at DESC, p.place DESC LIMIT $3::bigint) t"
     " WHERE bytes <= 500000 ORDER BY at, id",
     true};
 /* clang-format on */
@@ -64,6 +64,7 @@ void store_conversation(struct store *store, const char *user_id, const char *co
     *call = (struct turns_call){done, arg};
     char number[24];
     snprintf(number, sizeof number, "%" PRId64, limit);
-    const char *values[] = {user_id, conversation_id, before, number};
-    pg_exec(store->reader, &conversation_statement, -1, timeout_ms, values, 4, on_turns, call);
+    const char *values[] = {conversation_id, before, number};
+    store_read_own(store->reader, user_id, &conversation_statement, timeout_ms, values, 3, on_turns,
+                   call);
 }

@@ -5,8 +5,11 @@
 #include "services/jobs/store_internal.h"
 
 /* clang-format off */
-/* LATERAL with OFFSET 0: each job is looked up by its id, however the planner thinks of the tables;
- * `user_id || ''` as in jobs.get. Sizes come from the rows' headers: what is cut is not read. */
+static const struct pg_statement own_statement = {
+    "own_of_many", "SELECT set_config('mcpbus.users', $1, true)", true};
+
+/* LATERAL with OFFSET 0: each job is looked up by its id, however the planner thinks of the tables.
+ * Sizes come from the rows' headers: what is cut is not read. */
 static const struct pg_statement get_many_statement = {
     "get_many",
     "SELECT n, id, user_id, status, error_message, token_usage, created, updated, completed, cut,"
@@ -20,7 +23,7 @@ static const struct pg_statement get_many_statement = {
     " CROSS JOIN LATERAL (SELECT id, user_id, status, error_message, token_usage, "
     STORE_TIME("created_at") " AS created, " STORE_TIME("updated_at") " AS updated, "
     STORE_TIME("completed_at") " AS completed, message, result, conversation_id,"
-    " waiting_approval FROM job_records r"
+    " waiting_approval FROM own_jobs_of_many r"
     " WHERE r.id = i.id AND r.user_id || '' = i.user_id OFFSET 0) j) k ORDER BY n",
     true};
 /* clang-format on */
@@ -76,7 +79,8 @@ void store_get_many(struct store *store, const char *const *ids, const char *con
     }
     store_end(params, 2);
     const char *values[] = {buf_text(&params[0]), buf_text(&params[1])};
-    pg_exec(store->reader, &get_many_statement, -1, timeout_ms, values, 2, on_rows, call);
+    pg_exec_scoped(store->reader, &own_statement, values[1], &get_many_statement, timeout_ms,
+                   values, 2, on_rows, call);
     buf_fini(&params[0]);
     buf_fini(&params[1]);
 }

@@ -28,9 +28,15 @@ struct store {
     "id, user_id, status, error_message, token_usage, " STORE_TIME("created_at") ", " STORE_TIME( \
         "updated_at") ", " STORE_TIME("completed_at") ", conversation_id, waiting_approval"
 
-/* Parameters: user, limit, offset. Columns: a job's, message, result, total, behind, ahead. */
+/* What a user reads. The statement names the own_… views alone (migrations/0008_own.sql), which show
+ * nothing but this user's rows, whatever condition it lacks. */
+void store_read_own(struct pg *pg, const char *user_id, const struct pg_statement *statement,
+                    int64_t timeout_ms, const char *const *values, int count, pg_done_fn *done,
+                    void *arg);
+
+/* Parameters: limit, offset. Columns: a job's, message, result, total, behind, ahead. */
 const struct pg_statement *store_list_statement(const char *status);
-/* The same with a fourth parameter: the conversation. */
+/* The same with a third parameter: the conversation. */
 const struct pg_statement *store_list_conversation_statement(void);
 /* Where the list is read: one that takes a walk through the queue delays no other read. */
 struct pg *store_list_connection(const struct store *store, const char *status);

@@ -18,29 +18,25 @@ enum {
 static const char cut_marker[] = "… [cut]";
 
 /* clang-format off */
-/* `user_id || ''` so that no plan, made when the tables were small, goes by the index on user_id and
- * walks all jobs of a user: a job is found by its id. */
+static const struct pg_statement own_statement = {
+    "own", "SELECT set_config('mcpbus.user', $1, true)", true};
+
 static const struct pg_statement get_statement = {
-    "get",
-    "SELECT " STORE_JOB_COLUMNS ", message, result FROM job_records"
-    " WHERE id = $1 AND user_id || '' = $2",
-    true};
+    "get", "SELECT " STORE_JOB_COLUMNS ", message, result FROM own_jobs WHERE id = $1", true};
 
 /* The job's row beside each stored event of the page; a page ends behind a megabyte. */
 static const struct pg_statement events_statement = {
     "events",
-    "SELECT d.status, q.job_id IS NULL, coalesce(q.events, d.events),"
-    " greatest(d.attempts, q.attempt) > 0, "
-    STORE_TIME("d.created_at") ", "
-    STORE_TIME("coalesce(d.started_at, q.first_started_at)") ", "
+    "SELECT d.status, d.ended, d.last_event, d.attempts > 0, "
+    STORE_TIME("d.created_at") ", " STORE_TIME("d.started_at") ", "
     STORE_TIME("d.completed_at") ", d.error_message, e.seq, e.type, e.data, "
-    STORE_TIME("e.created_at")
-    " FROM job_data d LEFT JOIN job_queue q ON q.job_id = d.id"
+    STORE_TIME("e.created_at") " FROM own_job_rows d"
     " LEFT JOIN LATERAL (SELECT * FROM (SELECT *, sum(octet_length(x.data::text) + 200)"
-    "   OVER (ORDER BY x.seq) - octet_length(x.data::text) AS before FROM (SELECT * FROM job_events"
-    "   WHERE job_id = d.id AND seq > $3::int ORDER BY seq LIMIT $4::int) x) s"
+    "   OVER (ORDER BY x.seq) - octet_length(x.data::text) AS before FROM"
+    "   (SELECT * FROM own_job_events"
+    "   WHERE job_id = d.id AND seq > $2::int ORDER BY seq LIMIT $3::int) x) s"
     "  WHERE before < 1000000) e ON true"
-    " WHERE d.id = $1 AND d.user_id || '' = $2 ORDER BY e.seq",
+    " WHERE d.id = $1 ORDER BY e.seq",
     true};
 /* clang-format on */
 
@@ -66,6 +62,13 @@ static void call_end(struct json_call *call, enum err error, json_t *result)
     json_decref(result);
     free(call->user_id);
     free(call);
+}
+
+void store_read_own(struct pg *pg, const char *user_id, const struct pg_statement *statement,
+                    int64_t timeout_ms, const char *const *values, int count, pg_done_fn *done,
+                    void *arg)
+{
+    pg_exec_scoped(pg, &own_statement, user_id, statement, timeout_ms, values, count, done, arg);
 }
 
 static json_t *text(const struct pg_rows *rows, size_t row, int column)
@@ -158,8 +161,8 @@ static void on_get(void *arg, enum err error, const struct pg_rows *rows)
 void store_get(struct store *store, const char *job_id, const char *user_id, int64_t timeout_ms,
                store_json_fn *done, void *arg)
 {
-    const char *values[] = {job_id, user_id};
-    pg_exec(store->reader, &get_statement, -1, timeout_ms, values, 2, on_get, call_new(done, arg));
+    store_read_own(store->reader, user_id, &get_statement, timeout_ms, &job_id, 1, on_get,
+                   call_new(done, arg));
 }
 
 static void on_list(void *arg, enum err error, const struct pg_rows *rows)
@@ -199,13 +202,13 @@ static void list(struct store *store, const char *user_id, int64_t limit, int64_
     char numbers[2][24];
     snprintf(numbers[0], sizeof numbers[0], "%" PRId64, limit);
     snprintf(numbers[1], sizeof numbers[1], "%" PRId64, offset);
-    const char *values[] = {user_id, numbers[0], numbers[1], conversation_id};
+    const char *values[] = {numbers[0], numbers[1], conversation_id};
     if (conversation_id)
-        pg_exec(store->reader, store_list_conversation_statement(), -1, timeout_ms, values, 4,
-                on_list, call);
+        store_read_own(store->reader, user_id, store_list_conversation_statement(), timeout_ms,
+                       values, 3, on_list, call);
     else
-        pg_exec(store_list_connection(store, status), store_list_statement(status), -1, timeout_ms,
-                values, 3, on_list, call);
+        store_read_own(store_list_connection(store, status), user_id, store_list_statement(status),
+                       timeout_ms, values, 2, on_list, call);
 }
 
 void store_list(struct store *store, const char *user_id, int64_t limit, int64_t offset,
@@ -316,6 +319,7 @@ void store_events(struct store *store, const char *job_id, const char *user_id, 
     char numbers[2][24];
     snprintf(numbers[0], sizeof numbers[0], "%" PRId64, after);
     snprintf(numbers[1], sizeof numbers[1], "%" PRId64, call->limit);
-    const char *values[] = {job_id, user_id, numbers[0], numbers[1]};
-    pg_exec(store->reader, &events_statement, -1, timeout_ms, values, 4, on_events, call);
+    const char *values[] = {job_id, numbers[0], numbers[1]};
+    store_read_own(store->reader, user_id, &events_statement, timeout_ms, values, 3, on_events,
+                   call);
 }
