@@ -61,6 +61,20 @@ void pg_blocking_close(struct pg_blocking **pg_p)
     free(pg);
 }
 
+/* Details may hold a row's values, secrets among them; what depends on what is none. */
+static const char *message(struct pg_blocking *pg, const PGresult *result, char *text)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *main = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    bool harmless = state && (!strcmp(state, "0A000") || !strcmp(state, "2BP01"));
+    if (!main)
+        return PQerrorMessage(pg->conn);
+    snprintf(text, WHY_SIZE, "%s%s%s%s", main, harmless && detail ? " (" : "",
+             harmless && detail ? detail : "", harmless && detail ? ")" : "");
+    return text;
+}
+
 static enum err check(struct pg_blocking *pg, const PGresult *result, char *ret_why)
 {
     ExecStatusType status = PQresultStatus(result);
@@ -70,7 +84,12 @@ static enum err check(struct pg_blocking *pg, const PGresult *result, char *ret_
     /* A unique violation, in our tables or the catalog's; a table or type that is there already. */
     bool exists =
         state && (!strcmp(state, "23505") || !strcmp(state, "42P07") || !strcmp(state, "42710"));
-    return fail(exists ? ERR_CONFLICT : ERR_INTERNAL, PQerrorMessage(pg->conn), ret_why);
+    char text[WHY_SIZE];
+    bool waited = state && !strcmp(state, "55P03"); /* lock_not_available */
+    return fail(exists   ? ERR_CONFLICT
+                : waited ? ERR_TIMEOUT
+                         : ERR_INTERNAL,
+                message(pg, result, text), ret_why);
 }
 
 enum err pg_blocking_run(struct pg_blocking *pg, const char *sql, char *ret_why)

@@ -2,77 +2,43 @@
 -- over its job_records table in place: renamed to job_data, and a view keeps the old name.
 -- Only what the old version can live with may change in later migrations.
 
--- The names of a run's variables, out of what the original kept: an object with their values, maybe
--- within a JSON string. Values are secrets and must go.
-CREATE FUNCTION pg_temp.env_names(env json) RETURNS json LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION pg_temp.take_over() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    names json;
-BEGIN
-    IF json_typeof(env) = 'string' THEN
-        env := (env #>> '{}')::json;
-    END IF;
-    IF json_typeof(env) = 'object' THEN
-        SELECT coalesce(json_agg(k), '[]') INTO names FROM json_object_keys(env) k;
-        RETURN names;
-    END IF;
-    RETURN CASE WHEN env IS NULL THEN NULL ELSE '[]'::json END;
-EXCEPTION WHEN OTHERS THEN
-    RETURN '[]';
-END $$;
-
-CREATE FUNCTION pg_temp.take_over() RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
+    all_jobs bigint;
+    waiting bigint;
+    refused bigint;
     item record;
 BEGIN
-    ALTER TABLE job_records RENAME TO job_data;
-    -- Constraints of the original may not know our statuses and users.
-    FOR item IN SELECT conname FROM pg_constraint
-                WHERE conrelid = 'job_data'::regclass AND contype IN ('c', 'f') LOOP
-        EXECUTE format('ALTER TABLE job_data DROP CONSTRAINT %I', item.conname);
+    PERFORM pg_temp.take_down('job_records', 'job_data');
+    PERFORM pg_temp.relax('job_data', ARRAY['id']);
+    -- One rewrite of the table, after which no dead row keeps a secret either.
+    PERFORM pg_temp.set_types('job_data', ARRAY[['id', 'text'], ['user_id', 'text'],
+        ['message', 'text'], ['status', 'text'], ['result', 'text'], ['error_message', 'text'],
+        ['token_usage', 'json'], ['env_vars', 'json'], ['created_at', 'timestamp with time zone'],
+        ['updated_at', 'timestamp with time zone'], ['completed_at', 'timestamp with time zone']]);
+    PERFORM pg_temp.make_key('job_data', 'id', 'created_at');
+    -- Nothing reads by it any more, and each job's end would have to write it.
+    FOR item IN SELECT i.indexrelid::regclass AS name FROM pg_index i
+                JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'status'
+                WHERE i.indrelid = 'job_data'::regclass AND NOT i.indisunique
+                  AND (a.attnum = ANY (i.indkey)
+                       OR pg_get_expr(i.indpred, i.indrelid) ~ '\mstatus\M') LOOP
+        EXECUTE format('DROP INDEX %s', item.name);
     END LOOP;
-    FOR item IN SELECT a.attname, c.wanted, format_type(a.atttypid, NULL) AS is
-                FROM (VALUES ('id', 'text'), ('user_id', 'text'), ('message', 'text'),
-                             ('status', 'text'), ('result', 'text'), ('error_message', 'text'),
-                             ('token_usage', 'json'), ('env_vars', 'json'),
-                             ('created_at', 'timestamp with time zone'),
-                             ('updated_at', 'timestamp with time zone'),
-                             ('completed_at', 'timestamp with time zone')) c (name, wanted)
-                JOIN pg_attribute a ON a.attrelid = 'job_data'::regclass AND a.attname = c.name
-                WHERE format_type(a.atttypid, NULL) <> c.wanted LOOP
-        EXECUTE format('ALTER TABLE job_data ALTER COLUMN %I DROP DEFAULT', item.attname);
-        EXECUTE format('ALTER TABLE job_data ALTER COLUMN %I TYPE %s USING %s', item.attname,
-            item.wanted,
-            CASE WHEN item.is = 'timestamp without time zone'
-                 THEN format('%I AT TIME ZONE ''UTC''', item.attname)
-                 WHEN item.wanted = 'json' THEN format('to_json(%I)', item.attname)
-                 ELSE format('%I::%s', item.attname, item.wanted) END);
-    END LOOP;
-    ALTER TABLE job_data
-        ADD COLUMN IF NOT EXISTS result text,
-        ADD COLUMN IF NOT EXISTS error_message text,
-        ADD COLUMN IF NOT EXISTS token_usage json,
-        ADD COLUMN IF NOT EXISTS env_vars json,
-        ADD COLUMN IF NOT EXISTS created_at timestamptz,
-        ADD COLUMN IF NOT EXISTS updated_at timestamptz,
-        ADD COLUMN IF NOT EXISTS completed_at timestamptz;
-    -- A new type rewrites the table, so that no dead row keeps a secret either.
-    BEGIN
-        ALTER TABLE job_data
-            ALTER COLUMN env_vars DROP DEFAULT,
-            ALTER COLUMN env_vars TYPE json USING pg_temp.env_names(env_vars);
-    EXCEPTION WHEN feature_not_supported THEN -- a view of the owner's reads the column
-        UPDATE job_data SET env_vars = pg_temp.env_names(env_vars) WHERE env_vars IS NOT NULL;
-    END;
     UPDATE job_data SET user_id = '' WHERE user_id IS NULL;
     UPDATE job_data SET message = '' WHERE message IS NULL;
     UPDATE job_data SET created_at = coalesce(updated_at, completed_at, now())
         WHERE created_at IS NULL;
+    -- Celery's names too. A status that says nothing may mean that the job was done.
     UPDATE job_data SET status = CASE
             WHEN lower(status) IN ('running', 'processing', 'started', 'in_progress') THEN 'running'
-            WHEN lower(status) IN ('completed', 'success', 'succeeded', 'done') THEN 'completed'
-            WHEN lower(status) IN ('failed', 'failure', 'error') THEN 'failed'
-            WHEN lower(status) IN ('cancelled', 'canceled', 'revoked') THEN 'cancelled'
-            ELSE 'pending' END
+            WHEN lower(status) IN ('completed', 'success', 'succeeded', 'done', 'finished')
+                THEN 'completed'
+            WHEN lower(status) IN ('failed', 'failure', 'error', 'timeout', 'rejected') THEN 'failed'
+            WHEN lower(status) IN ('cancelled', 'canceled', 'revoked', 'ignored') THEN 'cancelled'
+            WHEN lower(coalesce(status, '')) IN ('', 'pending', 'queued', 'created', 'submitted',
+                'new', 'waiting', 'received', 'scheduled', 'retry') THEN 'pending'
+            ELSE status END
         WHERE status IS NULL
            OR status NOT IN ('pending', 'running', 'completed', 'failed', 'cancelled');
     ALTER TABLE job_data
@@ -83,11 +49,25 @@ BEGIN
         ALTER COLUMN created_at SET NOT NULL,
         ALTER COLUMN created_at SET DEFAULT now(),
         ADD COLUMN IF NOT EXISTS attempts integer NOT NULL DEFAULT 0,
-        ADD COLUMN IF NOT EXISTS events integer NOT NULL DEFAULT 1,
+        -- Ended jobs have two events: pending, and how they ended.
+        ADD COLUMN IF NOT EXISTS events integer NOT NULL DEFAULT 2,
         ADD COLUMN IF NOT EXISTS started_at timestamptz;
-    -- Ended jobs have two events: pending, and how they ended.
-    UPDATE job_data SET completed_at = coalesce(completed_at, updated_at, created_at), events = 2
-        WHERE status IN ('completed', 'failed', 'cancelled');
+    ALTER TABLE job_data ALTER COLUMN events SET DEFAULT 1;
+    UPDATE job_data SET completed_at = coalesce(updated_at, created_at)
+        WHERE status IN ('completed', 'failed', 'cancelled') AND completed_at IS NULL;
+    UPDATE job_data SET status = 'failed', completed_at = now(), updated_at = now(),
+            error_message = concat_ws(' ', nullif(error_message, ''),
+                pg_temp.why_not(status, created_at, id, user_id, message))
+        WHERE status NOT IN ('completed', 'failed', 'cancelled')
+          AND pg_temp.why_not(status, created_at, id, user_id, message) IS NOT NULL;
+    GET DIAGNOSTICS refused = ROW_COUNT;
+    UPDATE job_data SET status = 'pending', events = 1, completed_at = NULL
+        WHERE status IN ('pending', 'running');
+    GET DIAGNOSTICS waiting = ROW_COUNT;
+    SELECT count(*) INTO all_jobs FROM job_data;
+    PERFORM set_config('mcpbus.took_over', format('%s jobs of the original taken over: %s wait and'
+        ' will be run, %s had not ended and are failed now, with the reason; the others had ended',
+        all_jobs, waiting, refused), true);
 END $$;
 
 DO $$
@@ -168,10 +148,8 @@ CREATE TABLE job_events (
     PRIMARY KEY (job_id, seq)
 );
 
--- The original's unfinished jobs run again: its own queue would have delivered them again too.
 INSERT INTO job_queue (job_id, user_id, run_at)
-    SELECT id, user_id, now() FROM job_data WHERE status IN ('pending', 'running') ORDER BY id;
-UPDATE job_data SET status = 'pending' WHERE status = 'running';
+    SELECT id, user_id, now() FROM job_data WHERE status = 'pending' ORDER BY id;
 
 -- The contract's name: `running` is told by the queue.
 CREATE VIEW job_records AS
@@ -182,3 +160,21 @@ CREATE VIEW job_records AS
            greatest(d.attempts, q.attempt) AS attempts,
            coalesce(d.started_at, q.first_started_at) AS started_at
     FROM job_data d LEFT JOIN job_queue q ON q.job_id = d.id;
+
+-- Who could read the table can read the view, and nobody else: by default rights a new view may be
+-- open to strangers. Beside policies only those whom they don't bind, since a view goes past them.
+DO $$
+DECLARE
+    statement text;
+BEGIN
+    PERFORM pg_temp.take_rights('job_records');
+    FOR statement IN SELECT format('GRANT SELECT ON job_records TO %s', pg_temp.role_name(a.grantee))
+            FROM pg_class c, aclexplode(c.relacl) a
+            WHERE c.oid = 'job_data'::regclass AND a.privilege_type = 'SELECT'
+              AND a.grantee <> c.relowner
+              AND (NOT c.relrowsecurity OR EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.grantee
+                                                   AND (r.rolbypassrls OR r.rolsuper))) LOOP
+        EXECUTE statement;
+    END LOOP;
+    PERFORM pg_temp.put_up('job_records');
+END $$;

@@ -11,39 +11,24 @@ CREATE TABLE IF NOT EXISTS user_sessions (
     updated_at timestamptz DEFAULT now()
 );
 
+-- The original's times may lack a zone (they are UTC), its ids and JSON be of another type.
+DO $$
+BEGIN
+    PERFORM pg_temp.take_down('user_sessions', NULL);
+    PERFORM pg_temp.relax('user_sessions', ARRAY['user_id']);
+    PERFORM pg_temp.set_types('user_sessions', ARRAY[['user_id', 'text'], ['token_data', 'json'],
+        ['selected_scopes', 'json'], ['granted_scopes', 'json'], ['authenticated', 'boolean'],
+        ['user_data', 'json'], ['created_at', 'timestamp with time zone'],
+        ['updated_at', 'timestamp with time zone']]);
+    PERFORM pg_temp.make_key('user_sessions', 'user_id', 'updated_at DESC NULLS LAST');
+END $$;
 ALTER TABLE user_sessions
-    ADD COLUMN IF NOT EXISTS token_data json,
-    ADD COLUMN IF NOT EXISTS selected_scopes json,
-    ADD COLUMN IF NOT EXISTS granted_scopes json,
-    ADD COLUMN IF NOT EXISTS authenticated boolean DEFAULT false,
-    ADD COLUMN IF NOT EXISTS user_data json,
-    ADD COLUMN IF NOT EXISTS created_at timestamptz DEFAULT now(),
-    ADD COLUMN IF NOT EXISTS updated_at timestamptz DEFAULT now(),
+    ALTER COLUMN authenticated SET DEFAULT false,
+    ALTER COLUMN created_at SET DEFAULT now(),
+    ALTER COLUMN updated_at SET DEFAULT now(),
     ADD COLUMN IF NOT EXISTS google_sub text,
     ADD COLUMN IF NOT EXISTS generation bigint NOT NULL DEFAULT 0;
-
--- The original's times may lack a zone (they are UTC), its ids may be of another textual type.
-DO $$
-DECLARE
-    item record;
-BEGIN
-    FOR item IN SELECT a.attname, c.wanted, format_type(a.atttypid, NULL) AS is
-                FROM (VALUES ('user_id', 'text'), ('created_at', 'timestamp with time zone'),
-                             ('updated_at', 'timestamp with time zone')) c (name, wanted)
-                JOIN pg_attribute a
-                    ON a.attrelid = 'user_sessions'::regclass AND a.attname = c.name
-                WHERE format_type(a.atttypid, NULL) <> c.wanted LOOP
-        EXECUTE format('ALTER TABLE user_sessions ALTER COLUMN %I DROP DEFAULT', item.attname);
-        EXECUTE format('ALTER TABLE user_sessions ALTER COLUMN %I TYPE %s USING %s', item.attname,
-            item.wanted,
-            CASE WHEN item.is = 'timestamp without time zone'
-                 THEN format('%I AT TIME ZONE ''UTC''', item.attname)
-                 ELSE format('%I::%s', item.attname, item.wanted) END);
-    END LOOP;
-    ALTER TABLE user_sessions
-        ALTER COLUMN created_at SET DEFAULT now(),
-        ALTER COLUMN updated_at SET DEFAULT now();
-END $$;
+DO $$ BEGIN PERFORM pg_temp.put_up('user_sessions'); END $$;
 
 CREATE UNIQUE INDEX IF NOT EXISTS user_sessions_google_sub ON user_sessions (google_sub);
 -- Rows of the original whose account has not signed in here yet.

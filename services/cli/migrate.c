@@ -8,11 +8,51 @@
 #include "libcommon/mem.h"
 #include "libcommon/pg.h"
 
-enum { PG_WHY_SIZE = 512, RETRY_MS = 200, CREATE_TRIES = 20 };
+enum {
+    PG_WHY_SIZE = 512,
+    RETRY_MS = 200,
+    CREATE_TRIES = 20,
+    LOCK_TRIES = 20, /* of LOCK_MS each, with as much between them */
+    LOCK_MS = 3000,
+};
 
 static const char create_sql[] =
     "CREATE TABLE IF NOT EXISTS mcpbus_migrations (version integer PRIMARY KEY, name text NOT NULL,"
     " applied_at timestamptz NOT NULL DEFAULT now())";
+
+/* Whatever limits the role or the database sets: only the wait for a lock is limited, since all
+ * that comes behind a waiting ALTER TABLE waits with it. The snapshots must see what was committed
+ * before the lock was got. */
+static const char begin_sql[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;"
+                                "SET LOCAL statement_timeout = 0;"
+                                "SET LOCAL idle_in_transaction_session_timeout = 0;"
+                                "SET LOCAL lock_timeout = 0;"
+                                "SET LOCAL standard_conforming_strings = on;"
+                                "LOCK TABLE mcpbus_migrations IN EXCLUSIVE MODE";
+
+/* Who holds what a migration waits for. */
+static const char holder_sql[] =
+    "SELECT format('process %s (%s, user %s, in a transaction since %s)', a.pid,"
+    " coalesce(nullif(a.application_name, ''), 'no name'), a.usename,"
+    " to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
+    " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+    " WHERE l.granted AND l.pid <> pg_backend_pid() AND l.relation IN (to_regclass('job_records'),"
+    " to_regclass('job_data'), to_regclass('user_sessions'), to_regclass('job_queue'))"
+    " ORDER BY a.xact_start LIMIT 1";
+
+/* A database may give roles of the outside rights to every new table (Supabase's, whose REST API
+ * serves them): not to ours. The owner's views, made again, keep theirs. */
+static const char strangers_sql[] =
+    "DO $$ DECLARE item record; BEGIN FOR item IN"
+    " SELECT DISTINCT c.oid::regclass AS rel, pg_temp.role_name(a.grantee) AS name"
+    " FROM pg_class c, aclexplode(c.relacl) a"
+    " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'v', 'S')"
+    " AND c.relowner = current_user::regrole"
+    " AND (c.relname = 'mcpbus_migrations'"
+    "  OR c.oid NOT IN (SELECT oid FROM pg_temp.there_before))"
+    " AND c.oid NOT IN (SELECT name::regclass FROM pg_temp.kept WHERE kind = 'view')"
+    " AND pg_temp.role_name(a.grantee) IN ('PUBLIC', 'anon', 'authenticated') LOOP"
+    " EXECUTE format('REVOKE ALL ON %s FROM %s', item.rel, item.name); END LOOP; END $$";
 
 static void sleep_ms(int ms)
 {
@@ -81,41 +121,132 @@ static enum err apply(struct pg_blocking *pg, const struct migration *migration,
     return error ? explain(error, migration->name, why, ret_why) : ERR_OK;
 }
 
-static enum err apply_missing(struct pg_blocking *pg, FILE *out, char *ret_why)
+static enum err run(struct pg_blocking *pg, const char *what, const char *sql, char *ret_why)
+{
+    char why[PG_WHY_SIZE] = "";
+    enum err error = pg_blocking_run(pg, sql, why);
+    return error ? explain(error, what, why, ret_why) : ERR_OK;
+}
+
+static enum err prepare(struct pg_blocking *pg, const struct migrate_options *options,
+                        char *ret_why)
+{
+    AUTOFREE char *sql =
+        mem_printf("SET LOCAL lock_timeout = %d; SET LOCAL mcpbus.pending_hours = "
+                   "%d; SET LOCAL mcpbus.running = %s; "
+                   "SET LOCAL mcpbus.took_over = ''",
+                   LOCK_MS, options->pending_hours, options->run_running ? "run" : "fail");
+    enum err error = run(pg, "database", sql, ret_why);
+    return error ? error : run(pg, "takeover.sql", migration_tools, ret_why);
+}
+
+static enum err apply_missing(struct pg_blocking *pg, const struct migrate_options *options,
+                              unsigned *ret_count, char *ret_why)
 {
     unsigned count = 0;
     for (size_t i = 0; i < migration_count; i++) {
         AUTOFREE char *when = NULL;
         enum err error = applied(pg, migrations[i].version, &when, ret_why);
-        if (!error && !when) {
-            error = apply(pg, &migrations[i], ret_why);
-            count++;
+        if (error || when) {
+            if (error)
+                return error;
+            continue;
         }
+        if (!count++)
+            error = prepare(pg, options, ret_why);
+        if (!error)
+            error = apply(pg, &migrations[i], ret_why);
         if (error)
             return error;
     }
+    *ret_count = count;
+    return count ? run(pg, "rights", strangers_sql, ret_why) : ERR_OK;
+}
+
+static enum err tell(struct pg_blocking *pg, unsigned count, bool dry_run, FILE *out, char *ret_why)
+{
+    if (!count) {
+        fprintf(out, "database: up to date\n");
+        return ERR_OK;
+    }
+    fprintf(out, "database: %u migrations %s\n", count, dry_run ? "would be applied" : "applied");
     char why[PG_WHY_SIZE] = "";
-    enum err error = pg_blocking_run(pg, "COMMIT", why);
+    AUTOFREE char *text = NULL;
+    enum err error = pg_blocking_value(pg, "SELECT current_setting('mcpbus.took_over', true)", NULL,
+                                       0, &text, why);
     if (error)
-        return explain(error, "COMMIT", why, ret_why);
-    fprintf(out, count ? "database: %u migrations applied\n" : "database: up to date\n", count);
+        return explain(error, "database", why, ret_why);
+    if (text && *text)
+        fprintf(out, "database: %s\n", text);
     return ERR_OK;
+}
+
+static enum err migrate_once(struct pg_blocking *pg, const struct migrate_options *options,
+                             FILE *out, char *ret_why)
+{
+    unsigned count = 0;
+    enum err error = run(pg, "mcpbus_migrations", begin_sql, ret_why);
+    if (!error)
+        error = apply_missing(pg, options, &count, ret_why);
+    /* What is told must be true when it is read: COMMIT may fail still. */
+    AUTOFREE char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+    if (!memory)
+        return ERR_INTERNAL;
+    if (!error)
+        error = tell(pg, count, options->dry_run, memory, ret_why);
+    fclose(memory);
+    if (!error)
+        error = run(pg, "COMMIT", options->dry_run ? "ROLLBACK" : "COMMIT", ret_why);
+    if (!error)
+        fputs(text, out);
+    return error;
+}
+
+/* A migration needs some tables alone; as long as another session uses one, it stands back again
+ * and again, so that nobody waits for longer than LOCK_MS. */
+static enum err migrate_patiently(struct pg_blocking *pg, const struct migrate_options *options,
+                                  FILE *out, char *ret_why)
+{
+    for (int i = 1;; i++) {
+        enum err error = migrate_once(pg, options, out, ret_why);
+        if (error != ERR_TIMEOUT)
+            return error;
+        char why[PG_WHY_SIZE] = "";
+        AUTOFREE char *holder = NULL;
+        if (pg_blocking_run(pg, "ROLLBACK", why) ||
+            pg_blocking_value(pg, holder_sql, NULL, 0, &holder, why))
+            return explain(ERR_INTERNAL, "database", why, ret_why);
+        if (i == LOCK_TRIES) {
+            AUTOFREE char *who = mem_printf(
+                "a table is in use by %s; stop it and migrate again: nothing has changed",
+                holder ? holder : "another session");
+            return explain(ERR_TIMEOUT, "database", who, ret_why);
+        }
+        fprintf(out, "database: waiting for %s\n", holder ? holder : "another session's lock");
+        fflush(out);
+        sleep_ms(LOCK_MS);
+    }
+}
+
+enum err migrate_with(const char *url, int patience_ms, const struct migrate_options *options,
+                      FILE *out, char ret_why[MIGRATE_WHY_SIZE])
+{
+    struct pg_blocking *pg = NULL;
+    enum err error = open_patiently(url, patience_ms, &pg, ret_why);
+    if (!error)
+        error = create_table(pg, ret_why);
+    if (!error)
+        error = migrate_patiently(pg, options, out, ret_why);
+    pg_blocking_close(&pg);
+    return error;
 }
 
 enum err migrate(const char *url, int patience_ms, FILE *out, char ret_why[MIGRATE_WHY_SIZE])
 {
-    struct pg_blocking *pg = NULL;
-    char why[PG_WHY_SIZE] = "";
-    enum err error = open_patiently(url, patience_ms, &pg, ret_why);
-    if (!error)
-        error = create_table(pg, ret_why);
-    if (!error) {
-        error = pg_blocking_run(pg, "BEGIN; LOCK TABLE mcpbus_migrations IN EXCLUSIVE MODE", why);
-        error = error ? explain(error, "mcpbus_migrations", why, ret_why)
-                      : apply_missing(pg, out, ret_why);
-    }
-    pg_blocking_close(&pg);
-    return error;
+    const struct migrate_options options = {.pending_hours = 24};
+    return migrate_with(url, patience_ms, &options, out, ret_why);
 }
 
 static enum err print_status(struct pg_blocking *pg, FILE *out, char *ret_why)

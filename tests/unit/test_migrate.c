@@ -155,8 +155,8 @@ static void the_originals_rows_are_taken_over(void **state)
              "NULL, NULL)");
     run(env);
     expect_sql(env, "SELECT string_agg(id || status, ' ' ORDER BY id) FROM job_records",
-               "1pending 2pending 3completed 4failed 5pending");
-    expect_sql(env, "SELECT string_agg(job_id, ' ' ORDER BY job_id) FROM job_queue", "1 2 5");
+               "1pending 2failed 3completed 4failed 5pending");
+    expect_sql(env, "SELECT string_agg(job_id, ' ' ORDER BY job_id) FROM job_queue", "1 5");
     expect_sql(env, "SELECT string_agg(env_vars::text, ' ' ORDER BY id) FROM job_records",
                "[\"GOOGLE_ACCESS_TOKEN\", \"B\"] [\"C\"] [] []");
     expect_sql(env, "SELECT count(*)::text FROM job_data d WHERE d::text LIKE '%hush%'", "0");
@@ -183,7 +183,7 @@ static void json_tables_of_text_ids_too(void **state)
              "CREATE VIEW owners AS SELECT id, env_vars FROM job_records");
     run(env);
     expect_sql(env, "SELECT string_agg(id || status, ' ' ORDER BY id) FROM job_records",
-               "acancelled bpending ccompleted");
+               "acancelled bfailed ccompleted");
     expect_sql(env, "SELECT count(*)::text FROM owners", "3");
 }
 
