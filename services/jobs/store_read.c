@@ -5,6 +5,7 @@
 
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
+#include "proto/tables.h"
 #include "services/jobs/store_internal.h"
 
 /* Control characters take six bytes in JSON: a full page of them must still fit into a message. */
@@ -14,6 +15,8 @@ enum {
     LIST_JSON_MAX = 10000,
     LIST_CALLS_MAX = 20,
     PAGE_EVENTS_MAX = 1000,
+    JOB_MAX_BYTES = PROTO_BODY_MAX_BYTES - 4096,
+    EVENT_ERROR_MAX = 256 * 1024,
 };
 static const char cut_marker[] = "… [cut]";
 
@@ -119,7 +122,16 @@ static json_t *object(const struct pg_rows *rows, size_t row, int column)
 }
 
 /* A row of STORE_JOB_COLUMNS and what follows them. */
-enum job_column { J_CONVERSATION = 8, J_WAITING, J_MESSAGE, J_RESULT, J_TOTAL, J_BEHIND, J_AHEAD };
+enum job_column {
+    J_ERROR = 3,
+    J_CONVERSATION = 8,
+    J_WAITING,
+    J_MESSAGE,
+    J_RESULT,
+    J_TOTAL,
+    J_BEHIND,
+    J_AHEAD
+};
 
 static json_t *job(const struct pg_rows *rows, size_t row, json_t *message, json_t *result,
                    json_t *error_message)
@@ -148,14 +160,33 @@ static void shorten_waiting(const struct pg_rows *rows, size_t row, json_t *job)
     json_array_foreach(calls, i, call) json_object_del(call, "arguments");
 }
 
+static json_t *text_up_to(const struct pg_rows *rows, int column, size_t max)
+{
+    const char *value = pg_rows_text(rows, 0, column);
+    return value ? js_string_capped(value, pg_rows_len(rows, 0, column), max, cut_marker)
+                 : json_null();
+}
+
+/* Texts of the original may be longer than a message of the bus takes: then they are cut. */
+static json_t *one_job(const struct pg_rows *rows)
+{
+    size_t longest = pg_rows_len(rows, 0, J_MESSAGE) + pg_rows_len(rows, 0, J_RESULT) +
+                     pg_rows_len(rows, 0, J_ERROR);
+    for (size_t max = longest;; max = max > JOB_MAX_BYTES ? JOB_MAX_BYTES : max / 2) {
+        json_t *one = job(rows, 0, text_up_to(rows, J_MESSAGE, max),
+                          text_up_to(rows, J_RESULT, max), text_up_to(rows, J_ERROR, max));
+        /* A control character takes six bytes. */
+        if (longest < JOB_MAX_BYTES / 6 || js_dump_size(one) <= JOB_MAX_BYTES || max < 1024)
+            return one;
+        json_decref(one);
+    }
+}
+
 static void on_get(void *arg, enum err error, const struct pg_rows *rows)
 {
     if (!error && pg_rows_count(rows) == 0)
         error = ERR_NOT_FOUND;
-    call_end(
-        arg, error,
-        error ? NULL
-              : job(rows, 0, text(rows, 0, J_MESSAGE), text(rows, 0, J_RESULT), text(rows, 0, 3)));
+    call_end(arg, error, error ? NULL : one_job(rows));
 }
 
 void store_get(struct store *store, const char *job_id, const char *user_id, int64_t timeout_ms,
@@ -302,7 +333,8 @@ static void on_events(void *arg, enum err error, const struct pg_rows *rows)
     if (ended && at == last - 1 && (int64_t)json_array_size(events) < call->limit) {
         add_status(events, last, pg_rows_text(rows, 0, E_STATUS), text(rows, 0, E_COMPLETED_AT));
         if (pg_rows_text(rows, 0, E_ERROR))
-            json_object_set_new(last_data(events), "error_message", text(rows, 0, E_ERROR));
+            json_object_set_new(last_data(events), "error_message",
+                                text_up_to(rows, E_ERROR, EVENT_ERROR_MAX));
         at = last;
     }
     call_end(call, ERR_OK,
