@@ -122,6 +122,8 @@ void bus_reply_part_text(struct bus_call *call, struct buf *part);
 /* Milliseconds left until the caller's deadline (0 when it has passed). */
 int64_t bus_call_time_left(const struct bus_call *call);
 const struct bus_trace *bus_call_trace(const struct bus_call *call);
+/* False for a one-way request: what it is answered with goes nowhere. */
+bool bus_call_wants_answer(const struct bus_call *call);
 /* Instance of the caller's process. */
 uint64_t bus_call_from(const struct bus_call *call);
 

@@ -176,6 +176,11 @@ const struct bus_trace *bus_call_trace(const struct bus_call *call)
     return &call->trace;
 }
 
+bool bus_call_wants_answer(const struct bus_call *call)
+{
+    return !(call->header.flags & PROTO_FLAG_ONEWAY);
+}
+
 uint64_t bus_call_from(const struct bus_call *call)
 {
     return call->header.instance;
