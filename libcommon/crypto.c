@@ -15,7 +15,12 @@
 
 #include "libcommon/mem.h"
 
-enum { NONCE_BYTES = 12, TAG_BYTES = 16, KEY_ID_CHARS = 8, INFO_MAX_BYTES = 1024 };
+enum {
+    NONCE_BYTES = 12,
+    TAG_BYTES = 16,
+    KEY_ID_CHARS = CRYPTO_KEY_ID_SIZE - 1,
+    INFO_MAX_BYTES = 1024
+};
 
 static void require(bool ok, const char *what)
 {
@@ -239,11 +244,11 @@ enum err crypto_base64_decode(const char *text, size_t text_len, uint8_t **ret_d
     return base64_decode(text, base64_trim(text, text_len), "+/", true, ret_data, ret_len);
 }
 
-static void key_id(const uint8_t key[CRYPTO_KEY_BYTES], char ret_id[KEY_ID_CHARS + 1])
+void crypto_key_id(const uint8_t key[CRYPTO_KEY_BYTES], char ret_id[CRYPTO_KEY_ID_SIZE])
 {
     uint8_t digest[CRYPTO_SHA256_BYTES];
     crypto_sha256(key, CRYPTO_KEY_BYTES, digest);
-    snprintf(ret_id, KEY_ID_CHARS + 1, "%02x%02x%02x%02x", digest[0], digest[1], digest[2],
+    snprintf(ret_id, CRYPTO_KEY_ID_SIZE, "%02x%02x%02x%02x", digest[0], digest[1], digest[2],
              digest[3]);
 }
 
@@ -264,8 +269,8 @@ char *crypto_seal(const uint8_t key[CRYPTO_KEY_BYTES], const char *context, cons
     require(ok, "AES-256-GCM");
     EVP_CIPHER_CTX_free(ctx);
 
-    char id[KEY_ID_CHARS + 1];
-    key_id(key, id);
+    char id[CRYPTO_KEY_ID_SIZE];
+    crypto_key_id(key, id);
     AUTOFREE char *text = crypto_base64url_encode(packed, NONCE_BYTES + len + TAG_BYTES);
     free(packed);
     return mem_printf("v1.%s.%s", id, text);
@@ -293,8 +298,8 @@ static bool gcm_open(const uint8_t key[CRYPTO_KEY_BYTES], const char *context, u
 enum err crypto_open(const uint8_t key[CRYPTO_KEY_BYTES], const char *context, const char *sealed,
                      char **ret_text, size_t *ret_len)
 {
-    char id[KEY_ID_CHARS + 1];
-    key_id(key, id);
+    char id[CRYPTO_KEY_ID_SIZE];
+    crypto_key_id(key, id);
     if (strncmp(sealed, "v1.", 3) != 0 || strncmp(sealed + 3, id, KEY_ID_CHARS) != 0 ||
         sealed[3 + KEY_ID_CHARS] != '.')
         return ERR_INVALID;

@@ -13,6 +13,7 @@ enum {
     CRYPTO_KEY_BYTES = 32,
     CRYPTO_SHA256_BYTES = 32,
     CRYPTO_UUID_SIZE = 37,
+    CRYPTO_KEY_ID_SIZE = 9,
     CRYPTO_UUID7_RANDOM = 8
 };
 
@@ -51,6 +52,8 @@ MUST_CHECK enum err crypto_base64_decode(const char *text, size_t text_len, uint
  * was not sealed with this key and context; *ret_text has a NUL behind it, free() it. */
 char *crypto_seal(const uint8_t key[CRYPTO_KEY_BYTES], const char *context, const void *plain,
                   size_t len);
+/* KEYID of a key. */
+void crypto_key_id(const uint8_t key[CRYPTO_KEY_BYTES], char ret_id[CRYPTO_KEY_ID_SIZE]);
 MUST_CHECK enum err crypto_open(const uint8_t key[CRYPTO_KEY_BYTES], const char *context,
                                 const char *sealed, char **ret_text, size_t *ret_len);
 

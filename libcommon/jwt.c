@@ -161,3 +161,12 @@ enum err jwt_door_verify(const char *secret, const char *token, size_t token_len
     *ret_claims = json_incref(claims);
     return ERR_OK;
 }
+
+enum err jwt_door_verify_any(const char *const *secrets, const char *token, size_t token_len,
+                             int64_t now, json_t **ret_claims)
+{
+    enum err err = ERR_UNAUTHENTICATED;
+    for (; err && *secrets; secrets++)
+        err = jwt_door_verify(*secrets, token, token_len, now, ret_claims);
+    return err;
+}

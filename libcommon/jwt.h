@@ -20,4 +20,8 @@ MUST_CHECK enum err jwt_door_sign(const char *secret, const json_t *claims, char
 MUST_CHECK enum err jwt_door_verify(const char *secret, const char *token, size_t token_len,
                                     int64_t now, json_t **ret_claims);
 
+/* The same for a token under any of these secrets; the list ends with NULL. */
+MUST_CHECK enum err jwt_door_verify_any(const char *const *secrets, const char *token,
+                                        size_t token_len, int64_t now, json_t **ret_claims);
+
 #endif

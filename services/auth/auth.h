@@ -11,6 +11,7 @@
 #include "services/settings.h"
 
 struct refresh;
+struct sealing;
 
 struct auth {
     const struct settings *settings;
@@ -19,13 +20,14 @@ struct auth {
     struct store *store;
     struct google *google;
     struct token_keys keys;
-    uint8_t state_key[CRYPTO_KEY_BYTES];
+    uint8_t state_key[CRYPTO_KEY_BYTES], state_key_previous[CRYPTO_KEY_BYTES];
     char *redirect_uri;        /* where nothing better is known of the browser */
     bool redirect_fixed;       /* configured */
     struct refresh *refreshes; /* under way, one for each user at the most */
     struct bus_reach *reach;
     struct loop_timer *sweep;
-    int64_t seal_at_ms; /* loop_now */
+    struct sealing *sealing; /* the pass under way, or NULL */
+    int64_t seal_at_ms;      /* loop_now: when the next begins */
 };
 
 static inline struct auth *auth_of(void *service)
@@ -45,5 +47,10 @@ bus_handler_fn access_google;
 /* Begins the periodic work: expired nonces and revocations go, plain tokens of the original's rows
  * are sealed. */
 void sweep_start(struct auth *auth);
+
+/* seal.c: a pass over the sessions whose tokens aren't sealed with the key that seals now. `done`
+ * when it has ended, never from within. One at a time. */
+void seal_start(struct auth *auth, void (*done)(struct auth *auth));
+void seal_destroy(struct auth *auth);
 
 #endif

@@ -39,9 +39,11 @@ static void stop(struct service *service)
     service->state = NULL;
     google_destroy(&auth->google);
     store_destroy(&auth->store);
+    seal_destroy(auth); /* behind the store: nothing calls back any more */
     bus_reach_destroy(&auth->reach);
     loop_timer_destroy(&auth->sweep);
     free(auth->redirect_uri);
+    token_keys_fini(&auth->keys);
     free(auth);
 }
 
@@ -59,6 +61,21 @@ static bool settings_are_good(const struct settings *settings)
         return false;
     }
     return true;
+}
+
+static void make_keys(struct auth *auth)
+{
+    static const char state[] = "mcpbus oauth state";
+    const struct settings *settings = auth->settings;
+    const char *previous = settings->jwt_secret_previous;
+    token_keys_init(
+        &auth->keys,
+        &(struct token_secrets){.encryption_key = settings->token_encryption_key,
+                                .encryption_key_previous = settings->token_encryption_key_previous,
+                                .jwt_secret = settings->jwt_secret,
+                                .jwt_secret_previous = previous});
+    crypto_derive_key(settings->jwt_secret, state, auth->state_key);
+    crypto_derive_key(previous ? previous : settings->jwt_secret, state, auth->state_key_previous);
 }
 
 static void on_probed(void *arg, enum err err, int64_t value)
@@ -84,8 +101,7 @@ static enum err start(struct service *service)
     auth->bus = service->bus;
     auth->redirect_uri = make_redirect_uri(settings);
     auth->redirect_fixed = settings->public_url != NULL;
-    token_keys_init(&auth->keys, settings->token_encryption_key, settings->jwt_secret);
-    crypto_derive_key(settings->jwt_secret, "mcpbus oauth state", auth->state_key);
+    make_keys(auth);
     service->state = auth;
     enum err err = store_new(service->loop, settings->database_url, &auth->store);
     if (err) {

@@ -262,6 +262,8 @@ void oauth_callback(void *service, struct bus_call *call, json_t *args)
         return;
     }
     enum err err = state_open(sealed, auth->state_key, time(NULL), &state);
+    if (err == ERR_INVALID)
+        err = state_open(sealed, auth->state_key_previous, time(NULL), &state);
     if (err) {
         bus_reply_error(&call, ERR_INVALID, "%s",
                         err == ERR_EXPIRED ? "This sign-in took too long: begin again"

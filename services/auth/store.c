@@ -160,7 +160,8 @@ static const struct pg_statement sql_session_unsealed = {
     .idempotent = true,
     .sql = "SELECT " SQL_GENERATION ", " SQL_SESSION " FROM user_sessions s WHERE s.user_id > $1 "
            "AND position('token' IN s.token_data::text) > 0 "
-           "AND position('\"v1.' IN s.token_data::text) = 0 ORDER BY s.user_id LIMIT 1",
+           "AND position('\"v1.' || $2 || '.' IN s.token_data::text) = 0 "
+           "ORDER BY s.user_id LIMIT 1",
 };
 
 struct store {
@@ -378,9 +379,10 @@ void store_revocations_clean(struct store *store, store_value_fn *done, void *ar
          &(struct pending){.value = done, .arg = arg});
 }
 
-void store_session_unsealed(struct store *store, const char *after, store_session_fn *done,
-                            void *arg)
+void store_session_unsealed(struct store *store, const char *after, const char *key_id,
+                            store_session_fn *done, void *arg)
 {
-    exec(store, &sql_session_unsealed, &after, 1, on_session,
+    const char *const values[] = {after, key_id};
+    exec(store, &sql_session_unsealed, values, 2, on_session,
          &(struct pending){.session = done, .arg = arg});
 }

@@ -91,8 +91,9 @@ void store_probe(struct store *store, store_value_fn *done, void *arg);
 /* Deletes a batch of what has run out; `value` is how many. */
 void store_nonces_clean(struct store *store, store_value_fn *done, void *arg);
 void store_revocations_clean(struct store *store, store_value_fn *done, void *arg);
-/* A session behind `after` (a user_id) whose tokens lie unsealed, as the original wrote them. */
-void store_session_unsealed(struct store *store, const char *after, store_session_fn *done,
-                            void *arg);
+/* A session behind `after` (a user_id) whose tokens aren't sealed with this key: with another, or
+ * not at all, as the original wrote them. */
+void store_session_unsealed(struct store *store, const char *after, const char *key_id,
+                            store_session_fn *done, void *arg);
 
 #endif

@@ -10,15 +10,6 @@
 
 enum { EMAIL_MAX_BYTES = 320, NAME_MAX_BYTES = 256, PICTURE_MAX_BYTES = 1024 };
 
-void token_keys_init(struct token_keys *keys, const char *encryption_key, const char *jwt_secret)
-{
-    static const char purpose[] = "mcpbus google tokens";
-    keys->count = 0;
-    if (encryption_key)
-        crypto_derive_key(encryption_key, purpose, keys->keys[keys->count++]);
-    crypto_derive_key(jwt_secret, purpose, keys->keys[keys->count++]);
-}
-
 void grant_fini(struct grant *grant)
 {
     mem_free_secret(&grant->access_token);

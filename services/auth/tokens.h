@@ -10,17 +10,9 @@
 
 #include "libcommon/crypto.h"
 #include "libcommon/err.h"
+#include "services/token_keys.h"
 
 enum { TOKENS_LIFE_S = 86400 };
-
-/* The first seals; all open: with TOKEN_ENCRYPTION_KEY set later, what was sealed under the key
- * from JWT_SECRET can still be read. */
-struct token_keys {
-    uint8_t keys[2][CRYPTO_KEY_BYTES];
-    size_t count;
-};
-
-void token_keys_init(struct token_keys *keys, const char *encryption_key, const char *jwt_secret);
 
 /* A user's access at Google. */
 struct grant {

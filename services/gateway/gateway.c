@@ -174,7 +174,7 @@ enum err gateway_start(struct service *service)
     gateway->cors = cors_new(gateway->settings->cors_origins);
     gateway->rate_limit = rate_limit_new(gateway->settings->rate_limit, RATED_USERS_MAX);
     gateway->stranger_limit = rate_limit_new(settings->stranger_rate_limit, STRANGERS_MAX);
-    gateway->identities = identities_new(gateway->settings->jwt_secret);
+    gateway->identities = identities_new(settings->jwt_secret, settings->jwt_secret_previous);
     gateway->metrics = http_metrics_new();
     gateway->watches = watches_new();
     gateway->submit = submit_new(gateway);

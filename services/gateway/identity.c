@@ -18,15 +18,16 @@ struct slot {
 };
 
 struct identities {
-    char *secret;
+    char *secret, *previous;
     uint64_t seed[2], finds;
     struct slot slots[SETS][WAYS];
 };
 
-struct identities *identities_new(const char *secret)
+struct identities *identities_new(const char *secret, const char *previous)
 {
     struct identities *identities = mem_alloc(sizeof(*identities));
     identities->secret = mem_strdup(secret);
+    identities->previous = mem_strdup_opt(previous);
     crypto_random(identities->seed, sizeof(identities->seed));
     return identities;
 }
@@ -57,6 +58,7 @@ void identities_destroy(struct identities **identities_p)
         for (size_t j = 0; j < WAYS; j++)
             clear(&identities->slots[i][j]);
     mem_free_secret(&identities->secret);
+    mem_free_secret(&identities->previous);
     free(identities);
 }
 
@@ -127,7 +129,8 @@ static enum err verify(const struct identities *identities, const char *token, s
                        int64_t now_s, struct identity **ret_identity)
 {
     json_t *claims = NULL;
-    enum err err = jwt_door_verify(identities->secret, token, len, now_s, &claims);
+    const char *const secrets[] = {identities->secret, identities->previous, NULL};
+    enum err err = jwt_door_verify_any(secrets, token, len, now_s, &claims);
     if (!err)
         *ret_identity = identity_new(claims);
     return err;

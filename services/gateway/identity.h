@@ -28,7 +28,8 @@ struct identity {
     unsigned references;
 };
 
-struct identities *identities_new(const char *secret);
+/* Tokens under either secret are good; `previous` may be NULL. */
+struct identities *identities_new(const char *secret, const char *previous);
 /* Entries that requests still hold live on until these let go. */
 void identities_destroy(struct identities **identities_p);
 

@@ -15,10 +15,11 @@ static const char *bearer(const char *header)
 }
 
 /* Good but for its age? jwt.h tells no reason; with the clock at 0 no token has expired. */
-static bool is_only_expired(const char *secret, const char *token)
+static bool is_only_expired(const struct settings *settings, const char *token)
 {
+    const char *const secrets[] = {settings->jwt_secret, settings->jwt_secret_previous, NULL};
     json_t *claims = NULL;
-    if (jwt_door_verify(secret, token, strlen(token), 0, &claims) != ERR_OK)
+    if (jwt_door_verify_any(secrets, token, strlen(token), 0, &claims) != ERR_OK)
         return false;
     json_decref(claims);
     return true;
@@ -35,7 +36,6 @@ static bool take_identity(struct call *call, struct identity *identity, int64_t 
 bool tokens_authenticate(struct call *call)
 {
     struct gateway *gateway = call->gateway;
-    const char *secret = gateway->settings->jwt_secret;
     const char *token = bearer(http_request_header(call_request(call), "Authorization"));
     struct identity *identity = NULL;
     int64_t now_s = time(NULL);
@@ -47,7 +47,7 @@ bool tokens_authenticate(struct call *call)
         return false;
     if (!token)
         call_unauthenticated(call, "Not authenticated");
-    else if (error && is_only_expired(secret, token))
+    else if (error && is_only_expired(gateway->settings, token))
         call_unauthenticated(call, "Token has expired");
     else
         call_unauthenticated(call, "Invalid token");

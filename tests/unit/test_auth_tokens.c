@@ -15,11 +15,16 @@
 static const char secret[] = "the secret of all services";
 enum { NOW = 1700000000 };
 
+static void make_keys(struct token_keys *keys, const char *key, const char *jwt_secret)
+{
+    token_keys_init(keys, &(struct token_secrets){.encryption_key = key, .jwt_secret = jwt_secret});
+}
+
 static void grants_are_sealed_for_their_user(void **state)
 {
     (void)state;
     struct token_keys keys;
-    token_keys_init(&keys, NULL, secret);
+    make_keys(&keys, NULL, secret);
     assert_int_equal(keys.count, 1);
     struct grant grant = {.access_token = (char *)"ya29.access",
                           .refresh_token = (char *)"1//refresh",
@@ -42,7 +47,7 @@ static void sealed_fields_cannot_change_places(void **state)
 {
     (void)state;
     struct token_keys keys;
-    token_keys_init(&keys, NULL, secret);
+    make_keys(&keys, NULL, secret);
     struct grant grant = {.access_token = (char *)"ya29.a", .refresh_token = (char *)"1//r"}, read;
     AUTOFREE char *text = grant_seal(&keys, "u1", &grant);
     AUTOJSON json_t *data = json_loads(text, 0, NULL);
@@ -57,9 +62,9 @@ static void a_new_key_still_reads_the_old(void **state)
 {
     (void)state;
     struct token_keys before, after, other;
-    token_keys_init(&before, NULL, secret);
-    token_keys_init(&after, "a key of its own", secret);
-    token_keys_init(&other, "a key of its own", "another secret");
+    make_keys(&before, NULL, secret);
+    make_keys(&after, "a key of its own", secret);
+    make_keys(&other, "a key of its own", "another secret");
     struct grant grant = {.access_token = (char *)"ya29.a"}, read;
     AUTOFREE char *text = grant_seal(&before, "u1", &grant);
     assert_int_equal(grant_open(&after, "u1", text, &read), ERR_OK);
@@ -72,11 +77,50 @@ static void a_new_key_still_reads_the_old(void **state)
     assert_int_equal(grant_open(&before, "u1", renewed, &read), ERR_INVALID);
 }
 
+/* TOKEN_ENCRYPTION_KEY and JWT_SECRET rolled: whatever sealed before still opens, and in the step
+ * before, what the next will seal. */
+static void keys_are_rolled(void **state)
+{
+    (void)state;
+    static const struct token_secrets steps[][2] = {
+        {{"the first key itself", NULL, secret, NULL},
+         {"the first key itself", "the second key itself", secret, "the next secret of all"}},
+        {{"the first key itself", "the second key itself", secret, "the next secret of all"},
+         {"the second key itself", "the first key itself", "the next secret of all", secret}},
+        {{"the second key itself", "the first key itself", "the next secret of all", secret},
+         {"the second key itself", NULL, "the next secret of all", NULL}},
+        {{NULL, NULL, secret, "the next secret of all"},
+         {NULL, NULL, "the next secret of all", secret}},
+    };
+    struct grant grant = {.access_token = (char *)"ya29.a"}, read;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+        struct token_keys one, other;
+        token_keys_init(&one, &steps[i][0]);
+        token_keys_init(&other, &steps[i][1]);
+        AUTOFREE char *before = grant_seal(&one, "u", &grant),
+                      *after = grant_seal(&other, "u", &grant);
+        assert_int_equal(grant_open(&other, "u", before, &read), ERR_OK);
+        grant_fini(&read);
+        assert_int_equal(grant_open(&one, "u", after, &read), ERR_OK);
+        grant_fini(&read);
+    }
+    struct token_keys own, none;
+    token_keys_init(&own, &(struct token_secrets){.encryption_key = "the first key itself",
+                                                  .jwt_secret = secret});
+    token_keys_init(&none,
+                    &(struct token_secrets){.encryption_key_previous = "the first key itself",
+                                            .jwt_secret = secret});
+    assert_string_equal(none.names[0], "JWT_SECRET");
+    AUTOFREE char *text = grant_seal(&own, "u", &grant);
+    assert_int_equal(grant_open(&none, "u", text, &read), ERR_OK);
+    grant_fini(&read);
+}
+
 static void the_originals_forms_are_read(void **state)
 {
     (void)state;
     struct token_keys keys;
-    token_keys_init(&keys, NULL, secret);
+    make_keys(&keys, NULL, secret);
     static const struct {
         const char *text;
         int64_t expires_at_ms;
@@ -107,7 +151,7 @@ static void nonsense_is_no_grant(void **state)
 {
     (void)state;
     struct token_keys keys;
-    token_keys_init(&keys, NULL, secret);
+    make_keys(&keys, NULL, secret);
     static const char *const texts[] = {
         "",
         "{}",
@@ -165,6 +209,7 @@ int main(void)
         cmocka_unit_test(grants_are_sealed_for_their_user),
         cmocka_unit_test(sealed_fields_cannot_change_places),
         cmocka_unit_test(a_new_key_still_reads_the_old),
+        cmocka_unit_test(keys_are_rolled),
         cmocka_unit_test(the_originals_forms_are_read),
         cmocka_unit_test(nonsense_is_no_grant),
         cmocka_unit_test(issued_tokens_verify),

@@ -27,7 +27,7 @@ static char *token_of(const char *key, const char *id, int64_t exp, int64_t nbf)
 static void test_one_proof_for_many_requests(void **state)
 {
     (void)state;
-    struct identities *identities = identities_new(secret);
+    struct identities *identities = identities_new(secret, NULL);
     struct identity *first = NULL, *second = NULL;
     char *token = token_of(secret, "alice", NOW + 60, NOW - 60);
     assert_int_equal(identities_find(identities, token, NOW, &first), ERR_OK);
@@ -46,7 +46,7 @@ static void test_one_proof_for_many_requests(void **state)
 static void test_time_is_judged_each_time(void **state)
 {
     (void)state;
-    struct identities *identities = identities_new(secret);
+    struct identities *identities = identities_new(secret, NULL);
     struct identity *identity = NULL;
     char *token = token_of(secret, "alice", NOW + 60, NOW - 60);
     assert_int_equal(identities_find(identities, token, NOW, &identity), ERR_OK);
@@ -63,7 +63,7 @@ static void test_time_is_judged_each_time(void **state)
 static void test_a_changed_token_is_another(void **state)
 {
     (void)state;
-    struct identities *identities = identities_new(secret);
+    struct identities *identities = identities_new(secret, NULL);
     struct identity *identity = NULL;
     char *token = token_of(secret, "alice", NOW + 60, NOW - 60);
     size_t len = strlen(token);
@@ -93,7 +93,7 @@ static void test_a_changed_token_is_another(void **state)
 static void test_bounded(void **state)
 {
     (void)state;
-    struct identities *identities = identities_new(secret);
+    struct identities *identities = identities_new(secret, NULL);
     char *kept = token_of(secret, "kept", NOW + 60, NOW - 60);
     struct identity *identity = NULL, *held = NULL;
     assert_int_equal(identities_find(identities, kept, NOW, &held), ERR_OK);
@@ -115,7 +115,7 @@ static void test_bounded(void **state)
 static void test_long_tokens(void **state)
 {
     (void)state;
-    struct identities *identities = identities_new(secret);
+    struct identities *identities = identities_new(secret, NULL);
     struct identity *identity = NULL;
     char name[IDENTITY_TOKEN_MAX + 1], *token = NULL;
     memset(name, 'n', sizeof(name));
@@ -134,6 +134,33 @@ static void test_long_tokens(void **state)
     identities_destroy(&identities);
 }
 
+/* A secret that is on its way in or out is as good, and a third is not. */
+static void test_two_secrets_at_once(void **state)
+{
+    (void)state;
+    static const char next[] = "the next secret of the test, as long",
+                      other[] = "yet another secret";
+    struct identities *identities = identities_new(secret, next);
+    struct identity *identity = NULL;
+    char *tokens[] = {token_of(secret, "alice", NOW + 60, 0), token_of(next, "bob", NOW + 60, 0),
+                      token_of(other, "mallory", NOW + 60, 0)};
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(identities_find(identities, tokens[0], NOW, &identity), ERR_OK);
+        assert_string_equal(identity->user_id, "alice");
+        identity_release(identity);
+        assert_int_equal(identities_find(identities, tokens[1], NOW, &identity), ERR_OK);
+        assert_string_equal(identity->user_id, "bob");
+        identity_release(identity);
+        assert_int_equal(identities_find(identities, tokens[2], NOW, &identity),
+                         ERR_UNAUTHENTICATED);
+        assert_int_equal(identities_find(identities, tokens[1], NOW + 60, &identity),
+                         ERR_UNAUTHENTICATED);
+    }
+    for (size_t i = 0; i < 3; i++)
+        free(tokens[i]);
+    identities_destroy(&identities);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +169,7 @@ int main(void)
         cmocka_unit_test(test_a_changed_token_is_another),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_long_tokens),
+        cmocka_unit_test(test_two_secrets_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
