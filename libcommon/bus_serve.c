@@ -190,7 +190,7 @@ size_t bus_active(const struct bus *bus)
 {
     size_t count = bus->serving_count;
     for (size_t i = 0; bus->draining && bus->service && i < bus->link_count; i++)
-        count += bus->links[i].state == LINK_READY && !bus->links[i].off_list;
+        count += bus->links[i].state != LINK_CONNECTING && !bus->links[i].off_list;
     return count;
 }
 
