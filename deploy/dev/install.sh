@@ -13,6 +13,10 @@ install_for() {
         have node || missing+=(nodejs)
         have npm || missing+=(npm)
     fi
+    # Any kubectl will do; another package's would be in the way of Debian's.
+    if [[ " $* " == *" test "* ]]; then
+        have kubectl || missing+=(kubernetes-client)
+    fi
     ((${#missing[@]})) || return 0
     say "installing ${missing[*]}"
     apt_install "${missing[@]}"
