@@ -74,7 +74,7 @@ test_environment() {
     local name
     for name in $(compgen -e); do
         case $name in
-        GOOGLE_* | OPENAI_* | DATABASE_URL | JWT_SECRET | TOKEN_ENCRYPTION_KEY | MCP_CONFIG | \
+        GOOGLE_* | OPENAI_* | DATABASE_URL | JWT_SECRET* | TOKEN_ENCRYPTION_KEY* | MCP_CONFIG | \
             MCPBUS_* | *_PORT | PUBLIC_URL | BROKER_ENDPOINT | WORKER_* | JOB_* | RATE_LIMIT | \
             QUEUE_LIMIT | LOG_LEVEL | LOG_FORMAT | HTTPS_PROXY | https_proxy | HTTP_PROXY | \
             http_proxy | ALL_PROXY | all_proxy)

@@ -26,6 +26,8 @@ static const struct command_option migrate_options[] = {
     END,
 };
 
+static const struct command_option secrets_options[] = {ENV_FILE, END};
+
 static const struct command_option settings_options[] = {
     {"--env-example", NULL, "prints a .env file with every setting, commented"},
     END,
@@ -51,6 +53,10 @@ static int match(const char *name, int argc, char *const *argv)
         name += len;
         if (!*name)
             return words + 1;
+    {"secrets status", "", "tells which key encrypts how many of the stored tokens",
+     "Exits with 0 when all are under the key that encrypts now, so that another one may be dropped. "
+     "docs/secrets.md tells how to change keys.",
+     secrets_options, false, cmd_secrets_status},
     }
 }
 

@@ -52,6 +52,7 @@ int command_usage(const char *name);
 int cmd_help(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_settings(int argc, char **argv);
+int cmd_secrets_status(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 #endif
