@@ -38,24 +38,28 @@ static bool is_endpoint(const char *text)
            number <= 65535;
 }
 
-/* Splits "tcp://a:1,tcp://b:2" into links. */
-static enum err open_links(struct bus *bus, const char *endpoints)
+/* Splits "tcp://a:1,tcp://b:2" in place; their number, 0 when they don't fit. */
+static size_t split(char *endpoints, const char *ret_found[BUS_LINKS_MAX])
 {
-    AUTOFREE char *copy = mem_strdup(endpoints);
-    char *rest = copy, *endpoint = NULL;
-    const char *found[BUS_LINKS_MAX];
+    char *endpoint = NULL;
     size_t count = 0;
-    while ((endpoint = strsep(&rest, ", "))) {
+    while ((endpoint = strsep(&endpoints, ", "))) {
         if (!*endpoint)
             continue;
         if (count == BUS_LINKS_MAX || !is_endpoint(endpoint))
-            return ERR_INVALID;
-        found[count++] = endpoint;
+            return 0;
+        ret_found[count++] = endpoint;
     }
-    bus->link_count = count; /* before the first greeting: it divides the credit */
-    for (size_t i = 0; i < count; i++)
+    return count;
+}
+
+static void open_links(struct bus *bus, const char *endpoints)
+{
+    AUTOFREE char *copy = mem_strdup(endpoints);
+    const char *found[BUS_LINKS_MAX];
+    bus->link_count = split(copy, found); /* before the first greeting: it divides the credit */
+    for (size_t i = 0; i < bus->link_count; i++)
         link_open(&bus->links[i], bus, found[i]);
-    return count ? ERR_OK : ERR_INVALID;
 }
 
 static uint64_t random_instance(void)
@@ -67,11 +71,29 @@ static uint64_t random_instance(void)
     return instance;
 }
 
+static enum err check_options(const struct bus_options *options)
+{
+    AUTOFREE char *copy = mem_strdup(options->endpoints);
+    const char *found[BUS_LINKS_MAX];
+    char why[BUS_WHY_SIZE] = "";
+    if (split(copy, found) == 0)
+        return ERR_INVALID;
+    enum err err = secure_check(options, why);
+    if (err && options->why)
+        memcpy(options->why, why, sizeof why);
+    return err;
+}
+
 enum err bus_new(struct loop *loop, const struct bus_options *options, struct bus **ret_bus)
 {
+    enum err err = check_options(options);
+    if (err)
+        return err;
     struct bus *bus = mem_alloc(sizeof *bus);
     *bus = (struct bus){.loop = loop, .options = *options, .instance = random_instance()};
     bus->service = mem_strdup_opt(options->service);
+    bus->keys = mem_strdup_opt(options->keys);
+    bus->key = mem_strdup_opt(options->key);
     proto_instance_format(bus->instance, bus->instance_text);
     bus->calls_by_id = map_new();
     bus->calls_by_seq = map_new();
@@ -79,12 +101,9 @@ enum err bus_new(struct loop *loop, const struct bus_options *options, struct bu
     bus->context = zmq_ctx_new();
     assert(bus->context);
     loop_source_add(loop, turn, bus);
-    enum err err = open_links(bus, options->endpoints);
-    if (err)
-        bus_destroy(&bus);
-    else
-        *ret_bus = bus;
-    return err;
+    open_links(bus, options->endpoints);
+    *ret_bus = bus;
+    return ERR_OK;
 }
 
 static bool all_flushed(void *arg)
@@ -112,6 +131,8 @@ void bus_destroy(struct bus **bus_p)
     map_destroy(&bus->calls_by_seq);
     zmq_ctx_term(bus->context);
     free(bus->service);
+    free(bus->keys);
+    free(bus->key);
     free(bus);
     *bus_p = NULL;
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "libcommon/buf.h"
+#include "libcommon/bus_cert.h"
 #include "libcommon/err.h"
 #include "libcommon/loop.h"
 
@@ -46,8 +47,19 @@ struct bus_options {
     bus_text_handler_fn *text_handler; /* NULL, or for every one of `methods` */
     bus_cancelled_fn *cancelled;       /* may be NULL */
     unsigned credit; /* requests that may be here unanswered, over all brokers; 0: 1,024 */
+
+    /* CURVE, with the brokers' public keys from the folder `keys` and the process's own secret
+     * certificate `key`, both read again for each connection; or `plain`, on loopback alone. */
+    bool plain;
+    const char *keys, *key;
+    /* Called from the loop when a broker can't be used for a reason that people must mend, once a
+     * minute at most for each broker and reason; may be NULL. */
+    void (*trouble)(void *arg, const char *endpoint, const char *what);
+    void *trouble_arg;
+    char *why; /* BUS_WHY_SIZE bytes, for what is wrong when bus_new fails; may be NULL */
 };
 
+/* ERR_INVALID: the endpoints; ERR_DENIED: the keys, or plain beyond loopback. */
 MUST_CHECK enum err bus_new(struct loop *loop, const struct bus_options *options,
                             struct bus **ret_bus);
 /* Calls under way end with ERR_CANCELLED. Gives the last replies up to a second to leave. */

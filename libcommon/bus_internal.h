@@ -1,5 +1,5 @@
-/* What the parts of the bus share: links (bus_link.c), calls out (bus_calls.c), calls in
- * (bus_serve.c), the peers known (bus_peers.c). */
+/* What the parts of the bus share: links (bus_link.c), their keys (bus_secure.c), calls out
+ * (bus_calls.c), calls in (bus_serve.c), the peers known (bus_peers.c). */
 #ifndef MCPBUS_BUS_INTERNAL_H
 #define MCPBUS_BUS_INTERNAL_H
 
@@ -32,6 +32,17 @@ struct bus_link {
     unsigned lookups;
     void *socket;
     int fd;
+    /* Security, bus_secure.c */
+    void *monitor; /* tells how the handshakes end */
+    int monitor_fd;
+    bool monitor_due, begun, up; /* has it begun to connect; is it connected now */
+    int64_t not_before;          /* when it may begin */
+    unsigned key_turn,
+        failures; /* which of the brokers' keys; handshakes failed since the last good */
+    size_t key_count;
+    char complaint[BUS_WHY_SIZE];
+    int64_t complained_at;
+
     enum link_state state;
     uint32_t generation; /* counts new sockets and HELLOs: what belongs to an older one is lost */
     int64_t since, last_sent, last_received;
@@ -50,7 +61,7 @@ struct bus {
     struct loop *loop;
     void *context;
     struct bus_options options;
-    char *service;
+    char *service, *keys, *key;
     uint64_t instance;
     char instance_text[17];
     struct bus_link links[BUS_LINKS_MAX];
@@ -79,6 +90,22 @@ bool link_flushed(const struct bus_link *link);
 /* A ready link, in turns; NULL when there is none. A call is never sent to a broker that is about
  * to end: it might get lost there, and not every call may be repeated. */
 struct bus_link *bus_pick_link(struct bus *bus, bool for_call);
+
+/* bus_secure.c */
+enum link_news { NEWS_NONE, NEWS_UP, NEWS_DOWN, NEWS_REFUSED, NEWS_NO_FIT };
+/* Can a bus with these options speak at all? Says in `ret_why` what is wrong. */
+MUST_CHECK enum err secure_check(const struct bus_options *options, char ret_why[BUS_WHY_SIZE]);
+/* Gives a new socket its keys and watches how it fares; false: there are none that it could use. */
+MUST_CHECK bool secure_socket(struct bus_link *link);
+void secure_unwatch(struct bus_link *link);
+/* May it connect to this address (in numbers)? Plain is for loopback alone. */
+MUST_CHECK bool secure_allows(struct bus_link *link, const char *address);
+/* What has happened to the connection since. */
+enum link_news secure_news(struct bus_link *link);
+/* A handshake failed: says so, chooses the next key and when to try it. */
+void secure_failed(struct bus_link *link, enum link_news news);
+/* The broker knows the key and refuses the greeting. */
+void secure_denied(struct bus_link *link, struct wire_message *message);
 
 /* bus_calls.c */
 void calls_on_answer(struct bus *bus, struct wire_message *message);

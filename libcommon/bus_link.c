@@ -14,6 +14,7 @@ enum {
     CONNECT_TICK_MS = 10,
     CONNECT_TIMEOUT_MS = 2000,
     LOOK_AGAIN_MS = 2500,
+    AGAIN_MS = 1000,
     HIGH_WATER_MARK = 4096
 };
 
@@ -26,6 +27,8 @@ static void on_readable(void *arg, uint32_t events)
 
 static void connect_to(struct bus_link *link, const char *address)
 {
+    if (!secure_allows(link, address))
+        return;
     if (zmq_connect(link->socket, address) < 0)
         log_debug("bus_connect_failed", LOG_S("endpoint", link->endpoint));
 }
@@ -56,25 +59,45 @@ static void connect_socket(struct bus_link *link)
             bus_resolve_begin(link->bus->loop, link->endpoint, link->lookups++, on_resolved, link);
 }
 
+static void begin(struct bus_link *link)
+{
+    link->begun = secure_socket(link);
+    if (link->begun)
+        connect_socket(link);
+    else
+        link->not_before = loop_now(link->bus->loop) + AGAIN_MS;
+}
+
+/* ZMQ_IMMEDIATE stays 0: with 1 libzmq drops the pipe when the connection ends, and should that be
+ * in the middle of a message that is being received, it aborts (docs/decisions/0018). So a stale
+ * request may reach a broker that is back; it refuses whatever comes before a HELLO. */
 static void open_socket(struct bus_link *link)
 {
     link->socket = zmq_socket(link->bus->context, ZMQ_DEALER);
     assert(link->socket);
     wire_socket_setup(link->socket, HIGH_WATER_MARK);
-    int immediate = 1, interval = 20 + (int)(link->bus->instance % 30), interval_max = 500;
+    int interval = 20 + (int)(link->bus->instance % 30), interval_max = 500;
     int connect_timeout = CONNECT_TIMEOUT_MS;
-    zmq_setsockopt(link->socket, ZMQ_IMMEDIATE, &immediate, sizeof immediate);
     zmq_setsockopt(link->socket, ZMQ_RECONNECT_IVL, &interval, sizeof interval);
     zmq_setsockopt(link->socket, ZMQ_RECONNECT_IVL_MAX, &interval_max, sizeof interval_max);
     /* The kernel alone would wait ever longer between two tries of one connect: after a minute
      * without a network for another minute. */
     zmq_setsockopt(link->socket, ZMQ_CONNECT_TIMEOUT, &connect_timeout, sizeof connect_timeout);
-    connect_socket(link);
     size_t len = sizeof link->fd;
     zmq_getsockopt(link->socket, ZMQ_FD, &link->fd, &len);
     loop_fd_add(link->bus->loop, link->fd, EPOLLIN, on_readable, link);
     link->state = LINK_CONNECTING;
     link->since = loop_now(link->bus->loop);
+    link->begun = link->up = false;
+    if (link->since >= link->not_before)
+        begin(link);
+}
+
+static void close_socket(struct bus_link *link)
+{
+    secure_unwatch(link);
+    loop_fd_remove(link->bus->loop, link->fd);
+    zmq_close(link->socket);
 }
 
 static void drop_out(struct bus_link *link)
@@ -99,8 +122,7 @@ static void restart(struct bus_link *link, bool new_socket)
     link->since = loop_now(link->bus->loop);
     drop_out(link);
     if (new_socket) {
-        loop_fd_remove(link->bus->loop, link->fd);
-        zmq_close(link->socket);
+        close_socket(link);
         open_socket(link);
     }
     loop_timer_start(link->timer, CONNECT_TICK_MS);
@@ -241,7 +263,10 @@ static bool name_is_due(const struct bus_link *link)
 static void on_tick(void *arg)
 {
     struct bus_link *link = arg;
-    if (link->state == LINK_CONNECTING)
+    link->monitor_due = true;
+    if (!link->begun && loop_now(link->bus->loop) >= link->not_before)
+        begin(link);
+    if (link->state == LINK_CONNECTING && link->up)
         greet(link);
     if (link->state == LINK_CONNECTING && name_is_due(link))
         restart(link, true);
@@ -269,14 +294,13 @@ void link_close(struct bus_link *link)
     drop_out(link);
     bus_resolve_end(&link->resolving);
     loop_timer_destroy(&link->timer);
-    loop_fd_remove(link->bus->loop, link->fd);
     if (link->state == LINK_READY) {
         enum err err = send_plain(link, PROTO_DISCONNECT, 0);
         (void)err; /* the broker finds out by itself */
         int linger = 100;
         zmq_setsockopt(link->socket, ZMQ_LINGER, &linger, sizeof linger);
     }
-    zmq_close(link->socket);
+    close_socket(link);
     json_decref(link->services);
     free(link->endpoint);
     link->socket = NULL;
@@ -336,10 +360,33 @@ static void dispatch(struct bus_link *link, struct wire_message *m)
         link->draining = true;
         break;
     case PROTO_DISCONNECT:
-        restart(link, false);
+        if (m->header.status == ERR_DENIED)
+            secure_denied(link, m);
+        restart(link, m->header.status == ERR_DENIED);
         break;
     default:
         break;
+    }
+}
+
+/* What the monitor has told; a connection that has ended gets a new socket, so that nothing of it
+ * reaches the next one. */
+static void take_news(struct bus_link *link)
+{
+    enum link_news news = NEWS_NONE;
+    link->monitor_due = false;
+    while ((news = secure_news(link)) != NEWS_NONE) {
+        if (news == NEWS_UP) {
+            link->up = true;
+            link->failures = 0;
+            if (link->state == LINK_CONNECTING)
+                greet(link);
+            continue;
+        }
+        if (news != NEWS_DOWN)
+            secure_failed(link, news);
+        restart(link, true);
+        return;
     }
 }
 
@@ -348,6 +395,8 @@ bool link_turn(struct bus_link *link)
     struct wire_message message;
     wire_init(&message);
     bool busy = false;
+    if (link->monitor_due)
+        take_news(link);
     uint32_t generation = link->generation;
     for (int i = 0; i < BUS_RECV_BUDGET && link->generation == generation; i++) {
         enum err err = wire_recv(link->socket, false, &message);

@@ -128,6 +128,16 @@ void wire_set_owned(zmq_msg_t *frame, char *data, size_t len)
     (void)rc;
 }
 
+const char *wire_user(struct wire_message *message)
+{
+    return zmq_msg_gets(&message->body, "User-Id");
+}
+
+int wire_descriptor(struct wire_message *message)
+{
+    return zmq_msg_get(&message->body, ZMQ_SRCFD);
+}
+
 size_t wire_bytes(const struct wire_message *message)
 {
     return PROTO_HEADER_BYTES + zmq_msg_size(&message->method) + zmq_msg_size(&message->metadata) +

@@ -34,6 +34,13 @@ void wire_set(zmq_msg_t *frame, const void *data, size_t len);
 /* The same, taking over memory that free() releases. */
 void wire_set_owned(zmq_msg_t *frame, char *data, size_t len);
 
+/* The key that the sender of a received message has proved to own, as ZAP's User-Id says (from a
+ * frame behind the routing id, which lacks it at times); NULL: plain. Valid as long as the message.
+ */
+const char *wire_user(struct wire_message *message);
+/* The descriptor of the connection that it came by, libzmq's own; −1: unknown. */
+int wire_descriptor(struct wire_message *message);
+
 size_t wire_bytes(const struct wire_message *message);
 
 /* Sets what every socket of the bus needs: linger, limits, keepalive, no ZMTP heartbeats. */

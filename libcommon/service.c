@@ -180,11 +180,27 @@ static void on_signal(void *arg, int signo)
     loop_timer_start(rt->drain_timer, 1);
 }
 
+static void on_bus_trouble(void *arg, const char *endpoint, const char *what)
+{
+    (void)arg;
+    log_error("bus_refused", LOG_S("endpoint", endpoint), LOG_S("reason", what));
+}
+
+char *service_key(const char *keys, const char *key, const char *role)
+{
+    return key ? mem_strdup(key) : mem_printf("%s/%s.key_secret", keys ? keys : ".", role);
+}
+
 /* Handlers get the service as their first argument. */
 static enum err open_bus(struct runtime *rt)
 {
     const struct service_def *def = rt->def;
-    const char *endpoints = text_setting(def, rt->service.settings, def->endpoints_setting);
+    const void *settings = rt->service.settings;
+    const char *endpoints = text_setting(def, settings, def->endpoints_setting);
+    const char *security = text_setting(def, settings, "BUS_SECURITY");
+    const char *keys = text_setting(def, settings, "BUS_KEYS");
+    AUTOFREE char *key = service_key(keys, text_setting(def, settings, "BUS_KEY"), def->name);
+    char why[BUS_WHY_SIZE] = "";
     rt->methods = service_about_methods(def);
     rt->service.started_at = loop_now(rt->service.loop);
     struct bus_options options = {.endpoints = endpoints ? endpoints : "",
@@ -192,9 +208,17 @@ static enum err open_bus(struct runtime *rt)
                                   .methods = rt->methods,
                                   .method_count = def->method_count + 1,
                                   .handler_arg = &rt->service,
-                                  .credit = def->credit};
+                                  .credit = def->credit,
+                                  .plain = security && strcmp(security, "plain") == 0,
+                                  .keys = keys,
+                                  .key = key,
+                                  .trouble = on_bus_trouble,
+                                  .why = why};
     enum err err = bus_new(rt->service.loop, &options, &rt->service.bus);
-    if (err)
+    if (err == ERR_DENIED)
+        fprintf(stderr, "mcpbus-%s: BUS_SECURITY, BUS_KEYS: %s (mcpbus keygen makes keys)\n",
+                def->name, why);
+    else if (err)
         fprintf(stderr,
                 "mcpbus-%s: %s takes tcp://HOST:PORT with a port from 1 to 65535, several with "
                 "commas, not \"%.200s\"\n",

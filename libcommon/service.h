@@ -59,6 +59,10 @@ struct service_def {
     void (*stop)(struct service *service);
 };
 
+/* The path of a process's secret certificate: BUS_KEY, or that of its role in BUS_KEYS; free() it.
+ */
+char *service_key(const char *keys, const char *key, const char *role);
+
 /* Runs the service; the result is main's. Arguments: --help, --version, --env-file FILE. */
 int service_main(const struct service_def *def, int argc, char **argv);
 

@@ -84,6 +84,8 @@ void client_release(struct mcpbus *client)
     pthread_cond_destroy(&client->changed);
     pthread_mutex_destroy(&client->lock);
     free(client->brokers);
+    free(client->keys);
+    free(client->key);
     free(client);
 }
 
@@ -355,13 +357,21 @@ static struct mcpbus *client_new(const struct mcpbus_options *options)
     client->pid = getpid();
     client->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     client->brokers = mem_strdup(options->brokers);
+    client->keys = mem_strdup_opt(options->keys);
+    client->key = options->key    ? mem_strdup(options->key)
+                  : options->keys ? mem_printf("%s/client.key_secret", options->keys)
+                                  : NULL;
     client->timeout_ms = options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
     client->max_calls = options->max_calls ? options->max_calls : CALLS_DEFAULT;
     client->max_bytes = options->max_bytes ? options->max_bytes : BYTES_DEFAULT;
     client->tail = &client->head;
     pthread_mutex_init(&client->lock, NULL);
     cond_init(&client->changed);
-    client->bus_options = (struct bus_options){.endpoints = client->brokers};
+    client->bus_options = (struct bus_options){.endpoints = client->brokers,
+                                               .plain = options->plain,
+                                               .keys = client->keys,
+                                               .key = client->key,
+                                               .why = client->why};
     return client;
 }
 
@@ -409,7 +419,10 @@ static enum mcpbus_status open_checked(struct mcpbus *client, struct mcpbus_erro
         return fail(error, MCPBUS_ERR_SYSTEM, "no file descriptors left");
     if (!start_thread(client))
         return fail(error, MCPBUS_ERR_SYSTEM, "no thread to be had");
-    if (wait_start(client) != MCPBUS_OK)
+    enum mcpbus_status started = wait_start(client);
+    if (started == MCPBUS_ERR_DENIED)
+        return fail(error, MCPBUS_ERR_SYSTEM, "%s", client->why);
+    if (started != MCPBUS_OK)
         return fail(error, MCPBUS_ERR_INVALID, "options: brokers: tcp://HOST:PORT is wanted");
     return succeed(error);
 }

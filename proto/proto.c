@@ -140,6 +140,11 @@ const char *proto_role_name(enum proto_role role)
     return roles[role].name;
 }
 
+bool proto_role_serves(enum proto_role role)
+{
+    return roles[role].serves;
+}
+
 bool proto_role_parse(const char *name, enum proto_role *ret_role)
 {
     for (int i = 0; i < PROTO_ROLE_COUNT; i++) {

@@ -71,6 +71,7 @@ struct proto_role_row {
     bool serves; /* the service of its own name */
 };
 const char *proto_role_name(enum proto_role role);
+bool proto_role_serves(enum proto_role role);
 MUST_CHECK bool proto_role_parse(const char *name, enum proto_role *ret_role);
 /* Is it one of mcpbus's own services, which only the role of that name may serve? */
 bool proto_is_builtin(const char *service);

@@ -2,7 +2,8 @@
 # What a stack runs with: ports, secrets, the sandbox in place of Google and OpenAI.
 
 # Variables written for the services (secrets/stack.env), in this order.
-STACK_VARIABLES=(DATABASE_URL JWT_SECRET TOKEN_ENCRYPTION_KEY BROKER_ENDPOINT GATEWAY_ADDRESS
+STACK_VARIABLES=(DATABASE_URL JWT_SECRET TOKEN_ENCRYPTION_KEY BROKER_ENDPOINT BUS_SECURITY BUS_KEYS
+    GATEWAY_ADDRESS
     GATEWAY_PORT MONITOR_PORT SANDBOX_PORT POSTGRES_PORT HEALTH_PORT PUBLIC_URL GATEWAY_URL MONITOR_URL
     SANDBOX_URL GOOGLE_CLIENT_ID GOOGLE_CLIENT_SECRET GOOGLE_AUTH_URI GOOGLE_TOKEN_URI
     GOOGLE_USERINFO_URI GOOGLE_REVOKE_URI GOOGLE_API_BASE OPENAI_API_KEY OPENAI_BASE_URL)
@@ -69,6 +70,18 @@ make_secrets() {
     default TOKEN_ENCRYPTION_KEY "$(<"$RUN/secrets/TOKEN_ENCRYPTION_KEY")"
 }
 
+# The keys of the bus, one for each role, likewise.
+make_keys() {
+    default BUS_SECURITY curve
+    [[ $BUS_SECURITY == curve ]] || return 0
+    default BUS_KEYS "$RUN/keys"
+    [[ $BUS_KEYS == "$RUN/keys" ]] || return 0
+    mkdir -p "$RUN/keys"
+    chmod 700 "$RUN/keys"
+    "$BIN/mcpbus" keygen --dir "$RUN/keys" >>"$RUN/logs/keygen.log" 2>&1 ||
+        die "the keys of the bus can't be made: $(tail -n 1 "$RUN/logs/keygen.log")"
+}
+
 # Each variable by itself: one that is unset points at the sandbox, whatever the others say.
 use_sandbox() {
     default GATEWAY_ADDRESS 127.0.0.1
@@ -117,7 +130,8 @@ set_broker_endpoint() {
 
 # Writes env (for people and tests) and secrets/stack.env (for the services).
 write_env() {
-    local name shown=(GATEWAY_URL SANDBOX_URL BROKER_ENDPOINT DATABASE_URL PUBLIC_URL)
+    local name shown=(GATEWAY_URL SANDBOX_URL BROKER_ENDPOINT BUS_SECURITY DATABASE_URL PUBLIC_URL)
+    is_set BUS_KEYS && shown+=(BUS_KEYS)
     [[ -x $BIN/mcpbus-monitor ]] && shown+=(MONITOR_URL)
     (
         umask 077

@@ -88,6 +88,7 @@ fresh_stack() {
     set_broker_endpoint
     rm -rf "$RUN/sv" "$RUN/pids"
     mkdir -p "$RUN/sv" "$RUN/pids" "$RUN/logs"
+    make_keys
     write_env
     write_caller_env
     write_instances

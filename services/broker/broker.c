@@ -10,8 +10,11 @@
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "services/broker/internal.h"
+#include "services/broker/policy.h"
 
-enum { TICK_MS = 250, BUDGET = 512, HIGH_WATER_MARK = 1024 };
+enum { TICK_MS = 250, KEYS_MS = 1000, BUDGET = 512, HIGH_WATER_MARK = 1024 };
+
+static const char zap_domain[] = "mcpbus";
 
 /* Passes a message on; header and frames stay as they are. */
 static void forward(struct broker *broker, struct wire_message *message, struct peer *to)
@@ -80,6 +83,20 @@ static enum err pass_request(struct broker *broker, struct wire_message *message
     return ERR_OK;
 }
 
+/* One line names the first of them; the rest is counted. */
+static bool may_call(struct broker *broker, const struct peer *from,
+                     const struct proto_target *target)
+{
+    if (broker->plain ||
+        (from->cert && policy_may_call(from->cert, target->service, target->method)))
+        return true;
+    if (from->cert && audit_note(broker))
+        log_warning("call_denied", LOG_S("role", proto_role_name(from->cert->role)),
+                    LOG_S("name", from->cert->name), LOG_S("service", target->service),
+                    LOG_S("method", target->method));
+    return false;
+}
+
 static void on_request(struct broker *broker, struct wire_message *message, struct peer *from)
 {
     struct proto_target target;
@@ -90,12 +107,16 @@ static void on_request(struct broker *broker, struct wire_message *message, stru
         route_send_plain(broker, &from->route, PROTO_DISCONNECT);
         return;
     }
+    bool allowed = may_call(broker, from, &target);
     if (message->header.flags & PROTO_FLAG_ONEWAY) {
-        pass_one_way(broker, message, &target);
+        if (allowed)
+            pass_one_way(broker, message, &target);
         return;
     }
     uint64_t seq = message->header.seq;
-    enum err err = broker->draining ? ERR_DRAINING : pass_request(broker, message, from, &target);
+    enum err err = !allowed           ? ERR_DENIED
+                   : broker->draining ? ERR_DRAINING
+                                      : pass_request(broker, message, from, &target);
     if (err)
         flight_refuse(broker, from, seq, 0, err);
 }
@@ -179,7 +200,7 @@ static bool turn(void *arg)
     struct broker *broker = arg;
     struct wire_message message;
     wire_init(&message);
-    int count = 0;
+    int count = zap_turn(broker);
     for (; count < BUDGET; count++) {
         enum err err = wire_recv(broker->socket, true, &message);
         if (err == ERR_TIMEOUT || err == ERR_INTERNAL)
@@ -198,6 +219,10 @@ static void on_tick(void *arg)
     if (broker->bad_messages) /* one line for any number: a flood must not fill the log */
         log_warning("bad_messages", LOG_I("count", broker->bad_messages));
     broker->bad_messages = 0;
+    audit_tick(broker);
+    keys_look(broker, KEYS_MS);
+    cuts_tick(broker);
+    owners_tick(broker);
     peers_tick(broker);
     flights_expire(broker);
     peers_settle(broker);
@@ -211,19 +236,56 @@ static void on_readable(void *arg, uint32_t events)
     (void)events;
 }
 
-static enum err bind_socket(struct broker *broker, const char *address, int port)
+/* ZAP_ENFORCE_DOMAIN: a connection fails when nobody answers for the domain. Its number is that of
+ * zmq.h's draft section, which the library has always had. */
+static bool set_curve(void *socket, const struct bus_cert *own)
+{
+    enum { ENFORCE_DOMAIN = 93 };
+    int on = 1;
+    return zmq_setsockopt(socket, ZMQ_CURVE_SERVER, &on, sizeof on) == 0 &&
+           zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, own->secret_key, BUS_KEY_TEXT_SIZE) == 0 &&
+           zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, zap_domain, strlen(zap_domain)) == 0 &&
+           zmq_setsockopt(socket, ENFORCE_DOMAIN, &on, sizeof on) == 0;
+}
+
+static enum err secure(struct broker *broker, const struct broker_options *options,
+                       char ret_why[BUS_WHY_SIZE])
+{
+    struct bus_cert own;
+    if (options->plain) {
+        if (strncmp(options->address, "127.", 4) == 0)
+            return ERR_OK;
+        snprintf(ret_why, BUS_WHY_SIZE, "plain listens on loopback alone, on 127.0.0.1 say");
+        return ERR_DENIED;
+    }
+    if (bus_keys_load_secret(options->key, &own, ret_why) != ERR_OK)
+        return ERR_DENIED;
+    enum err err = keys_open(broker, options, ret_why);
+    if (!err && own.role != PROTO_ROLE_BROKER) {
+        snprintf(ret_why, BUS_WHY_SIZE, "the key %.150s is not for the role broker", options->key);
+        err = ERR_DENIED;
+    }
+    if (!err && (zap_open(broker) != ERR_OK || !set_curve(broker->socket, &own))) {
+        snprintf(ret_why, BUS_WHY_SIZE, "this libzmq has no CURVE");
+        err = ERR_DENIED;
+    }
+    bus_cert_wipe(&own);
+    return err;
+}
+
+static enum err bind_socket(struct broker *broker, const struct broker_options *options,
+                            char ret_why[BUS_WHY_SIZE])
 {
     char wanted[192];
-    if (port)
-        snprintf(wanted, sizeof wanted, "tcp://%.150s:%d", address, port);
+    if (options->port)
+        snprintf(wanted, sizeof wanted, "tcp://%.150s:%d", options->address, options->port);
     else
-        snprintf(wanted, sizeof wanted, "tcp://%.150s:*", address);
-    broker->socket = zmq_socket(broker->context, ZMQ_ROUTER);
-    wire_socket_setup(broker->socket, HIGH_WATER_MARK);
-    int on = 1;
-    zmq_setsockopt(broker->socket, ZMQ_ROUTER_MANDATORY, &on, sizeof on);
-    if (zmq_bind(broker->socket, wanted) < 0)
+        snprintf(wanted, sizeof wanted, "tcp://%.150s:*", options->address);
+    if (zmq_bind(broker->socket, wanted) < 0) {
+        snprintf(ret_why, BUS_WHY_SIZE, "%s; is the port taken? BROKER_PORT sets another",
+                 zmq_strerror(zmq_errno()));
         return ERR_CONFLICT;
+    }
     size_t len = sizeof broker->endpoint;
     zmq_getsockopt(broker->socket, ZMQ_LAST_ENDPOINT, broker->endpoint, &len);
     len = sizeof broker->fd;
@@ -232,20 +294,33 @@ static enum err bind_socket(struct broker *broker, const char *address, int port
     return ERR_OK;
 }
 
-enum err broker_new(struct loop *loop, const char *address, int port, struct broker **ret_broker)
+static void open_socket(struct broker *broker)
+{
+    int on = 1;
+    broker->context = zmq_ctx_new();
+    zmq_ctx_set(broker->context, ZMQ_MAX_SOCKETS, 16);
+    broker->socket = zmq_socket(broker->context, ZMQ_ROUTER);
+    wire_socket_setup(broker->socket, HIGH_WATER_MARK);
+    zmq_setsockopt(broker->socket, ZMQ_ROUTER_MANDATORY, &on, sizeof on);
+}
+
+enum err broker_new(struct loop *loop, const struct broker_options *options,
+                    struct broker **ret_broker, char ret_why[BUS_WHY_SIZE])
 {
     struct broker *broker = mem_alloc(sizeof *broker);
-    *broker = (struct broker){.loop = loop, .fd = -1};
+    *broker = (struct broker){.loop = loop, .fd = -1, .zap_fd = -1, .plain = options->plain};
     if (getrandom(&broker->instance, sizeof broker->instance, 0) < 0)
         broker->instance = (uint64_t)(uintptr_t)broker;
     broker->peers = map_new();
     broker->by_instance = map_new();
     broker->flights = map_new();
-    broker->context = zmq_ctx_new();
-    zmq_ctx_set(broker->context, ZMQ_MAX_SOCKETS, 16);
+    broker->owners = map_new();
     broker->tick = loop_timer_new(loop, on_tick, broker);
     loop_source_add(loop, turn, broker);
-    enum err err = bind_socket(broker, address, port);
+    open_socket(broker);
+    enum err err = secure(broker, options, ret_why);
+    if (!err)
+        err = bind_socket(broker, options, ret_why);
     if (err) {
         broker_destroy(&broker);
         return err;
@@ -291,9 +366,12 @@ void broker_destroy(struct broker **broker_p)
     int linger = 200;
     zmq_setsockopt(broker->socket, ZMQ_LINGER, &linger, sizeof linger);
     zmq_close(broker->socket);
+    zap_close(broker);
     flights_free(broker);
+    owners_free(broker);
     peers_free(broker);
     zmq_ctx_term(broker->context);
+    keys_close(broker);
     free(broker);
     *broker_p = NULL;
 }

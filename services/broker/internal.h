@@ -1,8 +1,12 @@
 /* What the parts of the broker share: peers (peers.c), requests under way (flights.c), routing
- * (broker.c). */
+ * (broker.c), keys (keys.c, zap.c), whose an instance is (owners.c), ending connections (cuts.c).
+ */
 #ifndef MCPBUS_BROKER_INTERNAL_H
 #define MCPBUS_BROKER_INTERNAL_H
 
+#include <netinet/in.h>
+
+#include "libcommon/bus_keys.h"
 #include "libcommon/bus_wire.h"
 #include "libcommon/loop.h"
 #include "libcommon/map.h"
@@ -13,6 +17,19 @@ enum {
     FLIGHTS_MAX = 200000,
     OUT_MAX_MESSAGES = 8192,
     OUT_MAX_BYTES = 64 * 1024 * 1024,
+    OWNERS_MAX = 2 * PEERS_MAX,
+    CUTS_MAX = 256,
+};
+
+/* A connection, as the system knows it: its descriptor is libzmq's and may be another's by now. */
+struct connection {
+    int fd; /* −1: unknown */
+    struct sockaddr_in6 peer;
+};
+
+struct cut {
+    struct connection connection;
+    int64_t at;
 };
 
 struct out_message {
@@ -24,6 +41,9 @@ struct peer {
     zmq_msg_t route;
     uint64_t instance;
     char service[65]; /* "" when it only calls */
+    char key[BUS_KEY_TEXT_SIZE];
+    const struct bus_cert *cert; /* NULL: plain */
+    struct connection connection;
     uint32_t limit, sent;
     int64_t last_received, last_sent;
     bool draining, dead;
@@ -46,8 +66,17 @@ struct flight {
 
 struct broker {
     struct loop *loop;
-    void *context, *socket;
-    int fd;
+    void *context, *socket, *zap;
+    int fd, zap_fd;
+    bool plain;
+    char *key_folder;
+    struct bus_keys *keys; /* NULL: plain */
+    uint64_t keys_stamp;
+    int64_t keys_looked_at, owners_swept_at, noted_at;
+    struct map *owners; /* by instance */
+    struct cut cuts[CUTS_MAX];
+    size_t cut_count;
+    unsigned notes; /* lines of audit, since noted_at */
     char endpoint[256];
     uint64_t instance;
     struct map *peers;       /* by routing id */
@@ -58,6 +87,37 @@ struct broker {
     size_t waiting;      /* messages in out queues */
     size_t bad_messages; /* since the last tick */
 };
+
+/* keys.c */
+MUST_CHECK enum err keys_open(struct broker *broker, const struct broker_options *options,
+                              char ret_why[BUS_WHY_SIZE]);
+void keys_close(struct broker *broker);
+/* Reads the folder again if it has changed; not more often than every `pause_ms`. What the peers
+ * may do follows at once; those that may nothing any more are cut off. */
+void keys_look(struct broker *broker, int64_t pause_ms);
+/* The certificate of a key that may connect; NULL: it may not. */
+const struct bus_cert *keys_admitted(struct broker *broker, const char *public_key);
+/* May another line of audit be written? A flood of refusals must not fill the log. */
+bool audit_note(struct broker *broker);
+void audit_tick(struct broker *broker);
+
+/* zap.c */
+MUST_CHECK enum err zap_open(struct broker *broker);
+void zap_close(struct broker *broker);
+/* Answers libzmq's questions whether a key may connect; true when there were any. */
+bool zap_turn(struct broker *broker);
+
+/* owners.c */
+/* An instance belongs to the key that greeted with it first; false: to another than this. */
+MUST_CHECK bool owner_claims(struct broker *broker, uint64_t instance, const char *key);
+void owners_tick(struct broker *broker);
+void owners_free(struct broker *broker);
+
+/* cuts.c */
+struct connection connection_of(struct wire_message *message);
+/* Ends a connection, a moment later: what was sent to it last may leave. */
+void cut_later(struct broker *broker, const struct connection *connection);
+void cuts_tick(struct broker *broker);
 
 /* peers.c */
 struct peer *peer_find(const struct broker *broker, zmq_msg_t *route);
@@ -70,6 +130,8 @@ void peer_send_plain(struct broker *broker, struct peer *peer, enum proto_type t
 void peer_tell_draining(struct broker *broker, struct peer *peer);
 /* Without a peer: tells a stranger to greet. */
 void route_send_plain(struct broker *broker, zmq_msg_t *route, enum proto_type type);
+/* Tells why, and ends the connection. */
+void peer_refuse(struct broker *broker, struct peer *peer, const char *why);
 void peer_mark_dead(struct broker *broker, struct peer *peer);
 /* The replica of a service with the most credit left; `instance` 0: any. ERR_NO_SERVICE or
  * ERR_OVERLOADED otherwise. */

@@ -1,5 +1,8 @@
 /* mcpbus-broker: passes messages between gateways, services and workers. */
+#include <string.h>
+
 #include "libcommon/log.h"
+#include "libcommon/mem.h"
 #include "services/broker/broker.h"
 #include "services/settings.h"
 
@@ -7,16 +10,22 @@ static enum err start(struct service *service)
 {
     const struct settings *settings = service->settings;
     struct broker *broker = NULL;
-    enum err err =
-        broker_new(service->loop, settings->broker_address, (int)settings->broker_port, &broker);
+    char why[BUS_WHY_SIZE] = "";
+    AUTOFREE char *key = service_key(settings->bus_keys, settings->bus_key, "broker");
+    struct broker_options options = {.address = settings->broker_address,
+                                     .port = (int)settings->broker_port,
+                                     .plain = strcmp(settings->bus_security, "plain") == 0,
+                                     .keys = settings->bus_keys,
+                                     .key = key};
+    enum err err = broker_new(service->loop, &options, &broker, why);
     if (err) {
-        log_error("bind_failed", LOG_S("address", settings->broker_address),
-                  LOG_I("port", settings->broker_port),
-                  LOG_S("hint", "is the port taken? BROKER_PORT sets another"));
+        log_error("not_listening", LOG_S("address", settings->broker_address),
+                  LOG_I("port", settings->broker_port), LOG_S("reason", why));
         return err;
     }
     service->state = broker;
-    log_info("listening", LOG_S("endpoint", broker_endpoint(broker)));
+    log_info("listening", LOG_S("endpoint", broker_endpoint(broker)),
+             LOG_S("security", settings->bus_security));
     return ERR_OK;
 }
 

@@ -6,6 +6,7 @@
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "services/broker/internal.h"
+#include "services/broker/policy.h"
 
 struct peer *peer_find(const struct broker *broker, zmq_msg_t *route)
 {
@@ -27,6 +28,29 @@ void route_send_plain(struct broker *broker, zmq_msg_t *route, enum proto_type t
     message.header = (struct proto_header){.type = type, .instance = broker->instance};
     send_to_route(broker, route, &message, &err);
     wire_fini(&message);
+}
+
+static void refuse_route(struct broker *broker, zmq_msg_t *route, const char *why)
+{
+    struct wire_message message;
+    enum err err = ERR_OK;
+    wire_init(&message);
+    message.header = (struct proto_header){
+        .type = PROTO_DISCONNECT, .status = ERR_DENIED, .instance = broker->instance};
+    json_t *body = json_pack("{s:s}", "detail", why);
+    char *text = js_dump(body);
+    json_decref(body);
+    wire_set_owned(&message.body, text, strlen(text));
+    send_to_route(broker, route, &message, &err);
+    wire_fini(&message);
+}
+
+void peer_refuse(struct broker *broker, struct peer *peer, const char *why)
+{
+    log_warning("peer_refused", LOG_S("key", peer->key), LOG_S("reason", why));
+    refuse_route(broker, &peer->route, why);
+    cut_later(broker, &peer->connection);
+    peer_mark_dead(broker, peer);
 }
 
 static void queue_out(struct broker *broker, struct peer *peer, struct wire_message *message)
@@ -161,21 +185,41 @@ static void forget_earlier(struct broker *broker, struct peer *peer)
     flights_peer_lost(broker, peer);
 }
 
-void peer_hello(struct broker *broker, struct wire_message *hello)
+/* Why a greeting may not be; NULL: it may. `ret_cert` stays as it was in plain mode. */
+static const char *objection(struct broker *broker, struct wire_message *hello, const char *service,
+                             const struct bus_cert **ret_cert)
 {
-    char service[65] = "";
-    struct peer *peer = peer_find(broker, &hello->route);
-    bool full = !peer && map_count(broker->peers) >= PEERS_MAX;
-    if (full || !read_hello(hello, service) || (peer && peer->instance != hello->header.instance)) {
-        broker->bad_messages++;
-        route_send_plain(broker, &hello->route, PROTO_DISCONNECT);
-        return;
-    }
-    if (!peer)
-        peer = peer_new(broker, hello);
+    if (broker->plain)
+        return NULL;
+    const char *key = wire_user(hello);
+    const struct bus_cert *cert = key ? keys_admitted(broker, key) : NULL;
+    if (!cert)
+        return "its key has been removed";
+    if (*service && !policy_may_serve(cert, service))
+        return "its key may not serve this service";
+    if (!owner_claims(broker, hello->header.instance, key))
+        return "the instance is another key's";
+    *ret_cert = cert;
+    return NULL;
+}
+
+static void refuse_hello(struct broker *broker, struct wire_message *hello, const char *service,
+                         const char *why)
+{
+    struct connection connection = connection_of(hello);
+    if (audit_note(broker))
+        log_warning("greeting_refused", LOG_S("key", wire_user(hello)), LOG_S("service", service),
+                    LOG_S("reason", why));
+    refuse_route(broker, &hello->route, why);
+    cut_later(broker, &connection);
+}
+
+static void welcome(struct broker *broker, struct peer *peer, const char *service,
+                    const struct wire_message *hello)
+{
     forget_earlier(broker, peer);
     map_put(broker->by_instance, &peer->instance, sizeof peer->instance, peer);
-    memcpy(peer->service, service, sizeof service);
+    memcpy(peer->service, service, strlen(service) + 1);
     peer->limit = hello->header.credit;
     peer->sent = 0;
     peer->draining = peer->dead = false;
@@ -183,12 +227,39 @@ void peer_hello(struct broker *broker, struct wire_message *hello)
     peer->last_received = loop_now(broker->loop);
     char instance[17];
     proto_instance_format(peer->instance, instance);
-    log_info("peer_joined", LOG_S("service", *service ? service : "-"),
-             LOG_S("instance", instance));
+    log_info("peer_joined", LOG_S("service", *service ? service : "-"), LOG_S("instance", instance),
+             LOG_S("key", peer->cert ? peer->cert->name : "-"));
     peer_send_plain(broker, peer, PROTO_WELCOME);
     if (broker->draining)
         peer_tell_draining(broker, peer);
     broker->peers_changed = true;
+}
+
+void peer_hello(struct broker *broker, struct wire_message *hello)
+{
+    char service[65] = "";
+    const struct bus_cert *cert = NULL;
+    struct peer *peer = peer_find(broker, &hello->route);
+    bool full = !peer && map_count(broker->peers) >= PEERS_MAX;
+    if (full || !read_hello(hello, service) || (peer && peer->instance != hello->header.instance)) {
+        broker->bad_messages++;
+        route_send_plain(broker, &hello->route, PROTO_DISCONNECT);
+        return;
+    }
+    const char *why = objection(broker, hello, service, &cert);
+    if (why) {
+        if (peer)
+            peer_mark_dead(broker, peer);
+        refuse_hello(broker, hello, service, why);
+        return;
+    }
+    if (!peer)
+        peer = peer_new(broker, hello);
+    peer->cert = cert;
+    peer->connection = connection_of(hello);
+    if (cert)
+        memcpy(peer->key, cert->public_key, sizeof peer->key);
+    welcome(broker, peer, service, hello);
 }
 
 static int32_t credit_left(const struct peer *peer)

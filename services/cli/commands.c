@@ -33,10 +33,30 @@ static const struct command_option settings_options[] = {
     END,
 };
 
+static const struct command_option keygen_options[] = {
+    {"--dir", "DIR", "the key folder; default: BUS_KEYS"},
+    {"--name", "NAME", "of the files, NAME.key and NAME.key_secret; default: the role's"},
+    {"--role", "ROLE", "the same as the argument"},
+    {"--call", "METHODS", "for a client: what it may call, such as jobs.submit,billing.*"},
+    {"--serve", "SERVICES", "for a client: the services that it may serve, such as billing"},
+    {"--rotate", "NAME", "gives it a new key pair; the old public key stays valid as NAME.old.key"},
+    {"--retire", "NAME", "ends a rotation: the old key is not valid any more"},
+    ENV_FILE,
+    END,
+};
+
 const struct command commands[] = {
     {"migrate", "", "brings the database of DATABASE_URL up to date", NULL, migrate_options, false,
      cmd_migrate},
+    {"keygen", "[ROLE]…", "makes keys for the bus, one for each role if none is named",
+     "The roles are broker, gateway, auth, jobs, worker, monitor, admin and client. Files that are "
+     "there are never overwritten. docs/keys.md tells how to distribute, rotate and revoke keys.",
+     keygen_options, false, cmd_keygen},
     {"settings", "", "lists every setting", NULL, settings_options, false, cmd_settings},
+    {"secrets status", "", "tells which key encrypts how many of the stored tokens",
+     "Exits with 0 when all are under the key that encrypts now, so that another one may be dropped. "
+     "docs/secrets.md tells how to change keys.",
+     secrets_options, false, cmd_secrets_status},
     {"version", "", "prints the version", NULL, NULL, false, cmd_version},
     {"help", "[COMMAND]", "prints the commands, or all about one", NULL, NULL, false, cmd_help},
 };
@@ -53,10 +73,6 @@ static int match(const char *name, int argc, char *const *argv)
         name += len;
         if (!*name)
             return words + 1;
-    {"secrets status", "", "tells which key encrypts how many of the stored tokens",
-     "Exits with 0 when all are under the key that encrypts now, so that another one may be dropped. "
-     "docs/secrets.md tells how to change keys.",
-     secrets_options, false, cmd_secrets_status},
     }
 }
 

@@ -50,9 +50,10 @@ const struct command *command_row(const char *name);
 int command_usage(const char *name);
 
 int cmd_help(int argc, char **argv);
+int cmd_keygen(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
-int cmd_settings(int argc, char **argv);
 int cmd_secrets_status(int argc, char **argv);
+int cmd_settings(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 #endif

@@ -22,7 +22,7 @@ def workers(bare_stack):
     made = []
 
     def make():
-        made.append(Worker(bare_stack.vars["BROKER_ENDPOINT"].split(",")[0]))
+        made.append(Worker(bare_stack.brokers[0], bare_stack.keys))
         wait_until(lambda: made[-1].open().status == 0, 20, "a session")
         return made[-1]
 

@@ -3,6 +3,8 @@ worker."""
 import contextlib
 import json
 import os
+import pathlib
+import re
 import secrets
 import struct
 import time
@@ -16,7 +18,7 @@ HEADER = struct.Struct("!3sBBBHQQIIII16s8s")
 HELLO, WELCOME, PING, PONG, CREDIT, REQUEST, PARTIAL, FINAL, CANCEL, PEERS, DRAIN, DISCONNECT = \
     range(1, 13)
 IDEMPOTENT, ONEWAY = 1, 2
-OK, NO_SERVICE, EXPIRED, STALE_TOKEN, NOT_FOUND, INVALID = 0, 102, 104, 301, 303, 304
+OK, DENIED, NO_SERVICE, EXPIRED, STALE_TOKEN, NOT_FOUND, INVALID = 0, 101, 102, 104, 301, 303, 304
 
 
 class Message:
@@ -30,15 +32,32 @@ class Message:
         self.body = json.loads(frames[3]) if frames[3] else {}
 
 
-class Peer:
-    """A peer that only calls."""
+def certificate(path):
+    """{"public-key", "secret-key", "role", …} of a certificate in CZMQ's form."""
+    text = pathlib.Path(path).read_text(encoding="ascii")
+    return dict(re.findall(r'^ {4}([a-z-]+) *= *"([^"]*)"', text, re.M))
 
-    def __init__(self, endpoint):
+
+class Peer:
+    """A peer that only calls. keys: the key folder, None for a bus in plain mode; role: the name of
+    its own certificate there."""
+
+    role = "client"
+
+    def __init__(self, endpoint, keys=None, role=None, broker="broker"):
         self.instance = secrets.randbits(64)
         self.seq = 0
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.linger = 0
+        if keys:
+            self.show_key(certificate(f"{keys}/{role or self.role}.key_secret"),
+                          certificate(f"{keys}/{broker}.key"))
         self.socket.connect(endpoint)
+
+    def show_key(self, own, broker):
+        self.socket.curve_publickey = own["public-key"].encode()
+        self.socket.curve_secretkey = own["secret-key"].encode()
+        self.socket.curve_serverkey = broker["public-key"].encode()
 
     def close(self):
         self.socket.close()
@@ -101,8 +120,10 @@ class Worker(Peer):
     """Plays a worker: a session, offers to every replica of jobs, and the runs that they send. It
     runs nothing; the test says what becomes of each."""
 
-    def __init__(self, endpoint):
-        super().__init__(endpoint)
+    role = "worker"
+
+    def __init__(self, endpoint, keys=None):
+        super().__init__(endpoint, keys)
         self.name = f"{self.instance:016x}"
         self.session = str(uuid.uuid4())
         self.replicas = []

@@ -102,6 +102,8 @@ class Lab:
         for folder in ("secrets", "logs", "cwd"):
             (self.run / folder).mkdir()
         (self.run / "secrets" / "JWT_SECRET").write_text(SECRET)
+        subprocess.run([BIN / "mcpbus", "keygen", "--dir", self.run / "keys"], check=True,
+                       capture_output=True)
         self.scale = {kind: (scale or {}).get(kind, 2) for kind in KINDS}
         self.net = Network()
         self.processes = {}
@@ -144,7 +146,8 @@ class Lab:
         sandbox = f"http://{self.address('sandbox')}:{SANDBOX_PORT + 1}"
         env = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
         env["PATH"] = f"{BIN}:{env.get('PATH', '/usr/bin:/bin')}"
-        env |= {"MCPBUS_STACK": str(self.run), "BROKER_ENDPOINT": self.broker_endpoints(),
+        env |= {"MCPBUS_STACK": str(self.run), "BUS_KEYS": str(self.run / "keys"),
+                "BROKER_ENDPOINT": self.broker_endpoints(),
                 "RATE_LIMIT": "0", "GOOGLE_CLIENT_ID": "sandbox-client",
                 "GOOGLE_CLIENT_SECRET": "sandbox-secret",
                 "GOOGLE_AUTH_URI": f"{sandbox}/o/oauth2/v2/auth",

@@ -95,6 +95,15 @@ class Stack:
         return self.vars["DATABASE_URL"]
 
     @property
+    def brokers(self):
+        return self.vars["BROKER_ENDPOINT"].split(",")
+
+    @property
+    def keys(self):
+        """The key folder of the bus; None in plain mode."""
+        return self.vars["BUS_KEYS"] if self.vars["BUS_SECURITY"] == "curve" else None
+
+    @property
     def jwt_secret(self):
         return self.environ.get("JWT_SECRET") or \
             (self.run / "secrets" / "JWT_SECRET").read_text().strip()

@@ -4,8 +4,8 @@ import uuid
 
 import pytest
 
-from bus_peer import (DISCONNECT, FINAL, HEADER, HELLO, IDEMPOTENT, INVALID, NOT_FOUND, NO_SERVICE,
-                      OK, Peer, REQUEST, WELCOME, submit)
+from bus_peer import (DENIED, DISCONNECT, FINAL, HEADER, HELLO, IDEMPOTENT, INVALID, NOT_FOUND,
+                      NO_SERVICE, OK, Peer, REQUEST, WELCOME, submit)
 from stack import slow
 
 pytest_plugins = ["shared_stacks"]
@@ -17,8 +17,13 @@ def endpoints(wide_echo):
 
 
 @pytest.fixture
-def peer(endpoints):
-    one = Peer(endpoints[0])
+def keys(wide_echo):
+    return wide_echo.keys
+
+
+@pytest.fixture
+def peer(endpoints, keys):
+    one = Peer(endpoints[0], keys)
     yield one
     one.close()
 
@@ -55,8 +60,8 @@ def test_a_job(peer):
     assert [event["seq"] for event in events["events"]] == list(range(1, events["last"] + 1))
 
 
-def test_every_broker_leads_to_the_same_jobs(endpoints):
-    peers = [Peer(endpoint) for endpoint in endpoints]
+def test_every_broker_leads_to_the_same_jobs(endpoints, keys):
+    peers = [Peer(endpoint, keys) for endpoint in endpoints]
     try:
         assert len(peers) == 2
         for one in peers:
@@ -82,34 +87,34 @@ def test_failures(peer):
             ("jobs.get", {"job_id": str(uuid.uuid4()), "user_id": "python"}, NOT_FOUND),
             ("jobs.get", {"job_id": 7, "user_id": "python"}, INVALID),
             ("jobs.get", {}, INVALID),
-            ("nobody.get", {}, NO_SERVICE)):
+            ("nobody.get", {}, DENIED)):
         final = peer.call(method, body)
         assert final.status == status, method
         assert isinstance(final.body["detail"], str)
 
 
-def test_what_is_malformed_is_dropped(endpoints):
+def test_what_is_malformed_is_dropped(endpoints, keys):
     """DISCONNECT; and the broker goes on serving others."""
     header = HEADER.pack(b"MCB", 1, HELLO, 0, 0, 1, 0, 0, 0, 0, 0, bytes(16), bytes(8))
     for frames in ([b"x"], [header, b"", b""], [header, b"", b"", b"", b""],
                    [header[:-1], b"", b"", b""], [b"XCB" + header[3:], b"", b"", b""],
                    [header[:4] + b"\x63" + header[5:], b"", b"", b""],
                    [header, b"", b"{}" + b" " * 5000, b""]):
-        one = Peer(endpoints[0])
+        one = Peer(endpoints[0], keys)
         try:
             one.socket.send_multipart(frames)
             assert one.receive(DISCONNECT, WELCOME).type == DISCONNECT, frames
         finally:
             one.close()
-    again = Peer(endpoints[0])
+    again = Peer(endpoints[0], keys)
     try:
         assert "jobs" in again.hello()
     finally:
         again.close()
 
 
-def test_a_stranger_must_say_hello(endpoints):
-    one = Peer(endpoints[0])
+def test_a_stranger_must_say_hello(endpoints, keys):
+    one = Peer(endpoints[0], keys)
     try:
         one.send(REQUEST, 1, IDEMPOTENT, 1000, "jobs.health", {}, {})
         assert one.receive(DISCONNECT, FINAL).type == DISCONNECT

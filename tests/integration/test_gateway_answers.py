@@ -61,7 +61,7 @@ class World:
         endpoint = f"tcp://127.0.0.1:{broker}"
         env = {**os.environ, "BROKER_PORT": str(broker), "BROKER_ENDPOINT": endpoint,
                "GATEWAY_ADDRESS": "127.0.0.1", "GATEWAY_PORT": str(self.port),
-               "JWT_SECRET": SECRET, "RATE_LIMIT": "0"}
+               "JWT_SECRET": SECRET, "RATE_LIMIT": "0", "BUS_SECURITY": "plain"}
         self.programs = [
             subprocess.Popen([BIN / f"mcpbus-{name}", "--env-file", "/dev/null"], env=env)
             for name in ("broker", "gateway")]

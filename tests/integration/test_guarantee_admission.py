@@ -52,7 +52,7 @@ def submit(peer, users, count):
 def test_a_hundred_thousand_jobs_wait_in_bounded_memory_and_all_end(idle_stack):
     """And twenty thousand more than the queue in memory holds: those stay with the store, and come
     in as the others leave."""
-    peer = Peer(idle_stack.vars["BROKER_ENDPOINT"])
+    peer = Peer(idle_stack.brokers[0], idle_stack.keys)
     peer.hello()
     pids = {name: idle_stack.pid(f"{name}-1") for name in ("jobs", "gateway", "broker")}
     submit(peer, ["warm"], 2000)

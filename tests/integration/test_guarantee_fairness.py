@@ -13,7 +13,7 @@ CROWD = 2000
 
 def crowd(stack, count=CROWD):
     """So many jobs of one user, queued."""
-    peer, user = Peer(stack.vars["BROKER_ENDPOINT"].split(",")[0]), fresh_email("crowd")
+    peer, user = Peer(stack.brokers[0], stack.keys), fresh_email("crowd")
     peer.hello()
     for _ in range(0, count, 500):
         items = [{"job_id": uuid7(), "user_id": user, "message": "one of many"}
@@ -67,7 +67,7 @@ def test_a_retry_has_its_turn_among_a_crowd(bare_stack, workers):
     """Only the store knows that it is due, and no slot is ever free: the crowd would take a minute
     at the pace of this worker."""
     worker = workers()
-    peer = Peer(bare_stack.vars["BROKER_ENDPOINT"].split(",")[0])
+    peer = Peer(bare_stack.brokers[0], bare_stack.keys)
     peer.hello()
     user = fresh_email("single")
     job_id, _ = submit(peer, user, "once more")

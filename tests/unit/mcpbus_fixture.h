@@ -41,7 +41,9 @@ static void *run_broker(void *arg)
     pthread_sigmask(SIG_SETMASK, &all, NULL);
     struct loop *loop = loop_new();
     struct broker *broker = NULL;
-    assert_int_equal(broker_new(loop, "127.0.0.1", 0, &broker), ERR_OK);
+    char why[BUS_WHY_SIZE];
+    struct broker_options options = {.address = "127.0.0.1", .plain = true};
+    assert_int_equal(broker_new(loop, &options, &broker, why), ERR_OK);
     snprintf(world.endpoint, sizeof world.endpoint, "%s", broker_endpoint(broker));
     atomic_store(&world.up, true);
     loop_run_until(loop, broker_must_stop, NULL, INT64_MAX / 4);

@@ -96,7 +96,8 @@ static struct bus *make_bus(const char *service, int *handled, unsigned credit)
                                   .methods = methods,
                                   .method_count = service ? 2 : 0,
                                   .handler_arg = handled,
-                                  .credit = credit};
+                                  .credit = credit,
+                                  .plain = true};
     assert_int_equal(bus_new(world.loop, &options, &bus), ERR_OK);
     return bus;
 }
@@ -137,12 +138,19 @@ static bool has_two(void *arg)
     return replicas() == 2;
 }
 
+static enum err make_broker(int port, struct broker **ret_broker)
+{
+    char why[BUS_WHY_SIZE];
+    struct broker_options options = {.address = "127.0.0.1", .port = port, .plain = true};
+    return broker_new(world.loop, &options, ret_broker, why);
+}
+
 static int set_up(void **state)
 {
     (void)state;
     memset(&world, 0, sizeof world);
     world.loop = loop_new();
-    assert_int_equal(broker_new(world.loop, "127.0.0.1", 0, &world.broker), ERR_OK);
+    assert_int_equal(make_broker(0, &world.broker), ERR_OK);
     snprintf(world.endpoint, sizeof world.endpoint, "%s", broker_endpoint(world.broker));
     world.client = make_bus(NULL, NULL, 0);
     world.server = make_bus("jobs", &world.handled, 8);
@@ -294,7 +302,7 @@ static void test_one_way_by_every_broker(void **state)
     (void)state;
     struct broker *other = NULL;
     int handled = 0;
-    assert_int_equal(broker_new(world.loop, "127.0.0.1", 0, &other), ERR_OK);
+    assert_int_equal(make_broker(0, &other), ERR_OK);
     size_t len = strlen(world.endpoint);
     snprintf(world.endpoint + len, sizeof world.endpoint - len, ",%s", broker_endpoint(other));
     world.second = make_bus("jobs", &handled, 8);
@@ -351,7 +359,7 @@ static void restart_broker(void)
     broker_destroy(&world.broker);
     enum err err = ERR_CONFLICT;
     for (int i = 0; i < 200 && err; i++) {
-        err = broker_new(world.loop, "127.0.0.1", port, &world.broker);
+        err = make_broker(port, &world.broker);
         if (err)
             loop_run_until(world.loop, has_two, NULL, 20);
     }

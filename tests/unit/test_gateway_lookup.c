@@ -103,7 +103,8 @@ static struct bus *make_bus(const char *service, size_t method_count)
     struct bus_options options = {.endpoints = broker_endpoint(world.broker),
                                   .service = service,
                                   .methods = methods,
-                                  .method_count = method_count};
+                                  .method_count = method_count,
+                                  .plain = true};
     assert_int_equal(bus_new(world.loop, &options, &bus), ERR_OK);
     return bus;
 }
@@ -119,7 +120,9 @@ static void start(size_t method_count)
 {
     memset(&world, 0, sizeof(world));
     world.loop = loop_new();
-    assert_int_equal(broker_new(world.loop, "127.0.0.1", 0, &world.broker), ERR_OK);
+    struct broker_options options = {.address = "127.0.0.1", .plain = true};
+    char why[BUS_WHY_SIZE];
+    assert_int_equal(broker_new(world.loop, &options, &world.broker, why), ERR_OK);
     world.client = make_bus(NULL, 0);
     world.server = make_bus("jobs", method_count);
     world.lookups = lookups_new(world.loop, world.client);
