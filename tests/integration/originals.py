@@ -13,8 +13,8 @@ from stack import ROOT, slow
 FIXTURES = ROOT / "tests" / "fixtures"
 MCPBUS = pathlib.Path(os.environ.get("MCPBUS_BIN") or ROOT / "build" / "bin") / "mcpbus"
 MORE_JOBS = """
-INSERT INTO job_records SELECT 'more-' || n, 'user-' || n % 50, repeat('word ', 40),
-    (ARRAY['completed', 'failed', 'pending', 'running'])[1 + n % 4], repeat('answer ', 100), NULL,
+INSERT INTO job_records SELECT 'more-' || n, 'user-' || n %% 50, repeat('word ', 40),
+    (ARRAY['completed', 'failed', 'pending', 'running'])[1 + n %% 4], repeat('answer ', 100), NULL,
     '{"total_tokens": 3}', '{"KEY": "hush"}', now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC',
     NULL FROM generate_series(1, %s) n"""
 
