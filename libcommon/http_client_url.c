@@ -154,6 +154,25 @@ bool http_host_is_internal(const char *address)
     return inet_pton(AF_INET6, address, &six) != 1 || is_internal6(six.s6_addr);
 }
 
+bool http_url_is_internal(const struct http_url *url)
+{
+    static const char local[] = "localhost";
+    const size_t local_len = sizeof local - 1;
+    char host[HTTP_URL_HOST_MAX];
+    struct in_addr four;
+    struct in6_addr six;
+    size_t len = strlen(url->host);
+    bool bracketed = url->host[0] == '[';
+    snprintf(host, sizeof host, "%.*s", (int)(bracketed ? len - 2 : len), url->host + bracketed);
+    len = strlen(host);
+    if (len > 0 && host[len - 1] == '.') /* the root's dot */
+        host[--len] = '\0';
+    if (len >= local_len && strcmp(host + len - local_len, local) == 0)
+        return len == local_len || host[len - local_len - 1] == '.';
+    bool literal = inet_pton(AF_INET, host, &four) == 1 || inet_pton(AF_INET6, host, &six) == 1;
+    return (literal || bracketed) && http_host_is_internal(host);
+}
+
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')

@@ -31,6 +31,9 @@ struct sockaddr;
 bool http_address_is_internal(const struct sockaddr *address);
 bool http_host_is_internal(const char *address); /* as text, without brackets */
 
+/* Does it lead there by its text alone: localhost, *.localhost, or such an address? */
+bool http_url_is_internal(const struct http_url *url);
+
 /* The value of the query parameter `name`, decoded; NULL: not there, or there more than once.
  * free() it. */
 char *http_query_value(const char *query, const char *name);

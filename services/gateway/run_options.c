@@ -48,6 +48,7 @@ static bool read_all(struct call *call, const json_t *body, struct run_options *
     double cost;
     if (!validate_text(call, body, "conversation_id", CONVERSATION_MAX, true,
                        &options->conversation_id) ||
+        !callback_url_read(call, body, &options->callback_url) ||
         !read_text(call, body, "model", NAME_MAX_CHARACTERS, options) ||
         !validate_texts(call, body, "tools", 0, TOOLS_MAX, TOOL_MAX_CHARACTERS, &tools))
         return false;
@@ -76,12 +77,13 @@ bool run_options_read(struct call *call, const json_t *body, struct run_options 
 
 bool run_options_any(const struct run_options *options)
 {
-    return options->more || options->conversation_id;
+    return options->more || options->conversation_id || options->callback_url;
 }
 
 char *run_options_identity(const struct run_options *options, const char *message)
 {
-    AUTOJSON json_t *all = json_pack("{s:s, s:O?, s:s?}", "message", message, "options",
-                                     options->more, "conversation_id", options->conversation_id);
+    AUTOJSON json_t *all = json_pack("{s:s, s:O?, s:s?, s:s*}", "message", message, "options",
+                                     options->more, "conversation_id", options->conversation_id,
+                                     "callback_url", options->callback_url);
     return json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS);
 }

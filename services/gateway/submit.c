@@ -321,6 +321,8 @@ static void add_options(struct buf *json, const struct run_options *options)
 {
     if (options->conversation_id)
         js_add_member(json, "conversation_id", options->conversation_id);
+    if (options->callback_url)
+        js_add_member(json, "callback_url", options->callback_url);
     if (!options->more)
         return;
     js_add_key(json, "options");

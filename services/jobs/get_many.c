@@ -43,7 +43,7 @@ static void add_usage(struct buf *out, const char *text)
 }
 
 /* The two ids first: gateways pass on as it is what begins with those that were asked for. */
-static void add_job(struct buf *out, const struct store_job *job)
+void jobs_add_job(struct buf *out, const struct store_job *job)
 {
     buf_add_char(out, '{');
     add_text(out, "job_id", job->job_id);
@@ -84,7 +84,7 @@ static void add_result(struct buf *out, const struct store_job *job)
     }
     size_t begin = out->len;
     if (!job->cut)
-        add_job(out, job);
+        jobs_add_job(out, job);
     if (!job->cut && !out->full && out->len <= JOBS_TEXT_MAX)
         return;
     out->len = begin;

@@ -26,6 +26,7 @@ enum {
 
 struct request;
 struct outbox;
+struct webhooks;
 
 struct jobs {
     struct loop *loop;
@@ -35,6 +36,7 @@ struct jobs {
     struct bus_reach *reach;
     struct fair_queue *queue;
     struct slots *slots;
+    struct webhooks *webhooks;
     bool draining;
     struct request *requests; /* unanswered */
     struct loop_timer *deadlines;
@@ -110,6 +112,16 @@ void dispatch_wake(struct jobs *jobs);
 /* operators.c */
 void operators_init(struct jobs *jobs);
 void operators_fini(struct jobs *jobs);
+
+/* webhooks.c: tells the addresses that came with jobs. ERR_INVALID: a setting, said on stderr. */
+MUST_CHECK enum err webhooks_new(struct jobs *jobs, struct webhooks **ret_webhooks);
+void webhooks_destroy(struct webhooks **webhooks_p); /* when the store has gone */
+bool webhooks_configured(const struct webhooks *webhooks);
+/* Takes no more; true once nothing is under way. */
+bool webhooks_drain(struct webhooks *webhooks);
+
+/* get_many.c: a job's JSON, as jobs.get_many and the REST API have it. */
+void jobs_add_job(struct buf *out, const struct store_job *job);
 
 void upkeep_init(struct jobs *jobs);
 void upkeep_fini(struct jobs *jobs);

@@ -35,6 +35,12 @@ static enum err start(struct service *service)
         free(jobs);
         return error;
     }
+    error = webhooks_new(jobs, &jobs->webhooks);
+    if (error) {
+        store_destroy(&jobs->store);
+        free(jobs);
+        return error;
+    }
     jobs->queue = fair_queue_new(JOBS_WAITING_MAX);
     jobs->slots = slots_new();
     requests_init(jobs);
@@ -64,7 +70,8 @@ static void drain(struct service *service)
 static bool drained(struct service *service)
 {
     struct jobs *jobs = service->state;
-    return bus_active(jobs->bus) == 0 && store_pending(jobs->store) == 0;
+    bool told = webhooks_drain(jobs->webhooks);
+    return told && bus_active(jobs->bus) == 0 && store_pending(jobs->store) == 0;
 }
 
 static void stop(struct service *service)
@@ -75,6 +82,7 @@ static void stop(struct service *service)
     service->state = NULL;
     /* First: what is under way ends with an error, and its callbacks still find everything. */
     store_destroy(&jobs->store);
+    webhooks_destroy(&jobs->webhooks);
     bus_reach_destroy(&jobs->reach);
     upkeep_fini(jobs);
     dispatch_fini(jobs);

@@ -77,6 +77,7 @@ enum err store_new(const struct store_options *options, struct store **ret_store
     store_finish_init(store);
     store_park_init(store);
     store_renew_init(store);
+    store_webhook_init(store);
     pg_group_yield(store->claims, store->submits, YIELD_ENOUGH, YIELD_MS);
     pg_group_yield(store->finishes, store->submits, YIELD_ENOUGH, YIELD_MS);
     *ret_store = store;
@@ -96,6 +97,7 @@ void store_destroy(struct store **store_p)
     pg_group_destroy(&store->finishes);
     pg_group_destroy(&store->parks);
     pg_group_destroy(&store->renewals);
+    pg_group_destroy(&store->settles);
     pg_destroy(&store->writers);
     pg_destroy(&store->reader);
     pg_destroy(&store->scanner);
@@ -120,7 +122,8 @@ size_t store_pending(const struct store *store)
     return pg_group_pending(store->submits) + pg_group_pending(store->submits_more) +
            pg_group_pending(store->claims) + pg_group_pending(store->appends) +
            pg_group_pending(store->finishes) + pg_group_pending(store->parks) +
-           pg_group_pending(store->renewals) + pg_pending(store->reader);
+           pg_group_pending(store->renewals) + pg_group_pending(store->settles) +
+           pg_pending(store->reader);
 }
 
 struct pg_group *store_group(struct store *store, const struct store_batch *batch)

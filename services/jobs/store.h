@@ -56,6 +56,7 @@ struct store_submit {
     const char *key, *hash;                /* NULL: none */
     const char *session;                   /* NULL: queue it */
     const char *options, *conversation_id; /* JSON, a text; NULL: none */
+    const char *callback_url;              /* who is told of its end; NULL: nobody */
     void (*done)(struct store_submit *item);
     enum err error;
     bool claimed;
@@ -207,8 +208,8 @@ void store_forget(struct store *store, const char *user_id, store_changes_fn *do
 /* Of all users, for operators: jobs.workers, jobs.find, jobs.recent. `before` may be NULL, `status`
  * "". */
 void store_workers(struct store *store, store_json_fn *done, void *arg);
-void store_find_job(struct store *store, const char *job_id, int64_t timeout_ms, store_json_fn *done,
-                void *arg);
+void store_find_job(struct store *store, const char *job_id, int64_t timeout_ms,
+                    store_json_fn *done, void *arg);
 void store_recent(struct store *store, int64_t limit, const char *before, const char *status,
                   int64_t timeout_ms, store_json_fn *done, void *arg);
 /* Notes what a worker says of itself; a hint that comes again with its renewals. */

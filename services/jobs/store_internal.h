@@ -13,7 +13,8 @@ struct store {
      * is kept, lists of what waits or runs (a walk too, but as often as users ask), and deletions,
      * which may have to wait for another's locks. */
     struct pg *writers, *reader, *scanner, *keeper;
-    struct pg_group *submits, *submits_more, *claims, *appends, *finishes, *parks, *renewals;
+    struct pg_group *submits, *submits_more, *claims, *appends, *finishes, *parks, *renewals,
+        *settles;
     char job_timeout[24], max_attempts[24], approval_timeout[24];
     int64_t job_timeout_ms;
     char *counting; /* the user whose jobs are being counted; NULL: nobody's */
@@ -28,8 +29,8 @@ struct store {
     "id, user_id, status, error_message, token_usage, " STORE_TIME("created_at") ", " STORE_TIME( \
         "updated_at") ", " STORE_TIME("completed_at") ", conversation_id, waiting_approval"
 
-/* What a user reads. The statement names the own_… views alone (migrations/0008_own.sql), which show
- * nothing but this user's rows, whatever condition it lacks. */
+/* What a user reads. The statement names the own_… views alone (migrations/0008_own.sql), which
+ * show nothing but this user's rows, whatever condition it lacks. */
 void store_read_own(struct pg *pg, const char *user_id, const struct pg_statement *statement,
                     int64_t timeout_ms, const char *const *values, int count, pg_done_fn *done,
                     void *arg);
@@ -50,6 +51,7 @@ void store_append_init(struct store *store);
 void store_finish_init(struct store *store);
 void store_park_init(struct store *store);
 void store_renew_init(struct store *store);
+void store_webhook_init(struct store *store);
 
 /* A statement that is a batch. Submits have connections of their own: in a pipeline they would wait
  * behind the ends of runs, and people for them. */

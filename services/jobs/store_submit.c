@@ -8,12 +8,12 @@
 /* The usual batch: every id is new. Without ON CONFLICT a row costs a third less; an id that is
  * there already ends the batch with a unique violation, and it is repeated with care. Both insert
  * all keys first, then all jobs, so that two batches with items in common wait in line.
- * Jobs with options or a conversation go in batches of their own, with MORE: the others pay nothing
- * for them. */
-#define MORE_ARRAYS ", $8::text[], $9::text[]"
-#define MORE_NAMES ", options, conversation"
-#define MORE_COLUMNS ", options, conversation_id"
-#define MORE_VALUES ", options::json, conversation"
+ * Jobs with options, a conversation or a callback go in batches of their own, with MORE: the others
+ * pay nothing for them. */
+#define MORE_ARRAYS ", $8::text[], $9::text[], $10::text[]"
+#define MORE_NAMES ", options, conversation, callback"
+#define MORE_COLUMNS ", options, conversation_id, callback_url"
+#define MORE_VALUES ", options::json, conversation, callback"
 #define CONVERSED                                                                        \
     "), conversed AS ("                                                                  \
     " INSERT INTO job_conversations (user_id, conversation_id, created_at, id)"          \
@@ -105,7 +105,7 @@ static const char *id_of(const void *item)
     return ((const struct store_submit *)item)->job_id;
 }
 
-enum { PLAIN_ARRAYS = 6, TIMEOUT = 6, OPTIONS = 7, CONVERSATION = 8, PARAMS = 9 };
+enum { PLAIN_ARRAYS = 6, TIMEOUT = 6, OPTIONS = 7, CONVERSATION = 8, CALLBACK = 9, PARAMS = 10 };
 
 static void encode_sorted(const struct store *store, void *const *sorted, size_t count,
                           struct buf *params)
@@ -134,13 +134,14 @@ static void encode_more(void *arg, void *const *items, size_t count, struct buf 
 {
     AUTOFREE void **sorted = store_sorted(items, count, id_of);
     encode_sorted(arg, sorted, count, params);
-    store_begin(&params[OPTIONS], 2);
+    store_begin(&params[OPTIONS], PARAMS - OPTIONS);
     for (size_t i = 0; i < count; i++) {
         const struct store_submit *item = sorted[i];
         store_add(&params[OPTIONS], item->options);
         store_add(&params[CONVERSATION], item->conversation_id);
+        store_add(&params[CALLBACK], item->callback_url);
     }
-    store_end(&params[OPTIONS], 2);
+    store_end(&params[OPTIONS], PARAMS - OPTIONS);
 }
 
 struct lookup {
@@ -270,6 +271,6 @@ void store_submit_init(struct store *store)
 
 enum err store_submit(struct store *store, struct store_submit *item)
 {
-    bool more = item->options || item->conversation_id;
+    bool more = item->options || item->conversation_id || item->callback_url;
     return pg_group_add(more ? store->submits_more : store->submits, item);
 }

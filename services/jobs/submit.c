@@ -7,6 +7,7 @@
 #include "libcommon/mem.h"
 #include "libcommon/metrics.h"
 #include "services/jobs/jobs.h"
+#include "services/jobs/store_webhook.h"
 
 enum {
     SUBMIT_MAX_BYTES = 128 * 1024 * 1024, /* messages under way */
@@ -133,6 +134,17 @@ static const char *fill(struct store_submit *submit, const json_t *item)
     return NULL;
 }
 
+static const char *fill_callback(struct submission *submission, const json_t *item)
+{
+    const json_t *url = json_object_get(item, "callback_url");
+    if (!url || json_is_null(url))
+        return NULL;
+    submission->item.callback_url = bounded(item, "callback_url", 1, STORE_URL_MAX);
+    if (!webhooks_configured(submission->request->jobs->webhooks))
+        return "callback_url needs WEBHOOK_SECRET";
+    return submission->item.callback_url ? NULL : "callback_url must be 1 to 2047 bytes";
+}
+
 /* The same of what most jobs have not. */
 static const char *fill_more(struct submission *submission, const json_t *item)
 {
@@ -144,8 +156,9 @@ static const char *fill_more(struct submission *submission, const json_t *item)
         if (!submission->item.conversation_id)
             return "conversation_id must be 1 to 512 bytes";
     }
-    if (!options || json_is_null(options))
-        return NULL;
+    const char *why = fill_callback(submission, item);
+    if (why || !options || json_is_null(options))
+        return why;
     if (!json_is_object(options))
         return "options must be an object";
     submission->options = js_dump(options);

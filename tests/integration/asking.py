@@ -7,6 +7,7 @@ import shutil
 import threading
 import uuid
 
+import webhook_receiver
 from client import http as call
 from stack import slow, Stack, wait_until
 
@@ -68,7 +69,7 @@ class AskingStack(Stack):
         (folder / "mcp.json").write_text(json.dumps({"mcpServers": {
             "tools": {"command": str(server), "env": {"TRACE": str(self.trace)}}}}))
         env = {"MCP_CONFIG": str(folder / "mcp.json"), "APPROVAL": "destructive",
-               "OPENAI_BASE_URL": recorder.url, "RATE_LIMIT": "0"}
+               "OPENAI_BASE_URL": recorder.url, "RATE_LIMIT": "0", **webhook_receiver.SETTINGS}
         super().__init__(env={**env, **kwargs.pop("env", {})}, **kwargs)
         recorder.target = self.sandbox_url
 

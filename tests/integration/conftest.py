@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import webhook_receiver  # noqa: E402
 from stack import Stack, slow  # noqa: E402
 
 TEST_SECONDS = 600 if os.environ.get("MCPBUS_SOAK") == "1" else 180
@@ -25,7 +26,7 @@ def stack():
 @pytest.fixture(scope="session")
 def echo():
     """WORKER_RUNNER=echo: the bus alone, two of everything."""
-    one = Stack(env={"WORKER_RUNNER": "echo"}, scale=dict.fromkeys(
+    one = Stack(env={"WORKER_RUNNER": "echo", **webhook_receiver.SETTINGS}, scale=dict.fromkeys(
         ("gateway", "broker", "auth", "jobs", "worker"), 2))
     yield one
     one.close()
