@@ -26,10 +26,10 @@ struct command_option {
 };
 
 struct command {
-    const char *name;                     /* "migrate"; "jobs list" is a command below "jobs" */
-    const char *arguments;                /* "SERVICE.METHOD [JSON]", without the options */
-    const char *summary;                  /* half a line */
-    const char *details;                  /* paragraphs for help and the man page; NULL: none */
+    const char *name;      /* "migrate"; "jobs list" is a command below "jobs" */
+    const char *arguments; /* "SERVICE.METHOD [JSON]", "bash|zsh|fish", without options */
+    const char *summary;   /* half a line */
+    const char *details;   /* paragraphs for help and the man page; NULL: none */
     const struct command_option *options; /* NULL: none */
     bool on_bus;                          /* takes the options of bus_session.h too */
     /* The arguments behind the name; the result is an enum cli_status. */
@@ -49,11 +49,26 @@ const struct command *command_row(const char *name);
 /* One line on stderr; CLI_USAGE. */
 int command_usage(const char *name);
 
+int cmd_call(int argc, char **argv);
+int cmd_completion(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
-int cmd_migrate(int argc, char **argv);
 int cmd_secrets_status(int argc, char **argv);
+int cmd_jobs_approve(int argc, char **argv);
+int cmd_jobs_cancel(int argc, char **argv);
+int cmd_jobs_deny(int argc, char **argv);
+int cmd_jobs_events(int argc, char **argv);
+int cmd_jobs_get(int argc, char **argv);
+int cmd_jobs_list(int argc, char **argv);
+int cmd_jobs_retry(int argc, char **argv);
+int cmd_migrate(int argc, char **argv);
+int cmd_run(int argc, char **argv);
 int cmd_settings(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_users(int argc, char **argv);
 int cmd_version(int argc, char **argv);
+int cmd_workers(int argc, char **argv);
+int cmd_workers_drain(int argc, char **argv);
+int cmd_workers_resume(int argc, char **argv);
 
 #endif

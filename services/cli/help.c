@@ -1,19 +1,32 @@
 #include "services/cli/help.h"
 
+#include <string.h>
+
+const struct help_status help_statuses[] = {
+    {CLI_OK, "all went well"},
+    {CLI_FAILED, "the call or job failed, or something is wrong"},
+    {CLI_USAGE, "wrong arguments or settings"},
+    {CLI_NO_BROKER, "no broker answers, or the key is refused"},
+    {CLI_TIMEOUT, "no answer, or no end, within the time"},
+    {CLI_INTERRUPTED, "interrupted"},
+    {0, NULL},
+};
+
 static void print_options(FILE *out, const struct command_option *options)
 {
     char left[64];
     for (; options && options->name; options++) {
         snprintf(left, sizeof left, "%s%s%s", options->name, options->value ? " " : "",
                  options->value ? options->value : "");
-        fprintf(out, "  %-24s %s\n", left, options->help);
+        fprintf(out, strlen(left) > 26 ? "  %s\n  %-26s %s\n" : "  %-26s %s%s\n", left,
+                strlen(left) > 26 ? "" : options->help, strlen(left) > 26 ? options->help : "");
     }
 }
 
 void help_print(FILE *out, const struct command *command)
 {
     bool options = command->options || command->on_bus;
-    fprintf(out, "usage: mcpbus %s%s%s%s\n\n%s.\n", command->name, options ? " [OPTION]…" : "",
+    fprintf(out, "usage: mcpbus %s%s%s%s\n\nIt %s.\n", command->name, options ? " [OPTION]…" : "",
             *command->arguments ? " " : "", command->arguments, command->summary);
     if (command->details)
         fprintf(out, "\n%s\n", command->details);
@@ -24,10 +37,31 @@ void help_print(FILE *out, const struct command *command)
         print_options(out, bus_options_common);
 }
 
+static void print_row(FILE *out, const struct command *command)
+{
+    char left[64];
+    snprintf(left, sizeof left, "%s %s", command->name, command->arguments);
+    fprintf(out, "  %-28s %s\n", left, command->summary);
+}
+
 void help_print_all(FILE *out)
 {
     fprintf(out, "usage: mcpbus COMMAND [OPTION]… [ARGUMENT]…\n\n");
     for (size_t i = 0; i < command_count; i++)
-        fprintf(out, "  %-16s %s\n", commands[i].name, commands[i].summary);
+        print_row(out, &commands[i]);
     fprintf(out, "\nmcpbus help COMMAND says more about one.\n");
+}
+
+bool help_print_below(FILE *out, const char *word)
+{
+    size_t len = strlen(word);
+    bool any = false;
+    for (size_t i = 0; i < command_count; i++) {
+        if (strncmp(commands[i].name, word, len) != 0 || commands[i].name[len] != ' ')
+            continue;
+        if (out)
+            print_row(out, &commands[i]);
+        any = true;
+    }
+    return any;
 }

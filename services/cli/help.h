@@ -1,4 +1,5 @@
-/* What the table of commands says, for people: the list of commands, and all about one. */
+/* What the table of commands says, for people: the list of commands, all about one, the manual page
+ * and the reference in docs/. */
 #ifndef MCPBUS_CLI_HELP_H
 #define MCPBUS_CLI_HELP_H
 
@@ -8,5 +9,16 @@
 
 void help_print_all(FILE *out);
 void help_print(FILE *out, const struct command *command);
+/* "jobs": the commands below it (`out` NULL: not printed); false: there are none. */
+bool help_print_below(FILE *out, const char *word);
+
+void help_print_man(FILE *out);
+void help_print_markdown(FILE *out);
+
+struct help_status {
+    int status;
+    const char *meaning;
+};
+extern const struct help_status help_statuses[]; /* ends with a NULL meaning */
 
 #endif

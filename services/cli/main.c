@@ -9,6 +9,19 @@ static bool asks_help(const char *text)
     return !strcmp(text, "--help") || !strcmp(text, "-h");
 }
 
+static int unknown(const char *word, const char *next)
+{
+    if (!help_print_below(NULL, word)) {
+        fprintf(stderr, "mcpbus: there is no command %s\n\n", word);
+        help_print_all(stderr);
+        return CLI_USAGE;
+    }
+    if (next && !asks_help(next))
+        fprintf(stderr, "mcpbus: there is no command %s %s; these are:\n", word, next);
+    help_print_below(stderr, word);
+    return CLI_USAGE;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -21,15 +34,14 @@ int main(int argc, char **argv)
         return cmd_version(0, NULL);
     int words = 0;
     const struct command *command = command_find(argc - 1, argv + 1, &words);
-    if (!command) {
-        fprintf(stderr, "mcpbus: no such command: %s\n\n", argv[1]);
-        help_print_all(stderr);
-        return CLI_USAGE;
-    }
+    if (!command)
+        return unknown(argv[1], argc > 2 ? argv[2] : NULL);
     int rest = 1 + words;
-    if (rest < argc && asks_help(argv[rest])) {
-        help_print(stdout, command);
-        return CLI_OK;
+    for (int i = rest; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (asks_help(argv[i])) {
+            help_print(stdout, command);
+            return CLI_OK;
+        }
     }
     return command->run(argc - rest, argv + rest);
 }

@@ -1,0 +1,50 @@
+/* The bus, as commands see it: a client of libmcpbus that waits, answers Ctrl-C, and says what to
+ * do when there is no way in. */
+#ifndef MCPBUS_CLI_BUS_SESSION_H
+#define MCPBUS_CLI_BUS_SESSION_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "libmcpbus/mcpbus.h"
+#include "services/cli/bus_settings.h"
+
+struct bus_session;
+
+enum { SESSION_CONNECT_MS = 5000 };
+
+/* By the options of bus_options_common. An enum cli_status: not CLI_OK, said on stderr. */
+int session_open(const struct args *args, struct bus_session **ret_session);
+void session_close(struct bus_session **session_p);
+
+/* Only to these brokers, without a word: why not is in `ret_error`. */
+enum mcpbus_status session_connect(const struct bus_settings *settings, const char *brokers,
+                                   int64_t wait_ms, struct bus_session **ret_session,
+                                   struct mcpbus_error *ret_error);
+
+/* How long a call may take; --timeout, else 30 s. */
+void session_set_timeout(struct bus_session *session, int64_t timeout_ms);
+
+/* Calls and waits; `args` is consumed; `part` (may be NULL) gets the parts of a stream. On
+ * MCPBUS_OK `ret_result` is the caller's; else session_error says more. Ctrl-C:
+ * MCPBUS_ERR_CANCELLED. */
+typedef void session_part_fn(void *arg, const json_t *part);
+enum mcpbus_status session_call(struct bus_session *session, const char *method, json_t *args,
+                                session_part_fn *part, void *arg, json_t **ret_result);
+enum mcpbus_status session_send(struct bus_session *session, const char *method, json_t *args);
+const struct mcpbus_error *session_error(const struct bus_session *session);
+
+/* Says on stderr why `what` failed and what to do about it; the exit status. */
+int session_fail(const struct bus_session *session, const char *what);
+
+/* {"instance", "brokers", "services": {name: [instance, …]}}, once the brokers have told of
+ * `service` or `wait_ms` has passed; the caller's. */
+json_t *session_overview(struct bus_session *session, const char *service, int64_t wait_ms);
+
+/* From now on Ctrl-C and SIGTERM are counted instead of ending the process. */
+void interrupts_count(void);
+int interrupts(void);
+/* Sleeps; false: one came. */
+bool interrupts_pause(int64_t ms);
+
+#endif
