@@ -118,6 +118,12 @@ static const struct command_option migrate_options[] = {
     END,
 };
 
+static const struct command_option backup_options[] = {
+    {"--original", "URL", "the database that was backed up, if it can be reached: what is missing?"},
+    ENV_FILE,
+    END,
+};
+
 static const struct command_option secrets_options[] = {ENV_FILE, END};
 
 static const struct command_option settings_options[] = {
@@ -172,6 +178,11 @@ const struct command commands[] = {
     {"users", "EMAIL", "finds users by their email address", NULL, json_options, true, cmd_users},
     {"migrate", "", "brings the database of DATABASE_URL up to date", NULL, migrate_options, false,
      cmd_migrate},
+    {"backup-check", "", "tells whether a restored database is complete and usable",
+     "DATABASE_URL is that of the restored copy; JWT_SECRET and TOKEN_ENCRYPTION_KEY are those of "
+     "the backup. It only reads. Exits with 0 when the copy is usable. docs/backup.md tells how to "
+     "make, restore and try backups.",
+     backup_options, false, cmd_backup_check},
     {"keygen", "[ROLE]…", "makes keys for the bus, one for each role if none is named",
      "The roles are broker, gateway, auth, jobs, worker, monitor, admin and client. Files that are "
      "there are never overwritten. docs/keys.md tells how to distribute, rotate and revoke keys.",

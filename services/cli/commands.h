@@ -51,6 +51,7 @@ int command_usage(const char *name);
 
 int cmd_call(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
+int cmd_backup_check(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
 int cmd_secrets_status(int argc, char **argv);
