@@ -33,7 +33,7 @@ static const struct pg_statement take_statement = {
     " left(j.message, $7::int), left(j.result, $7::int), j.conversation_id, j.waiting_approval,"
     " length(j.message) > $7::int OR length(coalesce(j.result, '')) > $7::int"
     " FROM taken t LEFT JOIN LATERAL (SELECT * FROM job_records r WHERE r.id = t.job_id OFFSET 0) j"
-    " ON true",
+    " ON true ORDER BY t.created_at, t.id",
     false};
 
 static const struct pg_statement settle_statement = {
