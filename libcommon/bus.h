@@ -70,6 +70,9 @@ uint64_t bus_instance(const struct bus *bus);
 const char *bus_instance_text(const struct bus *bus);
 /* Is at least one broker connected? */
 bool bus_connected(const struct bus *bus);
+/* Why no broker can be used, when each has a reason that people must mend (see `trouble`); NULL:
+ * one is connected, or may be yet. Borrowed until the loop's next turn. */
+const char *bus_trouble(const struct bus *bus);
 
 /* Trace context that travels with a call and its logs; zeros: none. */
 struct bus_trace {

@@ -325,6 +325,7 @@ static void on_welcome(struct bus_link *link)
     if (link->state != LINK_GREETED)
         return;
     link->state = LINK_READY;
+    *link->complaint = '\0';
     if (away_wants_none(link->bus))
         away_tell(link);
     log_debug("bus_connected", LOG_S("endpoint", link->endpoint));

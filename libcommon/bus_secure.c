@@ -33,6 +33,14 @@ static void complain(struct bus_link *link, const char *what)
         options->trouble(options->trouble_arg, link->endpoint, what);
 }
 
+const char *bus_trouble(const struct bus *bus)
+{
+    for (size_t i = 0; i < bus->link_count; i++)
+        if (bus->links[i].state == LINK_READY || !*bus->links[i].complaint)
+            return NULL;
+    return bus->links[0].complaint;
+}
+
 static bool is_loopback(const char *address)
 {
     return strncmp(address, "tcp://127.", 10) == 0 || strncmp(address, "tcp://[::1]:", 12) == 0;

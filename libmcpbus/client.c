@@ -204,7 +204,8 @@ enum mcpbus_status client_wait(struct mcpbus *client, command_fn *fn, void *of, 
         if (state.ret_status == MCPBUS_OK)
             return succeed(error);
         if (state.ret_status != MCPBUS_ERR_AGAIN)
-            return fail_plainly(error, state.ret_status);
+            return *state.detail ? fail(error, state.ret_status, "%s", state.detail)
+                                 : fail_plainly(error, state.ret_status);
         if (clock_now() >= end)
             return fail(error, MCPBUS_ERR_TIMEOUT, "not ready in time");
         int64_t next = deadline_in(LOOK_AGAIN_MS);

@@ -114,6 +114,7 @@ struct state_question {
     struct question question;
     void *of;
     enum mcpbus_status ret_status;
+    char detail[BUS_WHY_SIZE]; /* "": the status's own text */
 };
 MUST_CHECK enum mcpbus_status client_wait(struct mcpbus *client, command_fn *fn, void *of,
                                           int64_t timeout_ms, struct mcpbus_error *error);

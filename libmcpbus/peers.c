@@ -1,4 +1,5 @@
 /* What a client sees of the bus. */
+#include <stdio.h>
 #include <string.h>
 
 #include "libcommon/js.h"
@@ -8,14 +9,19 @@
 static void look_ready(struct mcpbus *client, struct command *command)
 {
     struct state_question *state = (struct state_question *)command;
+    const char *trouble;
     uint64_t peer;
     if (client->stop)
         state->ret_status = MCPBUS_ERR_CANCELLED;
     else if (state->of ? bus_peers(client->bus, state->of, &peer, 1) > 0
                        : bus_connected(client->bus))
         state->ret_status = MCPBUS_OK;
-    else
+    else if (!(trouble = bus_trouble(client->bus)))
         state->ret_status = MCPBUS_ERR_AGAIN;
+    else {
+        state->ret_status = MCPBUS_ERR_DENIED;
+        snprintf(state->detail, sizeof state->detail, "%s", trouble);
+    }
 }
 
 enum mcpbus_status mcpbus_wait(struct mcpbus *client, const char *service, int64_t timeout_ms,
