@@ -77,14 +77,12 @@ enum mcpbus_status session_connect(const struct bus_settings *settings, const ch
 static void say_no_way_in(const struct bus_settings *settings, const struct mcpbus_error *error)
 {
     fprintf(stderr, "mcpbus: %s: %s\n", settings->brokers, error->detail);
-    if (error->status == MCPBUS_ERR_DENIED)
-        fprintf(
-            stderr,
-            "  The brokers refuse the key %s%s.\n"
-            "  A broker admits the public keys (NAME.key) in its own folder BUS_KEYS: put this\n"
-            "  one's there (mcpbus help keygen), or use another with --key.\n",
-            settings->key ? settings->key : settings->keys,
-            settings->key ? "" : "/admin.key_secret");
+    if (error->status == MCPBUS_ERR_DENIED && !settings->plain)
+        fprintf(stderr,
+                "  Keys are those of %s%s%s. docs/keys.md tells how they are made and\n"
+                "  admitted (mcpbus help keygen); --keys and --key choose others.\n",
+                settings->keys ? settings->keys : "", settings->key ? ", the own one " : "",
+                settings->key ? settings->key : "");
     else if (error->status == MCPBUS_ERR_TIMEOUT)
         fprintf(
             stderr,

@@ -11,7 +11,7 @@
 
 struct bus_session;
 
-enum { SESSION_CONNECT_MS = 5000 };
+enum { SESSION_CONNECT_MS = 4000 };
 
 /* By the options of bus_options_common. An enum cli_status: not CLI_OK, said on stderr. */
 int session_open(const struct args *args, struct bus_session **ret_session);

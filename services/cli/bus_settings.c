@@ -46,14 +46,15 @@ int bus_settings_load(const struct args *args, struct bus_settings *ret_settings
     int status = load(args_text(args, "--env-file", ".env"), &set);
     if (status)
         return status;
-    if (!brokers && !set.brokers) {
+    if (!set.brokers) {
         static char *path;
         path = mem_printf("%s/env", first(set.run_dir, ".run"));
         if (access(path, R_OK) == 0)
             status = load(path, &stack);
         if (status)
             return status;
-        found.origin = path;
+        if (!brokers)
+            found.origin = path;
     } else if (!brokers) {
         found.origin = "BROKER_ENDPOINT";
     }

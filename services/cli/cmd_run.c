@@ -55,6 +55,7 @@ static int run(struct bus_session *session, const struct args *args, const char 
                             .message = message,
                             .options = options,
                             .conversation_id = args_text(args, "--conversation", NULL),
+                            .callback_url = args_text(args, "--callback-url", NULL),
                             .key = args_text(args, "--idempotency-key", NULL)};
     status = submit_job(session, &submit, &job);
     return status ? status : submit_follow(session, args, job);

@@ -103,8 +103,8 @@ static void look_at_jobs(struct status *status)
 
 static void print_brokers(const struct status *status)
 {
-    static const char *const heads[] = {"BROKER", "STATE"};
-    struct table *table = table_new(heads, 2);
+    static const char *const heads[] = {"BROKER", "STATE", ""};
+    struct table *table = table_new(heads, 3);
     size_t i;
     json_t *broker;
     json_array_foreach(status->brokers, i, broker)
@@ -112,6 +112,7 @@ static void print_brokers(const struct status *status)
         bool good = !strcmp(js_str(broker, "state", ""), "connected");
         table_add(table, PAINT_PLAIN, js_str(broker, "endpoint", ""));
         table_add(table, good ? PAINT_GOOD : PAINT_BAD, js_str(broker, "state", ""));
+        table_add(table, PAINT_DIM, js_str(broker, "detail", ""));
     }
     table_print(&table);
 }

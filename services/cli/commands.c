@@ -48,6 +48,7 @@ static const struct command_option run_options[] = {
     {"--tools", "NAMES", "the only tools that it may use, with commas: SERVER__TOOL"},
     {"--max-turns", "N", "model calls at most"},
     {"--time-zone", "ZONE", "the user's, such as Europe/Berlin"},
+    {"--callback-url", "URL", "told how the job ends (docs/webhooks.md)"},
     {"--idempotency-key", "KEY", "the same key from the same user gives the same job"},
     {"--no-wait", NULL, "prints the job's id once it is committed, and ends"},
     JSON,

@@ -39,6 +39,8 @@ static json_t *item_of(const struct submit *submit)
         json_object_set(item, "options", (json_t *)submit->options);
     if (submit->conversation_id)
         json_object_set_new(item, "conversation_id", json_string(submit->conversation_id));
+    if (submit->callback_url)
+        json_object_set_new(item, "callback_url", json_string(submit->callback_url));
     if (submit->key) {
         hash(submit, digest);
         json_object_set_new(item, "key", json_string(submit->key));

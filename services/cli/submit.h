@@ -8,6 +8,7 @@ struct submit {
     const char *user_id, *message;
     const json_t *options;       /* an object; NULL: none */
     const char *conversation_id; /* NULL: none */
+    const char *callback_url;    /* told of its end; NULL: none */
     const char *key;             /* of idempotency; NULL: none */
 };
 
