@@ -76,7 +76,11 @@ void calls_end_all(struct mcpbus *client)
 static void read_failure(const struct call *call, const struct bus_answer *from,
                          struct mcpbus_error *error)
 {
-    fail(error, status_of(from->error), "%s", from->detail);
+    const struct mcpbus *client = call->client;
+    bool alone = from->error == ERR_TIMEOUT && client->bus && !bus_connected(client->bus);
+    const char *trouble = alone ? client->trouble.text : "";
+    fail(error, status_of(from->error), "%s%s%s%s", from->detail,
+         alone ? ": no broker is connected" : "", *trouble ? ": " : "", trouble);
     error->retry_after_ms = from->retry_after_ms;
     error->retry |= error->group == MCPBUS_GROUP_UNKNOWN && call->idempotent;
 }
@@ -105,7 +109,7 @@ static void on_good_answer(struct call *call, const struct bus_answer *from)
     if (json)
         succeed(&error);
     else
-        fail(&error, MCPBUS_ERR_BAD_FRAME, "the service's answer is malformed");
+        fail(&error, MCPBUS_ERR_UPSTREAM, "the service's answer is malformed");
     if (from->last)
         give_last(call, &error, json, len);
     else if (json)

@@ -204,10 +204,11 @@ enum mcpbus_status client_wait(struct mcpbus *client, command_fn *fn, void *of, 
         if (state.ret_status == MCPBUS_OK)
             return succeed(error);
         if (state.ret_status != MCPBUS_ERR_AGAIN)
-            return *state.detail ? fail(error, state.ret_status, "%s", state.detail)
-                                 : fail_plainly(error, state.ret_status);
+            return fail(error, state.ret_status, "%s",
+                        *state.ret_why ? state.ret_why : mcpbus_status_text(state.ret_status));
         if (clock_now() >= end)
-            return fail(error, MCPBUS_ERR_TIMEOUT, "not ready in time");
+            return fail(error, MCPBUS_ERR_TIMEOUT, "not ready in time%s%s",
+                        *state.ret_why ? ": " : "", state.ret_why);
         int64_t next = deadline_in(LOOK_AGAIN_MS);
         next = next < end ? next : end;
         pthread_mutex_lock(&client->lock);
@@ -266,9 +267,13 @@ static bool start(struct mcpbus *client)
 {
     client->loop = loop_new();
     client->calls = map_new();
+    trouble_init(&client->trouble);
     loop_source_add(client->loop, run_commands, client);
     loop_fd_add(client->loop, client->wake_fd, EPOLLIN, on_wake, client);
-    enum err err = bus_new(client->loop, &client->bus_options, &client->bus);
+    struct bus_options options = client->bus_options;
+    options.trouble = trouble_note;
+    options.trouble_arg = &client->trouble;
+    enum err err = bus_new(client->loop, &options, &client->bus);
     if (!err)
         bus_on_peers(client->bus, client_tell_change, client);
     pthread_mutex_lock(&client->lock);
@@ -310,6 +315,7 @@ static void *run_client(void *arg)
         run_last_commands(client);
     }
     map_destroy(&client->calls);
+    trouble_fini(&client->trouble);
     loop_destroy(&client->loop);
     return NULL;
 }

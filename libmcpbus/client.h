@@ -14,6 +14,7 @@
 #include "proto/proto.h"
 
 enum {
+    BUS_ENDPOINT_SIZE = 256,
     COMMANDS_MAX = 16384, /* waiting for the client's thread; answers and questions always fit */
     BACKLOG_MAX = 4096,   /* messages waiting for one broker; the bus gives up at 8,192 */
     SERVICES_MAX = 16,
@@ -37,6 +38,12 @@ struct question {
     command_fn *fn;
     pthread_cond_t answered;
     bool done;
+};
+
+/* What brokers have against a bus: they are there and don't take it. The client's thread alone. */
+struct trouble {
+    struct map *endpoints; /* that have said something */
+    char text[BUS_ENDPOINT_SIZE + BUS_WHY_SIZE];
 };
 
 struct mcpbus {
@@ -66,7 +73,8 @@ struct mcpbus {
     struct bus_options bus_options; /* what all buses of the client have in common */
     struct loop *loop;
     struct bus *bus;
-    struct map *calls; /* by id */
+    struct trouble trouble; /* of `bus` */
+    struct map *calls;      /* by id */
     struct mcpbus_service *services;
     size_t service_count;
     bool stop, closing; /* closing: what comes now is too late */
@@ -108,13 +116,12 @@ void client_tell_change(void *client);
 /* Under the lock: waits until `end` (see clock) at most; false when it is over. */
 bool client_sleep(struct mcpbus *client, pthread_cond_t *cond, int64_t end);
 void cond_init(pthread_cond_t *cond);
-/* Asks `fn` again after each change until its status is not MCPBUS_ERR_AGAIN. `state` begins with a
- * question. */
+/* Asks `fn` again after each change until its status is not MCPBUS_ERR_AGAIN. */
 struct state_question {
     struct question question;
     void *of;
     enum mcpbus_status ret_status;
-    char detail[BUS_WHY_SIZE]; /* "": the status's own text */
+    char ret_why[sizeof((struct trouble *)NULL)->text]; /* "": nothing is known */
 };
 MUST_CHECK enum mcpbus_status client_wait(struct mcpbus *client, command_fn *fn, void *of,
                                           int64_t timeout_ms, struct mcpbus_error *error);
@@ -124,6 +131,14 @@ int64_t deadline_in(int64_t timeout_ms);
 /* Are so many file descriptors to be had? libzmq aborts when there are none. */
 bool has_descriptors(int wanted);
 size_t brokers_count(const char *brokers);
+
+/* peers.c */
+void trouble_init(struct trouble *trouble);
+void trouble_fini(struct trouble *trouble);
+void trouble_note(void *trouble, const char *endpoint, const char *what);
+/* Nothing but a broker's word is missing: says in `state` why there is none, if that is known. */
+void trouble_tell(const struct mcpbus *client, const struct bus *bus, const struct trouble *trouble,
+                  struct state_question *state);
 
 /* call.c */
 void call_options_read(const struct mcpbus_call_options *given,

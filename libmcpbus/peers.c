@@ -6,22 +6,45 @@
 #include "libcommon/mem.h"
 #include "libmcpbus/client.h"
 
+void trouble_init(struct trouble *trouble)
+{
+    trouble->endpoints = map_new();
+}
+
+void trouble_fini(struct trouble *trouble)
+{
+    map_destroy(&trouble->endpoints);
+}
+
+void trouble_note(void *arg, const char *endpoint, const char *what)
+{
+    struct trouble *trouble = arg;
+    map_put(trouble->endpoints, endpoint, strlen(endpoint), trouble);
+    snprintf(trouble->text, sizeof trouble->text, "%.255s: %s", endpoint, what);
+}
+
+/* A key that all brokers refuse may be known to them in a minute, but nobody should wait for that.
+ */
+void trouble_tell(const struct mcpbus *client, const struct bus *bus, const struct trouble *trouble,
+                  struct state_question *state)
+{
+    bool alone = !bus_connected(bus);
+    bool by_all = map_count(trouble->endpoints) >= brokers_count(client->brokers);
+    state->ret_status = alone && by_all ? MCPBUS_ERR_DENIED : MCPBUS_ERR_AGAIN;
+    snprintf(state->ret_why, sizeof state->ret_why, "%s", alone ? trouble->text : "");
+}
+
 static void look_ready(struct mcpbus *client, struct command *command)
 {
     struct state_question *state = (struct state_question *)command;
-    const char *trouble;
     uint64_t peer;
     if (client->stop)
         state->ret_status = MCPBUS_ERR_CANCELLED;
     else if (state->of ? bus_peers(client->bus, state->of, &peer, 1) > 0
                        : bus_connected(client->bus))
         state->ret_status = MCPBUS_OK;
-    else if (!(trouble = bus_trouble(client->bus)))
-        state->ret_status = MCPBUS_ERR_AGAIN;
-    else {
-        state->ret_status = MCPBUS_ERR_DENIED;
-        snprintf(state->detail, sizeof state->detail, "%s", trouble);
-    }
+    else
+        trouble_tell(client, client->bus, &client->trouble, state);
 }
 
 enum mcpbus_status mcpbus_wait(struct mcpbus *client, const char *service, int64_t timeout_ms,

@@ -12,6 +12,7 @@ static void service_release(struct mcpbus_service *service)
 {
     if (atomic_fetch_sub(&service->users, 1) > 1)
         return;
+    trouble_fini(&service->trouble);
     map_destroy(&service->requests);
     map_destroy(&service->one_way);
     for (size_t i = 0; i < service->method_count; i++)
@@ -61,6 +62,7 @@ static struct mcpbus_service *service_new(struct mcpbus *client,
         service->methods[i].name = mem_strdup(options->methods[i].name);
         service->handlers[i] = options->methods[i].handler;
     }
+    trouble_init(&service->trouble);
     service->requests = map_new();
     service->one_way = map_new();
     client_hold(client);
@@ -121,6 +123,7 @@ struct opening {
     struct question question;
     struct mcpbus_service *service;
     enum mcpbus_status ret_status;
+    char why[BUS_WHY_SIZE];
 };
 
 static void run_open(struct mcpbus *client, struct command *command)
@@ -128,6 +131,7 @@ static void run_open(struct mcpbus *client, struct command *command)
     struct opening *opening = (struct opening *)command;
     struct mcpbus_service *service = opening->service;
     struct bus_options options = client->bus_options;
+    options.why = opening->why;
     options.service = service->name;
     options.methods = service->methods;
     options.method_count = service->method_count;
@@ -135,6 +139,8 @@ static void run_open(struct mcpbus *client, struct command *command)
     options.text_handler = on_request;
     options.cancelled = on_cancelled;
     options.credit = service->max_requests;
+    options.trouble = trouble_note;
+    options.trouble_arg = &service->trouble;
     if (client->stop)
         opening->ret_status = MCPBUS_ERR_CLOSED;
     else if (client->service_count >= SERVICES_MAX)
@@ -166,7 +172,10 @@ enum mcpbus_status mcpbus_serve(struct mcpbus *client, const struct mcpbus_servi
         opening.ret_status = MCPBUS_ERR_CLOSED;
     if (opening.ret_status) {
         service_release(opening.service);
-        return fail_plainly(error, opening.ret_status);
+        return fail(error, opening.ret_status, "%s",
+                    opening.ret_status == MCPBUS_ERR_DENIED
+                        ? opening.why
+                        : mcpbus_status_text(opening.ret_status));
     }
     *ret_service = opening.service;
     return succeed(error);
@@ -185,9 +194,10 @@ static void look_served(struct mcpbus *client, struct command *command)
     enum { PEERS_MAX = 4096 };
     struct state_question *state = (struct state_question *)command;
     const struct mcpbus_service *service = state->of;
-    state->ret_status = client->stop || !service->bus ? MCPBUS_ERR_CANCELLED : MCPBUS_ERR_AGAIN;
-    if (state->ret_status == MCPBUS_ERR_CANCELLED)
+    state->ret_status = MCPBUS_ERR_CANCELLED;
+    if (client->stop || !service->bus)
         return;
+    trouble_tell(client, service->bus, &service->trouble, state);
     AUTOFREE uint64_t *peers = mem_alloc(PEERS_MAX * sizeof *peers);
     size_t count = bus_peers(service->bus, service->name, peers, PEERS_MAX);
     for (size_t i = 0; i < count; i++)

@@ -20,6 +20,7 @@ struct mcpbus_service {
     /* The client's thread alone. */
     struct mcpbus_service *next;
     struct bus *bus;
+    struct trouble trouble;
     char *name;
     struct bus_method *methods;
     mcpbus_handler_fn **handlers; /* of `methods`, in order */
