@@ -6,7 +6,7 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
-#include "services/auth/auth.h"
+#include "services/auth/audit.h"
 #include "services/auth/scopes.h"
 
 enum { LEFT_MIN_MS = 5 * 60 * 1000 };
@@ -17,6 +17,7 @@ static const char sign_in_again[] = "Google access is gone: sign in again";
 struct asker {
     struct auth *auth;
     struct bus_call *call;
+    json_t *args;
     char *user_id;
     struct asker *next;
 };
@@ -36,12 +37,17 @@ static void asker_destroy(struct asker **asker_p)
 {
     struct asker *asker = *asker_p;
     *asker_p = NULL;
+    json_decref(asker->args);
     free(asker->user_id);
     free(asker);
 }
 
 static void refuse(struct asker *asker, enum err err, const char *why)
 {
+    audit(asker->auth, &(struct audit){.event = "access_refused",
+                                       .user_id = asker->user_id,
+                                       .args = asker->args,
+                                       .why = why});
     bus_reply_error(&asker->call, err, "%s", why);
     asker_destroy(&asker);
 }
@@ -63,6 +69,10 @@ static void give(struct asker *asker, const struct grant *grant, const json_t *a
     json_object_set_new(answer, "refresh_token",
                         grant->refresh_token ? json_string(grant->refresh_token) : json_null());
     json_object_set_new(answer, "expires_at_ms", json_integer(grant->expires_at_ms));
+    audit(asker->auth, &(struct audit){.event = "access_given",
+                                       .user_id = asker->user_id,
+                                       .args = asker->args,
+                                       .scopes = json_object_get(about, "scopes")});
     bus_reply(&asker->call, answer);
     asker_destroy(&asker);
 }
@@ -112,8 +122,10 @@ static void on_consent_lost(void *arg, enum err err, int64_t changed)
 {
     struct refresh *refresh = arg;
     if (err || changed)
-        log_info("consent_withdrawn", LOG_S("user_id", refresh->user_id),
-                 LOG_S("kept", err ? err_name(err) : "yes"));
+        audit(refresh->auth,
+              &(struct audit){.event = "consent_withdrawn",
+                              .user_id = refresh->user_id,
+                              .why = err ? "and it could not be kept" : "the provider said so"});
     refresh_end(refresh, ERR_UNAUTHENTICATED, sign_in_again);
 }
 
@@ -128,11 +140,13 @@ static void on_refreshed(void *arg, enum err err, const char *why,
         return;
     }
     if (err) {
-        log_warning("refresh_failed", LOG_S("user_id", refresh->user_id), LOG_S("why", why));
+        audit(auth,
+              &(struct audit){.event = "refresh_failed", .user_id = refresh->user_id, .why = why});
         /* Cancelled: this replica stops, another may do it. */
         refresh_end(refresh, err == ERR_CANCELLED ? ERR_DRAINING : err, why);
         return;
     }
+    audit(auth, &(struct audit){.event = "access_refreshed", .user_id = refresh->user_id});
     struct grant *grant = &refresh->grant;
     mem_free_secret(&grant->access_token);
     grant->access_token = mem_strdup(tokens->access_token);
@@ -215,7 +229,9 @@ void access_google(void *service, struct bus_call *call, json_t *args)
 {
     struct auth *auth = auth_of(service);
     struct asker *asker = mem_alloc(sizeof(*asker));
-    *asker = (struct asker){
-        .auth = auth, .call = call, .user_id = mem_strdup(js_str(args, "user_id", ""))};
+    *asker = (struct asker){.auth = auth,
+                            .call = call,
+                            .args = json_incref(args),
+                            .user_id = mem_strdup(js_str(args, "user_id", ""))};
     store_session_get(auth->store, asker->user_id, on_session, asker);
 }

@@ -124,6 +124,12 @@ static const char *problem(struct service *service)
     return bus_reach_is_there(auth->reach) ? NULL : "the database does not answer";
 }
 
+static bool drained(struct service *service)
+{
+    const struct auth *auth = service->state;
+    return store_audit_pending(auth->store) == 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct service_def def = {
@@ -134,6 +140,7 @@ int main(int argc, char **argv)
         SERVICE_SETTINGS,
         .required = required,
         .start = start,
+        .drained = drained,
         .problem = problem,
         .stop = stop,
     };

@@ -7,7 +7,7 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
-#include "services/auth/auth.h"
+#include "services/auth/audit.h"
 #include "services/auth/scopes.h"
 #include "services/auth/state.h"
 
@@ -17,6 +17,7 @@ enum { FIND_ATTEMPTS = 3, CODE_MAX_BYTES = 4096, ERROR_SHOWN_BYTES = 64 };
 struct signin {
     struct auth *auth;
     struct bus_call *call;
+    json_t *args;
     char *code;
     struct state state;
     struct grant grant;
@@ -92,6 +93,7 @@ static void signin_destroy(struct signin **signin_p)
     state_fini(&signin->state);
     grant_fini(&signin->grant);
     mem_free_secret(&signin->code);
+    json_decref(signin->args);
     json_decref(signin->granted);
     json_decref(signin->profile);
     free(signin->user_id);
@@ -102,7 +104,10 @@ static void fail(struct signin *signin, enum err err, const char *why)
 {
     if (err == ERR_CANCELLED)
         err = ERR_UPSTREAM; /* this replica stops; the code may be used up */
-    log_warning("sign_in_failed", LOG_S("error", err_name(err)), LOG_S("why", why));
+    audit(signin->auth, &(struct audit){.event = "sign_in_failed",
+                                        .user_id = signin->user_id,
+                                        .args = signin->args,
+                                        .why = why});
     bus_reply_error(&signin->call, err, "%s", why);
     signin_destroy(&signin);
 }
@@ -122,8 +127,10 @@ static void succeed(struct signin *signin, int64_t generation)
         fail(signin, ERR_INTERNAL, "the token could not be made");
         return;
     }
-    log_info("signed_in", LOG_S("user_id", signin->user_id),
-             LOG_I("scopes", json_array_size(signin->granted)));
+    audit(auth, &(struct audit){.event = "signed_in",
+                                .user_id = signin->user_id,
+                                .args = signin->args,
+                                .scopes = signin->granted});
     bus_reply(&signin->call,
               json_pack("{s:s, s:s, s:i, s:O, s:O}", "access_token", token, "token_type", "bearer",
                         "expires_in", TOKENS_LIFE_S, "user", user, "scopes", signin->granted));
@@ -251,6 +258,15 @@ static const char *shown_error(const char *error)
     return error[len] == '\0' && len <= ERROR_SHOWN_BYTES ? error : "unknown error";
 }
 
+/* Before anything shows that the browser began a sign-in here: anybody may send such requests. */
+static void turn_away(struct auth *auth, struct bus_call **call_p, const json_t *args,
+                      const char *why)
+{
+    audit(auth,
+          &(struct audit){.event = "sign_in_refused", .args = args, .why = why, .line_only = true});
+    bus_reply_error(call_p, ERR_INVALID, "%s", why);
+}
+
 void oauth_callback(void *service, struct bus_call *call, json_t *args)
 {
     struct auth *auth = auth_of(service);
@@ -258,25 +274,30 @@ void oauth_callback(void *service, struct bus_call *call, json_t *args)
     const char *code = js_str(args, "code", "");
     struct state state;
     if (error[0]) {
-        bus_reply_error(&call, ERR_INVALID, "The sign-in was refused: %s", shown_error(error));
+        AUTOFREE char *why = mem_printf("The sign-in was refused: %s", shown_error(error));
+        turn_away(auth, &call, args, why);
         return;
     }
     enum err err = state_open(sealed, auth->state_key, time(NULL), &state);
     if (err == ERR_INVALID)
         err = state_open(sealed, auth->state_key_previous, time(NULL), &state);
     if (err) {
-        bus_reply_error(&call, ERR_INVALID, "%s",
-                        err == ERR_EXPIRED ? "This sign-in took too long: begin again"
-                        : sealed[0]        ? "Invalid state: begin the sign-in again"
-                                           : "Missing state: begin the sign-in again");
+        turn_away(auth, &call, args,
+                  err == ERR_EXPIRED ? "This sign-in took too long: begin again"
+                  : sealed[0]        ? "Invalid state: begin the sign-in again"
+                                     : "Missing state: begin the sign-in again");
         return;
     }
     if (!code[0] || strlen(code) > CODE_MAX_BYTES) {
         state_fini(&state);
-        bus_reply_error(&call, ERR_INVALID, "Missing code: begin the sign-in again");
+        turn_away(auth, &call, args, "Missing code: begin the sign-in again");
         return;
     }
     struct signin *signin = mem_alloc(sizeof(*signin));
-    *signin = (struct signin){.auth = auth, .call = call, .code = mem_strdup(code), .state = state};
+    *signin = (struct signin){.auth = auth,
+                              .call = call,
+                              .args = json_incref(args),
+                              .code = mem_strdup(code),
+                              .state = state};
     store_nonce_redeem(auth->store, state.nonce, state.expires_at, on_redeemed, signin);
 }

@@ -6,7 +6,7 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
-#include "services/auth/auth.h"
+#include "services/auth/audit.h"
 
 /* A call that waits for the store. */
 struct waiting {
@@ -15,6 +15,8 @@ struct waiting {
     json_t *args;
     json_t *user; /* whom a token is for, and its generation */
     int64_t generation;
+    bool forgets;
+    int64_t seq; /* of the revocation */
 };
 
 static struct waiting *waiting_new(void *service, struct bus_call *call, json_t *args)
@@ -100,13 +102,27 @@ static void issue(struct waiting *waiting)
     char *token = NULL;
     enum err err = tokens_issue(waiting->auth->settings->jwt_secret, waiting->user,
                                 waiting->generation, time(NULL), &token);
-    if (err)
+    if (err) {
         bus_reply_error(&waiting->call, ERR_INTERNAL, "the token could not be made");
-    else
+    } else {
+        audit(waiting->auth, &(struct audit){.event = "token_issued",
+                                             .user_id = user_of(waiting->args),
+                                             .args = waiting->args});
         bus_reply(&waiting->call,
                   json_pack("{s:s, s:s, s:O, s:i}", "access_token", token, "token_type", "bearer",
                             "user", waiting->user, "expires_in", TOKENS_LIFE_S));
+    }
     mem_free_secret(&token);
+}
+
+static void refuse_login(struct waiting *waiting)
+{
+    static const char why[] = "Token has been revoked";
+    audit(waiting->auth, &(struct audit){.event = "token_refused",
+                                         .user_id = user_of(waiting->args),
+                                         .args = waiting->args,
+                                         .why = why});
+    bus_reply_error(&waiting->call, ERR_UNAUTHENTICATED, why);
 }
 
 static void on_login_checked(void *arg, enum err err, int64_t valid)
@@ -115,7 +131,7 @@ static void on_login_checked(void *arg, enum err err, int64_t valid)
     if (err)
         auth_reply_store_error(&waiting->call, err);
     else if (!valid)
-        bus_reply_error(&waiting->call, ERR_UNAUTHENTICATED, "Token has been revoked");
+        refuse_login(waiting);
     else
         issue(waiting);
 }
@@ -146,16 +162,53 @@ void sessions_login(void *service, struct bus_call *call, json_t *args)
                       waiting_new(service, call, args));
 }
 
-static void on_revoked(void *arg, enum err err, int64_t seq)
+static void erase(struct waiting *waiting);
+
+static void on_erased(void *arg, enum err err, int64_t changed)
 {
-    AUTOWAITING struct waiting *waiting = arg;
-    if (err) {
-        auth_reply_store_error(&waiting->call, err);
+    struct waiting *waiting = arg;
+    if (!err && changed) {
+        erase(waiting);
         return;
     }
-    log_info("tokens_ended", LOG_S("user_id", user_of(waiting->args)), LOG_I("seq", seq));
+    char mark[AUDIT_MARK_SIZE];
+    audit_mark(user_of(waiting->args), mark);
+    if (err) {
+        auth_reply_store_error(&waiting->call, err);
+    } else {
+        audit(waiting->auth, &(struct audit){.event = "user_forgotten", .user_id = mark});
+        bus_reply(&waiting->call, json_pack("{s:I}", "seq", (json_int_t)waiting->seq));
+    }
+    waiting_cleanup(&waiting);
+}
+
+static void erase(struct waiting *waiting)
+{
+    char mark[AUDIT_MARK_SIZE];
+    audit_mark(user_of(waiting->args), mark);
+    store_audit_erase(waiting->auth->store, user_of(waiting->args), mark, on_erased, waiting);
+}
+
+static void on_revoked(void *arg, enum err err, int64_t seq)
+{
+    struct waiting *waiting = arg;
+    if (err) {
+        auth_reply_store_error(&waiting->call, err);
+        waiting_cleanup(&waiting);
+        return;
+    }
     bus_send(waiting->auth->bus, "gateway@*.revoked", json_pack("{s:I}", "seq", (json_int_t)seq));
+    audit(waiting->auth, &(struct audit){.event = "tokens_ended",
+                                         .user_id = user_of(waiting->args),
+                                         .args = waiting->args,
+                                         .line_only = waiting->forgets});
+    waiting->seq = seq;
+    if (waiting->forgets) {
+        erase(waiting);
+        return;
+    }
     bus_reply(&waiting->call, json_pack("{s:I}", "seq", (json_int_t)seq));
+    waiting_cleanup(&waiting);
 }
 
 void sessions_logout(void *service, struct bus_call *call, json_t *args)
@@ -181,6 +234,7 @@ static void on_forget(void *arg, enum err err, const struct store_session *sessi
     (void)generation;
     struct waiting *waiting = arg;
     struct auth *auth = waiting->auth;
+    waiting->forgets = true;
     if (err) {
         auth_reply_store_error(&waiting->call, err);
         waiting_cleanup(&waiting);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "libcommon/mem.h"
-#include "libcommon/pg.h"
+#include "services/auth/store_internal.h"
 
 enum {
     CONNECTIONS = 2,
@@ -164,10 +164,6 @@ static const struct pg_statement sql_session_unsealed = {
            "ORDER BY s.user_id LIMIT 1",
 };
 
-struct store {
-    struct pg *pg;
-};
-
 struct pending {
     store_session_fn *session;
     store_value_fn *value;
@@ -189,6 +185,7 @@ enum err store_new(struct loop *loop, const char *database_url, struct store **r
         free(store);
         return err;
     }
+    store_audit_init(store);
     *ret_store = store;
     return ERR_OK;
 }
@@ -199,6 +196,7 @@ void store_destroy(struct store **store_p)
     if (!store)
         return;
     *store_p = NULL;
+    store_audit_fini(store);
     pg_destroy(&store->pg);
     free(store);
 }

@@ -80,10 +80,24 @@ void store_token_check(struct store *store, const char *user_id, int64_t generat
                        int64_t issued_at, store_value_fn *done, void *arg);
 
 /* For operators: users by their address, the latest first, at most 20. The array, borrowed, has
- * {user_id, email, name, authenticated, updated_at}; NULL on an error. Not by an index: it reads all
- * users. */
+ * {user_id, email, name, authenticated, updated_at}; NULL on an error. Not by an index: it reads
+ * all users. */
 typedef void store_users_fn(void *arg, enum err err, const json_t *users);
 void store_users_find(struct store *store, const char *email, store_users_fn *done, void *arg);
+
+/* A row of audit_log; texts are copied, any but `event` and `outcome` may be NULL; `detail` is
+ * JSON. A row that can't be kept is said in the log. */
+struct store_audit {
+    const char *event, *outcome, *user_id, *job_id, *address, *request_id, *detail;
+};
+void store_audit_add(struct store *store, const struct store_audit *audit);
+size_t store_audit_pending(const struct store *store);
+/* Deletes a batch of rows that are older; `value` is how many. */
+void store_audit_clean(struct store *store, int64_t days, store_value_fn *done, void *arg);
+/* In a batch of the user's rows `mark` takes the user's place, and address and detail go; `value`
+ * is how many, call again until there are none. */
+void store_audit_erase(struct store *store, const char *user_id, const char *mark,
+                       store_value_fn *done, void *arg);
 
 /* Does the database answer? */
 void store_probe(struct store *store, store_value_fn *done, void *arg);

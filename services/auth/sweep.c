@@ -23,7 +23,7 @@ static void seal_begin(struct auth *auth)
     seal_start(auth, rest);
 }
 
-static void on_revocations_cleaned(void *arg, enum err err, int64_t count)
+static void on_audit_cleaned(void *arg, enum err err, int64_t count)
 {
     struct auth *auth = arg;
     if (!err && count >= BATCH)
@@ -32,6 +32,20 @@ static void on_revocations_cleaned(void *arg, enum err err, int64_t count)
         seal_begin(auth);
     else
         rest(auth);
+}
+
+static void on_revocations_cleaned(void *arg, enum err err, int64_t count)
+{
+    struct auth *auth = arg;
+    int64_t days = auth->settings->audit_retention_days;
+    if (err)
+        rest(auth);
+    else if (count >= BATCH)
+        loop_timer_start(auth->sweep, AGAIN_MS);
+    else if (days)
+        store_audit_clean(auth->store, days, on_audit_cleaned, auth);
+    else
+        on_audit_cleaned(auth, ERR_OK, 0);
 }
 
 static void on_nonces_cleaned(void *arg, enum err err, int64_t count)

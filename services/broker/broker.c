@@ -87,9 +87,14 @@ static enum err pass_request(struct broker *broker, struct wire_message *message
 static bool may_call(struct broker *broker, const struct peer *from,
                      const struct proto_target *target)
 {
-    if (broker->plain ||
-        (from->cert && policy_may_call(from->cert, target->service, target->method)))
+    if (broker->plain)
         return true;
+    if (from->cert && policy_may_call(from->cert, target->service, target->method)) {
+        if (from->cert->role == PROTO_ROLE_ADMIN)
+            log_info("admin_call", LOG_S("name", from->cert->name),
+                     LOG_S("service", target->service), LOG_S("method", target->method));
+        return true;
+    }
     if (from->cert && audit_note(broker))
         log_warning("call_denied", LOG_S("role", proto_role_name(from->cert->role)),
                     LOG_S("name", from->cert->name), LOG_S("service", target->service),

@@ -201,7 +201,7 @@ void route_callback(struct call *call)
         if (value)
             json_object_set_new(args, parameters[i].name, json_string(value));
     }
-    call_bus(call, "auth.callback", args, SIGN_IN_TIMEOUT_MS, on_callback);
+    call_bus(call, "auth.callback", client_add(call, args), SIGN_IN_TIMEOUT_MS, on_callback);
 }
 
 static void on_status(struct call *call, const struct bus_answer *answer)
@@ -244,7 +244,7 @@ void route_login(struct call *call)
         if (value && strlen(value) <= claims[i].max)
             json_object_set_new(args, claims[i].name, json_string(value));
     }
-    call_bus(call, "auth.login", args, CALL_TIMEOUT_MS, on_login);
+    call_bus(call, "auth.login", client_add(call, args), CALL_TIMEOUT_MS, on_login);
 }
 
 static void on_logout(struct call *call, const struct bus_answer *answer)
@@ -257,8 +257,8 @@ static void on_logout(struct call *call, const struct bus_answer *answer)
 
 void route_logout(struct call *call)
 {
-    call_bus(call, "auth.logout", json_pack("{s:s}", "user_id", call->user_id), CALL_TIMEOUT_MS,
-             on_logout);
+    call_bus(call, "auth.logout", client_add(call, json_pack("{s:s}", "user_id", call->user_id)),
+             CALL_TIMEOUT_MS, on_logout);
 }
 
 static void make_me(struct identity *identity)

@@ -128,6 +128,8 @@ void validation_error(struct call *call, const char *type, json_t *loc, const ch
 bool strangers_pass(struct call *call); /* false: answered with a 429 */
 /* "https://HOST" as a client behind a trusted proxy sees us; NULL: unknown; free() it. */
 char *client_origin(const struct call *call);
+/* The same arguments with what the audit log wants to know: `client` and `request_id`. */
+json_t *client_add(const struct call *call, json_t *args);
 
 /* tokens.c */
 bool tokens_authenticate(struct call *call);  /* false: answered with a 401 */

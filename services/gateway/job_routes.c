@@ -188,7 +188,8 @@ static void on_access_forgotten(struct call *call, const struct bus_answer *answ
 static void on_jobs_forgotten(struct call *call, const struct bus_answer *answer)
 {
     if (!call_failed(call, answer))
-        call_bus(call, "auth.forget", user_args(call), CALL_TIMEOUT_MS, on_access_forgotten);
+        call_bus(call, "auth.forget", client_add(call, user_args(call)), CALL_TIMEOUT_MS,
+                 on_access_forgotten);
 }
 
 void route_forget(struct call *call)

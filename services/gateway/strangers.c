@@ -42,3 +42,15 @@ char *client_origin(const struct call *call)
         return NULL;
     return mem_printf("%s://%s", client.https ? "https" : "http", host);
 }
+
+json_t *client_add(const struct call *call, json_t *args)
+{
+    const struct http_request *request = call_request(call);
+    struct client client;
+    if (!request)
+        return args;
+    client_of(call->gateway->proxies, request, &client);
+    json_object_set_new(args, "client", json_string(client.address));
+    json_object_set_new(args, "request_id", json_string(http_request_trace(request)));
+    return args;
+}

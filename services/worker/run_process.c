@@ -301,7 +301,7 @@ static void ask_access(struct worker_run *run)
     }
     struct bus_request request = {
         .method = "auth.google_access",
-        .args = json_pack("{s:s}", "user_id", run->user_id),
+        .args = json_pack("{s:s, s:s}", "user_id", run->user_id, "job_id", run->job_id),
         .timeout_ms = CALL_TIMEOUT_MS,
         .idempotent = true,
     };

@@ -1,0 +1,82 @@
+"""audit_log and the log lines of the same ids (docs/audit.md)."""
+import hashlib
+import json
+
+import psycopg2
+import pytest
+
+from client import begin_sign_in, call_back, consent, fresh_email, http, sign_in
+from stack import wait_until
+
+SECRETS = ("ya29.", "1//", "eyJ")
+
+
+def rows(stack, user_id):
+    return [dict(zip(("event", "outcome", "job_id", "address", "request_id", "detail"), row))
+            for row in stack.sql(
+                "SELECT event, outcome, job_id, address, request_id, detail FROM audit_log"
+                " WHERE user_id = %s ORDER BY id", user_id)]
+
+
+def wait_for(stack, user_id, event):
+    """Rows are written behind the answer."""
+    return wait_until(lambda: next((row for row in rows(stack, user_id) if row["event"] == event),
+                                   None), 10, event)
+
+
+def test_a_session_from_its_beginning_to_its_end(stack):
+    user = sign_in(stack, fresh_email("audit"), scopes=["gmail_readonly"])
+    begun = wait_for(stack, user.id, "signed_in")
+    assert begun["outcome"] == "ok"
+    assert begun["address"] == "127.0.0.1"
+    assert [scope.rsplit("/", 1)[1] for scope in begun["detail"]["scopes"]] == ["gmail.readonly"]
+    job = user.done("List my recent emails")
+    given = wait_for(stack, user.id, "access_given")
+    assert given["job_id"] == job["job_id"]
+    assert given["detail"]["scopes"] == begun["detail"]["scopes"]
+    assert user.post("/auth/login", headers={"X-Request-Id": "login-7"}).status_code == 200
+    assert wait_for(stack, user.id, "token_issued")["request_id"] == "login-7"
+    assert user.delete("/auth/logout").status_code == 200
+    assert wait_for(stack, user.id, "tokens_ended")["address"] == "127.0.0.1"
+    text = json.dumps(rows(stack, user.id)) + stack.log("auth")
+    assert not [secret for secret in SECRETS if secret in text]
+    assert user.email not in text
+
+
+def test_what_is_refused_says_why(stack):
+    email = fresh_email("audit")
+    refused = call_back(consent(begin_sign_in(stack, ["drive"])["auth_url"], email,
+                                decision="deny"))
+    assert refused.status_code == 400
+    wait_until(lambda: "sign_in_refused client=127.0.0.1" in stack.log("auth"), 10, "the line")
+    back = consent(begin_sign_in(stack, ["drive"])["auth_url"], email)
+    before = stack.sql("SELECT coalesce(max(id), 0) FROM audit_log")[0][0]
+    assert call_back(back).status_code == 200
+    assert call_back(back).status_code == 400
+    again = wait_until(lambda: stack.sql(
+        "SELECT detail, address FROM audit_log WHERE id > %s AND event = 'sign_in_failed'",
+        before), 10, "the row")
+    assert "completed before" in again[0][0]["why"]
+    # Strangers fill no table.
+    count = stack.sql("SELECT count(*) FROM audit_log")[0][0]
+    for _ in range(5):
+        assert http("GET", stack.url + "/auth/callback?state=x&code=y").status_code == 400
+    assert stack.sql("SELECT count(*) FROM audit_log WHERE detail::text LIKE %s",
+                     "%Invalid state%")[0][0] == 0
+    assert stack.sql("SELECT count(*) FROM audit_log")[0][0] >= count
+
+
+def test_rows_stay_and_the_forgotten_leave_only_a_mark(stack):
+    user = sign_in(stack, fresh_email("audit"))
+    wait_for(stack, user.id, "signed_in")
+    for change in ("DELETE FROM audit_log", "UPDATE audit_log SET event = 'x'",
+                   "TRUNCATE audit_log"):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            stack.sql(change)
+    assert user.delete("/me").status_code == 200
+    mark = "forgotten:" + hashlib.sha256(user.id.encode()).hexdigest()[:32]
+    wait_for(stack, mark, "user_forgotten")
+    left = rows(stack, mark)
+    assert {"signed_in", "user_forgotten"} <= {row["event"] for row in left}
+    assert all(row["address"] is None and row["detail"] is None for row in left)
+    assert not rows(stack, user.id)
