@@ -141,6 +141,15 @@ def test_google_tokens_are_sealed(served, moved):
     assert moved.one("SELECT count(*) FROM user_sessions WHERE token_data::text ~ 'v1.'") == 2
 
 
+def test_it_is_as_complete_as_a_backup_must_be(served, moved):
+    secrets = {name: (served.run / "secrets" / name).read_text().strip()
+               for name in ("JWT_SECRET", "TOKEN_ENCRYPTION_KEY")}
+    status, out, errors = moved.run("backup-check", "--original", moved.url, **secrets)
+    assert status == 0, out + errors
+    status, out, _ = moved.run("backup-check", **{name: "x" * 40 for name in secrets})
+    assert status == 1 and "2 of 2 sessions can't be read" in out
+
+
 def test_a_returning_account_keeps_its_id(served):
     assert User(served, served.sign_in("b@example.com")["access_token"]).id == "user-b"
 
