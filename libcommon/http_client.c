@@ -31,7 +31,7 @@ struct http_client {
     CURLM *multi;
     struct loop_timer *timer;
     struct http_client_options options;
-    char *proxy, *ca_bundle;
+    char *proxy, *no_proxy, *ca_bundle;
     struct call *calls;
     uint64_t last_id;
     bool in_curl; /* curl refuses to be called from within its own callbacks */
@@ -188,8 +188,10 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
     struct http_client *client = mem_alloc(sizeof *client);
     client->loop = loop;
     client->proxy = options ? mem_strdup_opt(options->proxy) : NULL;
+    client->no_proxy = options ? mem_strdup_opt(options->no_proxy) : NULL;
     client->ca_bundle = options ? mem_strdup_opt(options->ca_bundle) : NULL;
     client->options.proxy = client->proxy;
+    client->options.no_proxy = client->no_proxy;
     client->options.ca_bundle = client->ca_bundle;
     client->timer = loop_timer_new(loop, on_timer, client);
     client->multi = curl_multi_init();
@@ -220,6 +222,7 @@ void http_client_destroy(struct http_client **client_p)
     curl_multi_cleanup(client->multi);
     loop_timer_destroy(&client->timer);
     free(client->proxy);
+    free(client->no_proxy);
     free(client->ca_bundle);
     free(client);
     *client_p = NULL;

@@ -73,6 +73,7 @@ typedef void http_done_fn(void *arg, enum err error, const struct http_answer *a
 
 struct http_client_options {
     const char *proxy;     /* HTTPS_PROXY, may be NULL; loopback addresses never go through it */
+    const char *no_proxy;  /* NO_PROXY, may be NULL: what else doesn't, see http_bypasses_proxy */
     const char *ca_bundle; /* a file, may be NULL: the system's */
     unsigned connections_max;
 };

@@ -233,7 +233,10 @@ bool http_proxy_is_valid(const char *proxy)
     return good;
 }
 
-static bool read_place(struct http_transfer *transfer, const char *url, bool *ret_https)
+/* `ret_proxy`: "" for none. An empty text, unlike NULL, keeps curl from asking the environment. */
+static bool read_place(struct http_transfer *transfer, const char *url,
+                       const struct http_client_options *options, bool *ret_https,
+                       const char **ret_proxy)
 {
     CURLU *parts = curl_url();
     char *scheme = NULL, *host = NULL, *port = NULL;
@@ -246,6 +249,9 @@ static bool read_place(struct http_transfer *transfer, const char *url, bool *re
     if (ok) {
         *ret_https = strcmp(scheme, "https") == 0;
         transfer->place = mem_printf("%.80s:%s", host, port);
+        bool proxied = *ret_https && options && options->proxy &&
+                       !http_bypasses_proxy(host, options->no_proxy);
+        *ret_proxy = proxied ? options->proxy : "";
     }
     curl_free(scheme);
     curl_free(host);
@@ -299,12 +305,11 @@ static void set_method(CURL *easy, const struct http_call *call)
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
-static void set_network(CURL *easy, const struct http_client_options *options, bool https)
+static void set_network(CURL *easy, const struct http_client_options *options, const char *proxy,
+                        bool https)
 {
-    /* An empty text, unlike NULL, keeps curl from asking the environment for a proxy. */
-    const char *proxy = https && options && options->proxy ? options->proxy : "";
     curl_easy_setopt(easy, CURLOPT_PROXY, proxy);
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, ""); /* nor for exceptions: read_place knows them */
     curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     if (options && options->ca_bundle)
         curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_bundle);
@@ -353,9 +358,10 @@ enum err http_transfer_init(struct http_transfer *transfer, CURL *easy,
     transfer->answer_max = call->answer_max ? call->answer_max : ANSWER_DEFAULT;
     buf_init(&transfer->body, transfer->answer_max);
     bool https = false;
-    if (!is_method(call->method) || !read_place(transfer, call->url, &https))
+    const char *proxy = "";
+    if (!is_method(call->method) || !read_place(transfer, call->url, options, &https, &proxy))
         return ERR_INVALID;
-    transfer->public_only = call->public_only && !(https && options && options->proxy);
+    transfer->public_only = call->public_only && !*proxy;
     int64_t timeout = call->timeout_ms > 0 ? call->timeout_ms : 1;
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
@@ -363,7 +369,7 @@ enum err http_transfer_init(struct http_transfer *transfer, CURL *easy,
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
-    set_network(easy, options, https);
+    set_network(easy, options, proxy, https);
     set_callbacks(transfer);
     set_method(easy, call);
     if (curl_easy_setopt(easy, CURLOPT_URL, call->url) != CURLE_OK)

@@ -154,23 +154,88 @@ bool http_host_is_internal(const char *address)
     return inet_pton(AF_INET6, address, &six) != 1 || is_internal6(six.s6_addr);
 }
 
+/* Without brackets and the root's dot. */
+static void plain_host(const char *host, char ret_host[HTTP_URL_HOST_MAX])
+{
+    size_t len = strlen(host);
+    bool bracketed = len >= 2 && host[0] == '[';
+    len -= bracketed ? 2 : len > 0 && host[len - 1] == '.';
+    snprintf(ret_host, HTTP_URL_HOST_MAX, "%.*s", (int)len, host + bracketed);
+}
+
+/* The name itself, or one below it. */
+static bool is_below(const char *host, const char *name, size_t name_len)
+{
+    size_t len = strlen(host);
+    if (len < name_len || strncasecmp(host + len - name_len, name, name_len) != 0)
+        return false;
+    return len == name_len || host[len - name_len - 1] == '.';
+}
+
+/* IPv4 in its mapped form; false: no address. */
+static bool read_address(const char *text, uint8_t ret_bytes[16])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    memcpy(ret_bytes, mapped, sizeof mapped);
+    return inet_pton(AF_INET, text, ret_bytes + sizeof mapped) == 1 ||
+           inet_pton(AF_INET6, text, ret_bytes) == 1;
+}
+
 bool http_url_is_internal(const struct http_url *url)
 {
     static const char local[] = "localhost";
-    const size_t local_len = sizeof local - 1;
     char host[HTTP_URL_HOST_MAX];
-    struct in_addr four;
-    struct in6_addr six;
-    size_t len = strlen(url->host);
-    bool bracketed = url->host[0] == '[';
-    snprintf(host, sizeof host, "%.*s", (int)(bracketed ? len - 2 : len), url->host + bracketed);
-    len = strlen(host);
-    if (len > 0 && host[len - 1] == '.') /* the root's dot */
-        host[--len] = '\0';
-    if (len >= local_len && strcmp(host + len - local_len, local) == 0)
-        return len == local_len || host[len - local_len - 1] == '.';
-    bool literal = inet_pton(AF_INET, host, &four) == 1 || inet_pton(AF_INET6, host, &six) == 1;
-    return (literal || bracketed) && http_host_is_internal(host);
+    uint8_t bytes[16];
+    plain_host(url->host, host);
+    if (is_below(host, local, sizeof local - 1))
+        return true;
+    return (read_address(host, bytes) || url->host[0] == '[') && http_host_is_internal(host);
+}
+
+static bool same_bits(const uint8_t *a, const uint8_t *b, long bits)
+{
+    for (; bits >= 8; a++, b++, bits -= 8)
+        if (*a != *b)
+            return false;
+    return bits <= 0 || (*a ^ *b) >> (8 - bits) == 0;
+}
+
+/* One entry: an address or a network. */
+static bool is_within(const uint8_t bytes[16], const char *entry)
+{
+    char text[INET6_ADDRSTRLEN + 8];
+    uint8_t net[16];
+    snprintf(text, sizeof text, "%s", entry);
+    char *slash = strchr(text, '/'), *end = "";
+    if (slash)
+        *slash++ = '\0';
+    long bits = slash ? strtol(slash, &end, 10) : 128;
+    if (!read_address(text, net) || *end || bits < 0 || bits > 128)
+        return false;
+    if (slash && !strchr(text, ':'))
+        bits += 96;
+    return bits <= 128 && same_bits(bytes, net, bits);
+}
+
+bool http_bypasses_proxy(const char *url_host, const char *no_proxy)
+{
+    char host[HTTP_URL_HOST_MAX], entry[HTTP_URL_HOST_MAX];
+    uint8_t bytes[16];
+    plain_host(url_host, host);
+    bool literal = read_address(host, bytes);
+    for (const char *at = no_proxy ? no_proxy : ""; *at;) {
+        at += strspn(at, ", ");
+        size_t len = strcspn(at, ", ");
+        size_t dot = *at == '.' && len > 1;
+        snprintf(entry, sizeof entry, "%.*s", (int)(len - dot), at + dot);
+        if (len < sizeof entry &&
+            (strcmp(entry, "*") == 0 ||
+             (literal ? is_within(bytes, entry) : len > 0 && is_below(host, entry, len - dot))))
+            return true;
+        at += len;
+    }
+    return strcasecmp(host, "localhost") == 0 ||
+           (literal && (is_within(bytes, "127.0.0.0/8") || is_within(bytes, "::1")));
 }
 
 static int hex_digit(char c)

@@ -34,6 +34,11 @@ bool http_host_is_internal(const char *address); /* as text, without brackets */
 /* Does it lead there by its text alone: localhost, *.localhost, or such an address? */
 bool http_url_is_internal(const struct http_url *url);
 
+/* Does a call to this host (as a URL has it) go past the proxy? `no_proxy`: names, which stand for
+ * what is below them too, addresses and networks (10.0.0.0/8), with commas or spaces; or *,
+ * everything. NULL: none. Loopback always does. */
+bool http_bypasses_proxy(const char *host, const char *no_proxy);
+
 /* The value of the query parameter `name`, decoded; NULL: not there, or there more than once.
  * free() it. */
 char *http_query_value(const char *query, const char *name);

@@ -7,6 +7,7 @@
 #include "libcommon/http_client.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
+#include "services/outside.h"
 
 enum {
     CALL_TIMEOUT_MS = 15000,
@@ -36,10 +37,8 @@ struct google *google_new(struct loop *loop, const struct settings *settings)
 {
     struct google *google = mem_alloc(sizeof(*google));
     google->settings = settings;
-    google->http =
-        http_client_new(loop, &(struct http_client_options){.proxy = settings->https_proxy,
-                                                            .ca_bundle = settings->ca_bundle,
-                                                            .connections_max = CONNECTIONS_MAX});
+    struct http_client_options options = outside_options(settings, CONNECTIONS_MAX);
+    google->http = http_client_new(loop, &options);
     return google;
 }
 

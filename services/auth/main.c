@@ -2,12 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "libcommon/bus_reach.h"
-#include "libcommon/http_client.h"
 #include "libcommon/mem.h"
 #include "services/auth/auth.h"
+#include "services/outside.h"
 
 static const struct bus_method methods[] = {
     {"begin", oauth_begin},           {"callback", oauth_callback},
@@ -50,16 +49,8 @@ static void stop(struct service *service)
 /* What the table of settings can't judge, in the words that it uses. */
 static bool settings_are_good(const struct settings *settings)
 {
-    if (settings->ca_bundle && access(settings->ca_bundle, R_OK) != 0) {
-        fprintf(stderr, "mcpbus-auth: CA_BUNDLE takes a file that can be read, not \"%.100s\"\n",
-                settings->ca_bundle);
+    if (!outside_settings_are_good("mcpbus-auth", settings))
         return false;
-    }
-    if (settings->https_proxy && !http_proxy_is_valid(settings->https_proxy)) {
-        fprintf(stderr,
-                "mcpbus-auth: HTTPS_PROXY takes http://host:port\n"); /* may hold a password */
-        return false;
-    }
     return true;
 }
 

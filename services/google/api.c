@@ -35,7 +35,8 @@ int64_t api_now_ms(void)
 
 struct api *api_new(struct loop *loop, const struct google_config *config)
 {
-    struct http_client_options http = {.proxy = config->proxy, .ca_bundle = config->ca_bundle};
+    struct http_client_options http = {
+        .proxy = config->proxy, .no_proxy = config->no_proxy, .ca_bundle = config->ca_bundle};
     struct api *api = mem_alloc(sizeof *api);
     api->config = config;
     api->loop = loop;

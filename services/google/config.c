@@ -27,6 +27,8 @@ const struct setting google_settings[] = {
     {"GOOGLE_TOKEN_URI", SETTING_URL, FIELD(token_uri), "https://oauth2.googleapis.com/token", 0, 0,
      NULL, "where access tokens are refreshed"},
     {"HTTPS_PROXY", SETTING_STRING, FIELD(proxy), NULL, 0, 0, NULL, "proxy for calls to Google"},
+    {"NO_PROXY", SETTING_STRING, FIELD(no_proxy), NULL, 0, 0, NULL,
+     "hosts that are called past it"},
     {"CA_BUNDLE", SETTING_STRING, FIELD(ca_bundle), NULL, 0, 0, NULL,
      "file with the certificate authorities to trust; unset: the system's"},
     {"DRIVE_UPLOAD_DIR", SETTING_STRING, FIELD(upload_dir), NULL, 0, 0, NULL,

@@ -14,7 +14,7 @@ struct google_config {
     const char *authorized_scopes; /* JSON array of scope URLs */
     const char *api_base;          /* NULL: Google's own hosts */
     const char *token_uri;
-    const char *proxy, *ca_bundle;
+    const char *proxy, *no_proxy, *ca_bundle;
     const char *upload_dir; /* NULL: no file may be uploaded */
     const char *log_level, *log_format;
     uint32_t scopes; /* authorized_scopes as bits of scopes.h */

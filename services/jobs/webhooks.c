@@ -18,6 +18,7 @@
 #include "services/jobs/jobs.h"
 #include "services/jobs/store_webhook.h"
 #include "services/jobs/webhook.h"
+#include "services/outside.h"
 
 enum {
     FLIGHTS_MAX = 64,
@@ -298,6 +299,8 @@ enum err webhooks_new(struct jobs *jobs, struct webhooks **ret_webhooks)
 {
     const struct settings *settings = jobs->settings;
     struct webhook_secrets secrets;
+    if (!outside_settings_are_good("mcpbus-jobs", settings))
+        return ERR_INVALID;
     if (webhook_secrets_read(settings->webhook_secret, &secrets)) {
         fprintf(stderr, "mcpbus-jobs: WEBHOOK_SECRET takes whsec_ and 24 to 64 bytes in base64, or "
                         "two of them with a comma\n");
@@ -307,10 +310,8 @@ enum err webhooks_new(struct jobs *jobs, struct webhooks **ret_webhooks)
     webhooks->jobs = jobs;
     webhooks->secrets = secrets;
     webhooks->private_allowed = strcmp(settings->webhook_private, "allow") == 0;
-    webhooks->http =
-        http_client_new(jobs->loop, &(struct http_client_options){.proxy = settings->https_proxy,
-                                                                  .ca_bundle = settings->ca_bundle,
-                                                                  .connections_max = FLIGHTS_MAX});
+    struct http_client_options options = outside_options(settings, FLIGHTS_MAX);
+    webhooks->http = http_client_new(jobs->loop, &options);
     webhooks->told =
         metric_counter("mcpbus_webhooks_delivered_total", NULL, "Webhooks that were received.");
     webhooks->failed =

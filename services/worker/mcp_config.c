@@ -325,7 +325,7 @@ enum err mcp_config_parse(const char *text, size_t len, mcp_lookup_fn *lookup, v
     return err;
 }
 
-char *mcp_config_default(const char *command, bool api_base, bool token_uri, bool upload_dir)
+char *mcp_config_default(const char *command, const char *const *more)
 {
     AUTOJSON json_t *env = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "GOOGLE_ACCESS_TOKEN", "${user.google_access_token}",
@@ -333,12 +333,8 @@ char *mcp_config_default(const char *command, bool api_base, bool token_uri, boo
         "${user.google_token_expires_at}", "GOOGLE_CLIENT_ID", "${GOOGLE_CLIENT_ID}",
         "GOOGLE_CLIENT_SECRET", "${GOOGLE_CLIENT_SECRET}", "SESSION_USER_ID", "${user.id}",
         "GOOGLE_AUTHORIZED_SCOPES", "${user.google_authorized_scopes}");
-    if (api_base)
-        json_object_set_new(env, "GOOGLE_API_BASE", json_string("${GOOGLE_API_BASE}"));
-    if (token_uri)
-        json_object_set_new(env, "GOOGLE_TOKEN_URI", json_string("${GOOGLE_TOKEN_URI}"));
-    if (upload_dir)
-        json_object_set_new(env, "DRIVE_UPLOAD_DIR", json_string("${DRIVE_UPLOAD_DIR}"));
+    for (; *more; more++)
+        json_object_set_new(env, *more, json_sprintf("${%s}", *more));
     AUTOJSON json_t *config =
         json_pack("{s:{s:{s:s, s:O}}}", "mcpServers", "google", "command", command, "env", env);
     return js_dump(config);

@@ -34,9 +34,9 @@ struct mcp_config;
 MUST_CHECK enum err mcp_config_parse(const char *text, size_t len, mcp_lookup_fn *lookup, void *arg,
                                      struct mcp_config **ret_config, char ret_why[MCP_WHY_SIZE]);
 void mcp_config_destroy(struct mcp_config **config_p);
-/* The text of the default configuration with the program at `command`; free() it. `api_base`,
- * `token_uri` and `upload_dir`: are those settings set? */
-char *mcp_config_default(const char *command, bool api_base, bool token_uri, bool upload_dir);
+/* The text of the default configuration with the program at `command`; free() it. `more`: the names
+ * of settings that it gets besides, ended by NULL. */
+char *mcp_config_default(const char *command, const char *const *more);
 
 size_t mcp_config_count(const struct mcp_config *config);
 /* Does any server want what only a Google sign-in gives (all fields but `id`)? */

@@ -11,6 +11,7 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
+#include "services/outside.h"
 #include "services/worker/model_endpoint.h"
 #include "services/worker/model_lane.h"
 #include "services/worker/model_request.h"
@@ -79,11 +80,8 @@ enum err model_check_settings(const struct settings *settings, char ret_why[MODE
 struct model *model_new(struct loop *loop, const struct settings *settings)
 {
     struct model *model = mem_alloc(sizeof *model);
-    struct http_client_options options = {
-        .proxy = settings->https_proxy,
-        .ca_bundle = settings->ca_bundle,
-        .connections_max = (unsigned)settings->worker_concurrency,
-    };
+    struct http_client_options options =
+        outside_options(settings, (unsigned)settings->worker_concurrency);
     model->loop = loop;
     model->settings = settings;
     model->http = http_client_new(loop, &options);

@@ -8,7 +8,7 @@
  *    usage?: {input_tokens, output_tokens, total_tokens, cached_tokens} of earlier attempts,
  *    history?: what earlier attempts did (see history.h),
  *    known: {server: {tools, era, …}}: what was remembered (see mcp_client_known),
- *    http: {proxy?, ca_bundle?}}; a server whose tools can be remembered has a `key`
+ *    http: {proxy?, no_proxy?, ca_bundle?}}; a server whose tools can be remembered has a `key`
  *   {"t":"answer", message: {role, content, refusal?, tool_calls?}, usage: as above,
  *    finish_reason?, model?}, or {"t":"answer", error, code, outcome}: with the code
  *    "context_length_exceeded" the run asks again with less

@@ -194,6 +194,8 @@ static void add_http(json_t *frame, const struct settings *settings)
     json_t *http = json_object();
     if (settings->https_proxy)
         json_object_set_new(http, "proxy", json_string(settings->https_proxy));
+    if (settings->no_proxy)
+        json_object_set_new(http, "no_proxy", json_string(settings->no_proxy));
     if (settings->ca_bundle)
         json_object_set_new(http, "ca_bundle", json_string(settings->ca_bundle));
     json_object_set_new(frame, "http", http);

@@ -363,6 +363,7 @@ static enum err find_tools(struct run_tools *tools, int64_t deadline)
         .specs = servers,
         .known = json_object_get(job, "known"),
         .http = {.proxy = js_str(http, "proxy", NULL),
+                 .no_proxy = js_str(http, "no_proxy", NULL),
                  .ca_bundle = js_str(http, "ca_bundle", NULL)},
         .on_progress = on_progress,
         .arg = tools,

@@ -12,6 +12,7 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
+#include "services/outside.h"
 #include "services/settings.h"
 #include "libcommon/clock.h"
 #include "services/worker/agent_config.h"
@@ -133,9 +134,20 @@ static char *default_config(const struct settings *settings)
     char *slash = strrchr(path, '/');
     AUTOFREE char *command =
         mem_printf("%.*smcpbus-google", slash ? (int)(slash - path + 1) : 0, path);
-    return mcp_config_default(command, settings->google_api_base != NULL,
-                              settings->google_token_uri != NULL,
-                              settings->drive_upload_dir != NULL);
+    const struct {
+        const char *name, *value;
+    } all[] = {{"GOOGLE_API_BASE", settings->google_api_base},
+               {"GOOGLE_TOKEN_URI", settings->google_token_uri},
+               {"DRIVE_UPLOAD_DIR", settings->drive_upload_dir},
+               {"HTTPS_PROXY", settings->https_proxy},
+               {"NO_PROXY", settings->no_proxy},
+               {"CA_BUNDLE", settings->ca_bundle}};
+    enum { COUNT = sizeof all / sizeof *all };
+    const char *set[COUNT + 1] = {NULL};
+    for (size_t i = 0, n = 0; i < COUNT; i++)
+        if (all[i].value)
+            set[n++] = all[i].name;
+    return mcp_config_default(command, set);
 }
 
 static enum err read_config(struct worker *worker)
@@ -245,16 +257,8 @@ static void log_isolation(const struct zygote *zygote)
 /* What the table of settings can't judge, in the words that it uses. */
 static enum err check_settings(const struct settings *settings)
 {
-    if (settings->ca_bundle && access(settings->ca_bundle, R_OK) != 0) {
-        fprintf(stderr, "mcpbus-worker: CA_BUNDLE takes a file that can be read, not \"%.100s\"\n",
-                settings->ca_bundle);
+    if (!outside_settings_are_good("mcpbus-worker", settings))
         return ERR_INVALID;
-    }
-    if (settings->https_proxy && !http_proxy_is_valid(settings->https_proxy)) {
-        fprintf(stderr,
-                "mcpbus-worker: HTTPS_PROXY takes http://host:port\n"); /* may hold a password */
-        return ERR_INVALID;
-    }
     char why[MODEL_CONFIG_WHY_SIZE];
     enum err err = model_check_settings(settings, why);
     if (err)

@@ -119,9 +119,70 @@ static void query_values_are_decoded_once(void **state)
     assert_value("", "code", NULL);
 }
 
+static void goes_past_the_proxy(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host, *no_proxy;
+        bool past;
+    } cases[] = {
+        {"localhost", NULL, true},
+        {"127.0.0.9", "", true},
+        {"[::1]", NULL, true},
+        {"a.example", NULL, false},
+        {"a.example", "*", true},
+        {"a.example", "b.example, a.example", true},
+        {"A.example.", "a.EXAMPLE", true},
+        {"deep.a.example", "a.example", true},
+        {"deep.a.example", ".a.example", true},
+        {"a.example", ".a.example", true},
+        {"ba.example", "a.example", false},
+        {"example", "a.example", false},
+        {"a.example", ",, ,", false},
+        {"a.example", ".", false},
+        {"10.1.2.3", "10.0.0.0/8", true},
+        {"11.1.2.3", "10.0.0.0/8", false},
+        {"10.1.2.3", "10.1.2.3", true},
+        {"10.1.2.3", "2.3", false},
+        {"10.1.2.3", "0.0.0.0/0", true},
+        {"10.1.2.3", "10.0.0.0/x 10.0.0.0/33 10.0.0.0/-1", false},
+        {"[2001:db8::7]", "2001:db8::/32", true},
+        {"[2001:db9::7]", "2001:db8::/32", false},
+        {"[2001:db8::7]", "2001:DB8:0::7", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (http_bypasses_proxy(cases[i].host, cases[i].no_proxy) != cases[i].past)
+            fail_msg("%s, %s", cases[i].host, cases[i].no_proxy);
+}
+
+static void internal_by_its_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url;
+        bool internal;
+    } cases[] = {
+        {"https://localhost/", true},       {"https://LOCALHOST./", true},
+        {"https://x.localhost/", true},     {"https://notlocalhost/", false},
+        {"https://127.1/", true},           {"https://0x7f000001/", true},
+        {"https://[::1]/", true},           {"https://[::ffff:10.0.0.1]/", true},
+        {"https://10.0.0.1/", true},        {"https://8.8.8.8/", false},
+        {"https://[2606:4700::1]/", false}, {"https://a.example/", false},
+        {"https://169.254.169.254/", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct http_url url;
+        assert_int_equal(http_url_parse(cases[i].url, &url), ERR_OK);
+        if (http_url_is_internal(&url) != cases[i].internal)
+            fail_msg("%s", cases[i].url);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(goes_past_the_proxy),
+        cmocka_unit_test(internal_by_its_text),
         cmocka_unit_test(a_url_comes_apart),
         cmocka_unit_test(what_is_no_plain_url_is_refused),
         cmocka_unit_test(loopback_is_told_from_names_like_it),

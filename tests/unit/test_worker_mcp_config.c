@@ -11,6 +11,8 @@ static const char *lookup(void *arg, const char *name)
         return "key-${user.id}-1"; /* what comes from the environment is filled in no further */
     if (strcmp(name, "PATH") == 0)
         return "/usr/bin";
+    if (strcmp(name, "HTTPS_PROXY") == 0)
+        return "http://proxy.example:3128";
     if (strncmp(name, "GOOGLE_", 7) == 0)
         return "of-the-client";
     return NULL;
@@ -59,7 +61,8 @@ static void holes_are_filled(void **state)
 static void the_default_is_google_alone(void **state)
 {
     (void)state;
-    AUTOFREE char *text = mcp_config_default("/opt/mcpbus-google", true, true, false);
+    static const char *const more[] = {"GOOGLE_API_BASE", "HTTPS_PROXY", NULL};
+    AUTOFREE char *text = mcp_config_default("/opt/mcpbus-google", more);
     AUTOJSON json_t *servers = fill(text, &alice);
     assert_int_equal(json_array_size(servers), 1);
     const json_t *google = json_array_get(servers, 0), *env = json_object_get(google, "env");
@@ -69,6 +72,7 @@ static void the_default_is_google_alone(void **state)
     assert_string_equal(js_str(env, "GOOGLE_AUTHORIZED_SCOPES", ""), "[\"s\"]");
     assert_string_equal(js_str(env, "SESSION_USER_ID", ""), "u1");
     assert_non_null(js_str(env, "GOOGLE_API_BASE", NULL));
+    assert_non_null(js_str(env, "HTTPS_PROXY", NULL));
     assert_null(js_str(env, "DRIVE_UPLOAD_DIR", NULL));
 }
 
