@@ -1,7 +1,7 @@
 /* Calls of every kind.
  *
  *     ./client call weather.now '{"city": "Oslo"}'   one call, and its answer
- *     ./client many weather.now '{"city": "Oslo"}'   a hundred calls under way at once
+ *     ./client many weather.now '{"city": "Oslo"}' 5000   so many, a hundred under way at once
  *     ./client stream weather.watch '{"every_ms": 100}' 3   the first three parts, then no more
  *     ./client job USER_ID JOB_ID                    a job's events as they happen, to its end
  *
@@ -15,7 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { CALLS = 100 };
+enum { UNDER_WAY = 100 };
 
 static int complain(const struct mcpbus_error *error)
 {
@@ -55,20 +55,28 @@ static void on_answer(void *arg, const struct mcpbus_answer *answer)
     pthread_mutex_unlock(&count->lock);
 }
 
-static int many(struct mcpbus *client, const char *method, const char *body)
+/* Waits until fewer than `limit` are under way. */
+static void wait_below(struct count *count, int begun, int limit)
+{
+    pthread_mutex_lock(&count->lock);
+    while (begun - count->ended >= limit)
+        pthread_cond_wait(&count->changed, &count->lock);
+    pthread_mutex_unlock(&count->lock);
+}
+
+/* Calls that may be repeated outlive the loss of a replica or a broker. */
+static int many(struct mcpbus *client, const char *method, const char *body, int wanted)
 {
     struct count count = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
+    struct mcpbus_call_options options = {.size = sizeof options, .repeat = MCPBUS_REPEAT_YES};
     struct mcpbus_error error = {0};
     int begun = 0;
-    while (begun < CALLS && mcpbus_call_async(client, method, body, MCPBUS_TEXT, NULL, on_answer,
-                                              &count, NULL, &error) == MCPBUS_OK)
-        begun++;
-    pthread_mutex_lock(&count.lock);
-    while (count.ended < begun)
-        pthread_cond_wait(&count.changed, &count.lock);
-    pthread_mutex_unlock(&count.lock);
-    printf("%d of %d\n", count.good, CALLS);
-    return begun < CALLS ? complain(&error) : count.good < CALLS;
+    while (begun < wanted && mcpbus_call_async(client, method, body, MCPBUS_TEXT, &options,
+                                               on_answer, &count, NULL, &error) == MCPBUS_OK)
+        wait_below(&count, ++begun, UNDER_WAY);
+    wait_below(&count, begun, 1);
+    printf("%d of %d\n", count.good, wanted);
+    return begun < wanted ? complain(&error) : count.good < wanted;
 }
 
 static int stream(struct mcpbus *client, const char *method, const char *body, int wanted)
@@ -140,19 +148,20 @@ int main(int argc, char **argv)
                                      .key = getenv("BUS_KEY")};
     struct mcpbus *client = NULL;
     struct mcpbus_error error;
-    int rc = 2;
+    int number = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 10, rc = 2;
     if (mcpbus_open(&options, &client, &error))
         return complain(&error);
     if (strcmp(what, "call") == 0)
         rc = call(client, argv[2], argv[3]);
     else if (strcmp(what, "many") == 0)
-        rc = many(client, argv[2], argv[3]);
+        rc = many(client, argv[2], argv[3], number);
     else if (strcmp(what, "stream") == 0)
-        rc = stream(client, argv[2], argv[3], argc > 4 ? (int)strtol(argv[4], NULL, 10) : 10);
+        rc = stream(client, argv[2], argv[3], number);
     else if (strcmp(what, "job") == 0)
         rc = job(client, argv[2], argv[3]);
     else
-        fputs("usage: client call|many|stream METHOD JSON, client job USER_ID JOB_ID\n", stderr);
+        fputs("usage: client call|many|stream METHOD JSON [NUMBER], client job USER_ID JOB_ID\n",
+              stderr);
     mcpbus_close(&client);
     return rc;
 }
