@@ -8,7 +8,7 @@ import sys
 
 PROSE = re.compile(r"/\*(.*?)\*/", re.S)
 HIDDEN = ("#", 'extern "C"', "}")
-FUNCTION = re.compile(r"^(?:MCPBUS_MUST_CHECK )?[a-z][\w ]*\*?\b(mcpbus_\w+)\(", re.M)
+FUNCTION = re.compile(r"^(?:MCPBUS_MUST_CHECK )?[a-z][\w\s]*\*?\b(mcpbus_\w+)\(", re.M)
 
 
 def escape(text):

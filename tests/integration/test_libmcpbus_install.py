@@ -97,6 +97,6 @@ def test_manual(prefix):
                           text=True, check=False)
     assert done.returncode == 0 and not done.stderr, done.stderr
     text = output("groff", "-man", "-Tutf8", "-P-c", "-rLL=100n", page)
-    for name in ("mcpbus_open", "mcpbus_stream_next", "mcpbus_reply_part", "MCPBUS_ERR_PEER_LOST"):
+    for name in ("mcpbus_open", "mcpbus_call_async", "mcpbus_stream_next", "mcpbus_reply_part", "MCPBUS_ERR_PEER_LOST"):
         assert name in text
-    assert (page.parent / "mcpbus_call.3").read_text() == ".so man3/mcpbus.3\n"
+    assert (page.parent / "mcpbus_call_async.3").read_text() == ".so man3/mcpbus.3\n"
