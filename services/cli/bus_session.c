@@ -9,7 +9,7 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 
-enum { CALL_MS = 30000, SLICE_MS = 50 };
+enum { CONNECT_MS = 4000, CALL_MS = 30000, SLICE_MS = 50 };
 
 struct bus_session {
     struct mcpbus *client;
@@ -74,6 +74,12 @@ enum mcpbus_status session_connect(const struct bus_settings *settings, const ch
     return status;
 }
 
+int64_t session_connect_ms(const struct bus_settings *settings)
+{
+    int64_t ms = settings->timeout_ms;
+    return ms && ms < CONNECT_MS ? ms : CONNECT_MS;
+}
+
 static void say_no_way_in(const struct bus_settings *settings, const struct mcpbus_error *error)
 {
     fprintf(stderr, "mcpbus: %s: %s\n", settings->brokers, error->detail);
@@ -95,10 +101,7 @@ int session_open(const struct args *args, struct bus_session **ret_session)
 {
     struct bus_settings settings;
     struct mcpbus_error error;
-    int64_t timeout = 0;
     int status = bus_settings_load(args, &settings);
-    if (!status && args_int(args, "--timeout", 0, 1, 86400, &timeout))
-        status = CLI_USAGE;
     if (status)
         return status;
     if (!settings.plain && !settings.keys && !settings.key) {
@@ -107,15 +110,15 @@ int session_open(const struct args *args, struct bus_session **ret_session)
                 "(mcpbus help keygen)\n");
         return CLI_USAGE;
     }
-    enum mcpbus_status connected =
-        session_connect(&settings, settings.brokers, SESSION_CONNECT_MS, ret_session, &error);
+    enum mcpbus_status connected = session_connect(
+        &settings, settings.brokers, session_connect_ms(&settings), ret_session, &error);
     if (connected) {
         say_no_way_in(&settings, &error);
         return connected == MCPBUS_ERR_TIMEOUT || connected == MCPBUS_ERR_DENIED ? CLI_NO_BROKER
                                                                                  : CLI_USAGE;
     }
-    if (timeout)
-        session_set_timeout(*ret_session, timeout * 1000);
+    if (settings.timeout_ms)
+        session_set_timeout(*ret_session, settings.timeout_ms);
     return CLI_OK;
 }
 

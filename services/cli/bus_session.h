@@ -11,8 +11,6 @@
 
 struct bus_session;
 
-enum { SESSION_CONNECT_MS = 4000 };
-
 /* By the options of bus_options_common. An enum cli_status: not CLI_OK, said on stderr. */
 int session_open(const struct args *args, struct bus_session **ret_session);
 void session_close(struct bus_session **session_p);
@@ -21,6 +19,9 @@ void session_close(struct bus_session **session_p);
 enum mcpbus_status session_connect(const struct bus_settings *settings, const char *brokers,
                                    int64_t wait_ms, struct bus_session **ret_session,
                                    struct mcpbus_error *ret_error);
+
+/* How long to wait for a broker: --timeout, four seconds at most. */
+int64_t session_connect_ms(const struct bus_settings *settings);
 
 /* How long a call may take; --timeout, else 30 s. */
 void session_set_timeout(struct bus_session *session, int64_t timeout_ms);

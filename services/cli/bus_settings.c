@@ -43,6 +43,10 @@ int bus_settings_load(const struct args *args, struct bus_settings *ret_settings
     static struct config set, stack; /* the texts' owner */
     const char *brokers = args_text(args, "--brokers", NULL);
     struct bus_settings found = {.origin = "--brokers"};
+    int64_t timeout = 0;
+    if (args_int(args, "--timeout", 0, 1, 86400, &timeout))
+        return CLI_USAGE;
+    found.timeout_ms = timeout * 1000;
     int status = load(args_text(args, "--env-file", ".env"), &set);
     if (status)
         return status;

@@ -11,6 +11,7 @@ struct bus_settings {
     const char *keys; /* NULL: none is set */
     const char *key;  /* NULL: admin.key_secret in `keys` */
     bool plain;
+    int64_t timeout_ms; /* --timeout; 0: not given */
     const char *origin; /* where `brokers` comes from: "--brokers", ".run/env"… */
 };
 

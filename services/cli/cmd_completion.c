@@ -32,15 +32,15 @@ static void bash_values(const struct command_option *options)
             continue;
         printf("    %s) ", options->name);
         if (!strcmp(value, "FILE"))
-            printf("COMPREPLY=($(compgen -f -- \"$cur\"))");
+            printf("COMPREPLY=($(compgen -f -- \"$cur\")); ");
         else if (!strcmp(value, "DIR"))
-            printf("COMPREPLY=($(compgen -d -- \"$cur\"))");
+            printf("COMPREPLY=($(compgen -d -- \"$cur\")); ");
         else if (strchr(value, '|')) {
             printf("COMPREPLY=($(compgen -W '");
             print_choices(value);
-            printf("' -- \"$cur\"))");
+            printf("' -- \"$cur\")); ");
         }
-        printf(" return ;;\n");
+        printf("return 0 ;;\n");
     }
 }
 
@@ -86,19 +86,28 @@ static void bash_command(const char *name, const struct command *command)
     printf("' ;;\n");
 }
 
-/* A group's name that is no command of its own, such as "jobs", once. */
+/* The first word of a name of two, "" when it has been told of before. */
+static const char *group_of(size_t i, char ret_name[64])
+{
+    size_t len = strcspn(commands[i].name, " ");
+    snprintf(ret_name, 64, "%.*s", (int)len, commands[i].name);
+    for (size_t n = 0; n < i; n++)
+        if (!strncmp(commands[n].name, ret_name, len) && commands[n].name[len] == ' ')
+            return "";
+    return commands[i].name[len] ? ret_name : "";
+}
+
+/* `jobs` and `help jobs`, which take the words below it. */
 static void bash_group(size_t i)
 {
     char name[64];
-    size_t len = strcspn(commands[i].name, " ");
-    if (!commands[i].name[len])
+    if (!*group_of(i, name))
         return;
-    snprintf(name, sizeof name, "%.*s", (int)len, commands[i].name);
-    for (size_t n = 0; n < i; n++)
-        if (!strncmp(commands[n].name, name, len) && strchr(" ", commands[n].name[len]))
-            return;
     if (!command_row(name))
         bash_command(name, NULL);
+    printf("    'help %s') words='", name);
+    print_next(name);
+    printf("' ;;\n");
 }
 
 static void print_bash(void)
@@ -115,9 +124,9 @@ static void print_bash(void)
     for (size_t i = 0; i < command_count; i++)
         printf("'%s'|", commands[i].name);
     for (size_t i = 0; i < command_count; i++) {
-        int len = (int)strcspn(commands[i].name, " ");
-        if (commands[i].name[len])
-            printf("'%.*s'|", len, commands[i].name);
+        char name[64];
+        if (*group_of(i, name))
+            printf("'%s'|'help %s'|", name, name);
     }
     printf("'') command=\"${command:+$command }$word\" ;;\n"
            "        *) break ;;\n"
@@ -136,6 +145,7 @@ static void print_bash(void)
            "    -*) COMPREPLY=($(compgen -W \"$opts\" -- \"$cur\")) ;;\n"
            "    *) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")) ;;\n"
            "    esac\n"
+           "    return 0\n"
            "}\n"
            "complete -F _mcpbus mcpbus\n");
 }
@@ -217,11 +227,9 @@ static void print_fish(void)
 {
     printf("# Completion of mcpbus; made by mcpbus completion fish.\ncomplete -c mcpbus -f\n");
     for (size_t i = 0; i < command_count; i++) {
-        size_t len = strcspn(commands[i].name, " ");
-        bool first = i == 0 || strncmp(commands[i - 1].name, commands[i].name, len + 1) != 0;
-        if (commands[i].name[len] && first)
-            printf("complete -c mcpbus -f -n '__fish_use_subcommand' -a %.*s\n", (int)len,
-                   commands[i].name);
+        char name[64];
+        if (*group_of(i, name) && !command_row(name))
+            printf("complete -c mcpbus -f -n '__fish_use_subcommand' -a %s\n", name);
     }
     for (size_t i = 0; i < command_count; i++)
         fish_command(&commands[i]);

@@ -74,11 +74,6 @@ static int query(struct bus_session *session, const struct args *args, const cha
     int64_t limit = LIMIT;
     if (args_int(args, "--limit", LIMIT, 1, user ? USER_LIMIT_MAX : LIMIT_MAX, &limit))
         return CLI_USAGE;
-    if (conversation && (!user || status)) {
-        fprintf(stderr,
-                "mcpbus jobs list: --conversation needs --user, and goes without --status\n");
-        return CLI_USAGE;
-    }
     int found = user ? lookup_user(session, user, &user_id) : CLI_OK;
     if (found)
         return found;
@@ -94,6 +89,15 @@ static int query(struct bus_session *session, const struct args *args, const cha
     *ret_method = user ? "jobs.list" : "jobs.recent";
     *ret_args = query;
     return CLI_OK;
+}
+
+static bool fits(const struct args *args)
+{
+    if (!args_text(args, "--conversation", NULL) ||
+        (args_text(args, "--user", NULL) && !args_text(args, "--status", NULL)))
+        return true;
+    fprintf(stderr, "mcpbus jobs list: --conversation needs --user, and goes without --status\n");
+    return false;
 }
 
 static int list(struct bus_session *session, const struct args *args)
@@ -117,7 +121,7 @@ int cmd_jobs_list(int argc, char **argv)
 {
     struct args args;
     struct bus_session *session = NULL;
-    if (args_parse("jobs list", argc, argv, 0, 0, &args))
+    if (args_parse("jobs list", argc, argv, 0, 0, &args) || !fits(&args))
         return CLI_USAGE;
     int status = session_open(&args, &session);
     if (!status)

@@ -7,7 +7,7 @@
 #include "services/cli/output.h"
 #include "services/cli/workers.h"
 
-enum { BROKERS_MAX = 16, BROKER_MS = 2500, LOOK_MS = 3000, REPLICAS_MAX = 500 };
+enum { BROKERS_MAX = 16, LOOK_MS = 3000, REPLICAS_MAX = 500 };
 
 /* What every deployment has at least one of. */
 static const char *const needed[] = {"gateway", "auth", "jobs", "worker"};
@@ -35,8 +35,8 @@ static void look_at_brokers(struct status *status)
         if (!*endpoint)
             continue;
         i++;
-        enum mcpbus_status found =
-            session_connect(status->settings, endpoint, BROKER_MS, &session, &error);
+        enum mcpbus_status found = session_connect(
+            status->settings, endpoint, session_connect_ms(status->settings), &session, &error);
         const char *state = !found                        ? "connected"
                             : found == MCPBUS_ERR_DENIED  ? "refuses the key"
                             : found == MCPBUS_ERR_TIMEOUT ? "no answer"

@@ -120,7 +120,8 @@ static const struct command_option migrate_options[] = {
 };
 
 static const struct command_option backup_options[] = {
-    {"--original", "URL", "the database that was backed up, if it can be reached: what is missing?"},
+    {"--original", "URL",
+     "the database that was backed up, if it can be reached: what is missing?"},
     ENV_FILE,
     END,
 };
