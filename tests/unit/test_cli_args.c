@@ -40,7 +40,7 @@ static void test_options_and_words(void **state)
 static void test_refused(void **state)
 {
     (void)state;
-    static const char *const lines[] = {"--user",    "--nothing x", "a b",      "--no-wait=1 a",
+    static const char *const lines[] = {"--user",    "--nothing x", "a b",       "--no-wait=1 a",
                                         "--json= a", "-x a",        "--use a b", "--userx=a a",
                                         "",          "a --"};
     struct args args = {.word_count = 77};
@@ -117,7 +117,8 @@ static void test_the_table(void **state)
         for (const struct command_option *o = command->options; o && o->name; o++) {
             assert_int_equal(strncmp(o->name, "--", 2), 0);
             assert_true(strlen(o->help) > 0);
-            for (const struct command_option *c = bus_options_common; command->on_bus && c->name; c++)
+            for (const struct command_option *c = bus_options_common; command->on_bus && c->name;
+                 c++)
                 assert_string_not_equal(o->name, c->name);
         }
     }

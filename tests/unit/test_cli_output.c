@@ -22,7 +22,7 @@ static void test_clean(void **state)
     cleaned("  a \t\r\n b  ", 10, "a b");
     cleaned("ä€😀", 3, "ä€😀");
     cleaned("ä€😀x", 3, "ä€…");
-    cleaned("a b c", 3, "a …");
+    cleaned("a b c", 3, "a…");
 }
 
 static void test_what_commands_a_terminal(void **state)
@@ -30,9 +30,13 @@ static void test_what_commands_a_terminal(void **state)
     (void)state;
     cleaned("a\033[2Jb", 20, "a\ufffd[2Jb");
     cleaned("\a\b\x7f", 20, "\ufffd\ufffd\ufffd");
-    cleaned("\xc2\x9b" "31m", 20, "\ufffd31m");                       /* C1: CSI */
-    cleaned("\xe2\x80\xae" "x\xe2\x81\xa6", 20, "\ufffdx\ufffd");   /* turns what follows */
-    cleaned("\xe2\x80\xa8", 20, "\ufffd");                            /* ends a line */
+    cleaned("\xc2\x9b"
+            "31m",
+            20, "\ufffd31m"); /* C1: CSI */
+    cleaned("\xe2\x80\xae"
+            "x\xe2\x81\xa6",
+            20, "\ufffdx\ufffd");          /* turns what follows */
+    cleaned("\xe2\x80\xa8", 20, "\ufffd"); /* ends a line */
 }
 
 static void test_what_is_no_utf8(void **state)
@@ -51,9 +55,8 @@ static void test_durations(void **state)
     static const struct {
         int64_t ms;
         const char *text;
-    } rows[] = {{-5, "0 s"},        {0, "0 s"},           {119999, "119 s"},
-                {120000, "2 min"},  {7199999, "119 min"}, {7200000, "2 h"},
-                {172800000, "2 d"}, {INT64_MAX, NULL}};
+    } rows[] = {{-5, "0 s"},          {0, "0 s"},       {119999, "119 s"},  {120000, "2 min"},
+                {7199999, "119 min"}, {7200000, "2 h"}, {172800000, "2 d"}, {INT64_MAX, NULL}};
     char text[16];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         output_duration(rows[i].ms, text);
