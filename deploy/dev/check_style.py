@@ -33,16 +33,19 @@ def tracked(*patterns):
 
 
 def may_include(name, header):
-    """Services know libcommon, libmcp, proto, services/settings.h and their own folder."""
+    """Services know libcommon, libmcp, proto, services/settings.h and their own folder; libmcpbus
+    stands on libcommon, and the command line on libmcpbus."""
     if header.startswith("tests/"):
         return name.startswith("tests/")
     if name.startswith("tests/"):
         return True
     part = header.split("/")
     if part[0] == "services":
-        if name.startswith(("libcommon/", "libmcp/", "proto/")):
+        if name.startswith(("libcommon/", "libmcp/", "libmcpbus/", "proto/")):
             return False
         return len(part) == 2 or name.startswith(f"services/{part[1]}/")
+    if part[0] == "libmcpbus":
+        return name.startswith(("libmcpbus/", "services/cli/"))
     if part[0] == "libmcp":
         return name.startswith(("libmcp/", "services/worker/"))
     return part[0] in ("libcommon", "proto") or "/" not in header
