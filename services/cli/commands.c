@@ -147,14 +147,14 @@ static const struct command_option keygen_options[] = {
 
 const struct command commands[] = {
     {"run", "MESSAGE", "runs a job for a user, shows what it does and prints its result",
-     "A MESSAGE of - is read from standard input. On a terminal the job's events are shown as they come, on\n"
-     "stderr; stdout has the result alone. --timeout ends the waiting, not the job. Ctrl-C leaves\n"
-     "the job running and says how to look after it; on a terminal a second Ctrl-C within three\n"
-     "seconds cancels it. The exit status is 0 only when the job completed.",
+     "A MESSAGE of - is read from standard input. On a terminal the job's events are shown as they\n"
+     "come, on stderr; stdout has the result alone. --timeout ends the waiting, not the job. Ctrl-C\n"
+     "leaves the job running and says how to look after it; on a terminal a second Ctrl-C within\n"
+     "three seconds cancels it. The exit status is 0 only when the job completed.",
      run_options, true, cmd_run},
     {"call", "SERVICE.METHOD [JSON]", "calls a method of the bus and prints its answer",
-     "JSON is an object, {} by default, and - stands for standard input. SERVICE@INSTANCE.METHOD calls one\n"
-     "replica. The methods are in proto/PROTOCOL.md.",
+     "JSON is an object, {} by default, and - stands for standard input. SERVICE@INSTANCE.METHOD\n"
+     "calls one replica. The methods are in proto/PROTOCOL.md.",
      call_options, true, cmd_call},
     {"jobs list", "", "lists the newest jobs", NULL, list_options, true, cmd_jobs_list},
     {"jobs get", "JOB", "shows a job", NULL, one_options, true, cmd_jobs_get},

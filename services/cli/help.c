@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { ROW_WIDTH = 28 };
+
 const struct help_status help_statuses[] = {
     {CLI_OK, "all went well"},
     {CLI_FAILED, "the call or job failed, or something is wrong"},
@@ -40,8 +42,11 @@ void help_print(FILE *out, const struct command *command)
 static void print_row(FILE *out, const struct command *command)
 {
     char left[64];
+    int pad = ROW_WIDTH;
     snprintf(left, sizeof left, "%s %s", command->name, command->arguments);
-    fprintf(out, "  %-28s %s\n", left, command->summary);
+    for (const char *at = left; *at; at++)
+        pad -= ((unsigned char)*at & 0xc0) != 0x80;
+    fprintf(out, "  %s%*s %s\n", left, pad > 0 ? pad : 0, "", command->summary);
 }
 
 void help_print_all(FILE *out)
