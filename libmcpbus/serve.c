@@ -109,7 +109,6 @@ static enum mcpbus_status read_options(const struct mcpbus_service_options *give
 {
     if (!given || !given->size)
         return fail(error, MCPBUS_ERR_INVALID, "options: size is not set");
-    memset(ret_options, 0, sizeof *ret_options);
     memcpy(ret_options, given,
            given->size < sizeof *ret_options ? given->size : sizeof *ret_options);
     if (!is_name(ret_options->name))
@@ -159,7 +158,7 @@ static void run_open(struct mcpbus *client, struct command *command)
 enum mcpbus_status mcpbus_serve(struct mcpbus *client, const struct mcpbus_service_options *given,
                                 struct mcpbus_service **ret_service, struct mcpbus_error *error)
 {
-    struct mcpbus_service_options options;
+    struct mcpbus_service_options options = {0};
     if (!client_is_here(client))
         return fail_plainly(error, MCPBUS_ERR_MISUSE);
     enum mcpbus_status status = read_options(given, &options, error);

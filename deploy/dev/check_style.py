@@ -33,8 +33,8 @@ def tracked(*patterns):
 
 
 def may_include(name, header):
-    """Services know libcommon, libmcp, proto, services/settings.h and their own folder; libmcpbus
-    stands on libcommon, and the command line on libmcpbus."""
+    """Services know libcommon, libmcp, proto, services/settings.h, libmcpbus's public header and their
+    own folder."""
     if header.startswith("tests/"):
         return name.startswith("tests/")
     if name.startswith("tests/"):
@@ -44,10 +44,10 @@ def may_include(name, header):
         if name.startswith(("libcommon/", "libmcp/", "libmcpbus/", "proto/")):
             return False
         return len(part) == 2 or name.startswith(f"services/{part[1]}/")
-    if part[0] == "libmcpbus":
-        return name.startswith(("libmcpbus/", "services/cli/"))
     if part[0] == "libmcp":
         return name.startswith(("libmcp/", "services/worker/"))
+    if part[0] == "libmcpbus":
+        return name.startswith("libmcpbus/") or header == "libmcpbus/mcpbus.h"
     return part[0] in ("libcommon", "proto") or "/" not in header
 
 

@@ -44,13 +44,13 @@ lint_shell() {
 
 # cppcheck reads neither __VA_OPT__ nor the headers of the libraries.
 lint_cppcheck() {
-    git ls-files -z -- 'libcommon/*.c' 'libmcp/*.c' 'services/*.c' 'proto/*.c' |
+    git ls-files -z -- 'libcommon/*.c' 'libmcp/*.c' 'libmcpbus/*.c' 'services/*.c' 'proto/*.c' |
         xargs -0 cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -I . -D_GNU_SOURCE \
             --include=deploy/dev/cppcheck.h --enable=warning,performance,portability \
             --suppressions-list=deploy/dev/cppcheck.txt
 }
 
 lint_tidy() {
-    jq -r '.[].file' build/compile_commands.json | grep -E "^$ROOT/(libcommon|libmcp|services|proto)/" |
+    jq -r '.[].file' build/compile_commands.json | grep -E "^$ROOT/(libcommon|libmcp|libmcpbus|services|proto)/" |
         sort -u | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build 2>/dev/null
 }
