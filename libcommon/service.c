@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/harden.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "libcommon/service_about.h"
@@ -256,11 +257,25 @@ static enum err open_health(struct runtime *rt)
     return err;
 }
 
+/* A sanitizer looks for leaks from a process of its own. */
+static bool may_dump(const struct runtime *rt)
+{
+#ifdef __SANITIZE_ADDRESS__
+    (void)rt;
+    return true;
+#else
+    const char *dumps = text_setting(rt->def, rt->service.settings, "CORE_DUMPS");
+    return dumps && strcmp(dumps, "on") == 0;
+#endif
+}
+
 static int run(struct runtime *rt)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
     const struct service_def *def = rt->def;
     signal(SIGPIPE, SIG_IGN);
+    if (!def->privileged)
+        harden(may_dump(rt));
     if (def->early && def->early(&rt->service) != ERR_OK)
         return 1;
     rt->service.loop = loop_new();

@@ -50,7 +50,8 @@ struct service_def {
     /* Nothing is under way any more (stop may happen); NULL: as soon as the bus is idle. Asked
      * every few milliseconds for up to `drain_ms`. */
     bool (*drained)(struct service *service);
-    int drain_ms; /* 0: 5,000 */
+    int drain_ms;    /* 0: 5,000 */
+    bool privileged; /* keeps what harden.h takes away (the worker makes namespaces) */
     /* Why the service can't do its work now (a literal without quotes), NULL: it can; for /readyz.
      * Asked only between start and the signal to stop, and while a broker is connected. NULL: that
      * is enough. */

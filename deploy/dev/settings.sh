@@ -3,7 +3,7 @@
 
 # Variables written for the services (secrets/stack.env), in this order.
 STACK_VARIABLES=(DATABASE_URL JWT_SECRET TOKEN_ENCRYPTION_KEY BROKER_ENDPOINT BUS_SECURITY BUS_KEYS
-    GATEWAY_ADDRESS
+    GATEWAY_ADDRESS CORE_DUMPS
     GATEWAY_PORT MONITOR_PORT SANDBOX_PORT POSTGRES_PORT HEALTH_PORT PUBLIC_URL GATEWAY_URL MONITOR_URL
     SANDBOX_URL GOOGLE_CLIENT_ID GOOGLE_CLIENT_SECRET GOOGLE_AUTH_URI GOOGLE_TOKEN_URI
     GOOGLE_USERINFO_URI GOOGLE_REVOKE_URI GOOGLE_API_BASE OPENAI_API_KEY OPENAI_BASE_URL)
@@ -84,6 +84,7 @@ make_keys() {
 
 # Each variable by itself: one that is unset points at the sandbox, whatever the others say.
 use_sandbox() {
+    default CORE_DUMPS on # gdb and the tests look into the processes
     default GATEWAY_ADDRESS 127.0.0.1
     default PUBLIC_URL "http://localhost:$GATEWAY_PORT"
     GATEWAY_URL=http://127.0.0.1:$GATEWAY_PORT

@@ -21,6 +21,7 @@ static const struct service_def def = {
     .drain_ms = WORKER_DRAIN_MS,
     .stop = worker_stop,
     .problem = worker_problem,
+    .privileged = true,
 };
 
 int main(int argc, char **argv)
