@@ -224,6 +224,7 @@ static void on_tick(void *arg)
     if (broker->bad_messages) /* one line for any number: a flood must not fill the log */
         log_warning("bad_messages", LOG_I("count", broker->bad_messages));
     broker->bad_messages = 0;
+    memory_tick(broker);
     audit_tick(broker);
     keys_look(broker, KEYS_MS);
     cuts_tick(broker);
@@ -313,7 +314,11 @@ enum err broker_new(struct loop *loop, const struct broker_options *options,
                     struct broker **ret_broker, char ret_why[BUS_WHY_SIZE])
 {
     struct broker *broker = mem_alloc(sizeof *broker);
-    *broker = (struct broker){.loop = loop, .fd = -1, .zap_fd = -1, .plain = options->plain};
+    *broker = (struct broker){.loop = loop,
+                              .fd = -1,
+                              .zap_fd = -1,
+                              .plain = options->plain,
+                              .memory_mib = options->memory_mib};
     if (getrandom(&broker->instance, sizeof broker->instance, 0) < 0)
         broker->instance = (uint64_t)(uintptr_t)broker;
     broker->peers = map_new();

@@ -19,6 +19,7 @@ struct broker_options {
      * admits, which is read again when it changes; or `plain`: anyone, on loopback alone. */
     bool plain;
     const char *keys, *key;
+    int64_t memory_mib; /* of this process, beyond which it ends; 0: no limit */
 };
 
 /* Binds. ERR_CONFLICT: the address is taken or not ours; ERR_DENIED: the keys, or plain beyond

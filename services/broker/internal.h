@@ -1,6 +1,6 @@
 /* What the parts of the broker share: peers (peers.c), requests under way (flights.c), routing
- * (broker.c), keys (keys.c, zap.c), whose an instance is (owners.c), ending connections (cuts.c).
- */
+ * (broker.c), keys (keys.c, zap.c), whose an instance is (owners.c), ending connections (cuts.c),
+ * memory (memory.c). */
 #ifndef MCPBUS_BROKER_INTERNAL_H
 #define MCPBUS_BROKER_INTERNAL_H
 
@@ -72,6 +72,7 @@ struct broker {
     char *key_folder;
     struct bus_keys *keys; /* NULL: plain */
     uint64_t keys_stamp;
+    int64_t memory_mib; /* 0: no limit */
     int64_t keys_looked_at, owners_swept_at, noted_at;
     struct map *owners; /* by instance */
     struct cut cuts[CUTS_MAX];
@@ -118,6 +119,10 @@ struct connection connection_of(struct wire_message *message);
 /* Ends a connection, a moment later: what was sent to it last may leave. */
 void cut_later(struct broker *broker, const struct connection *connection);
 void cuts_tick(struct broker *broker);
+
+/* memory.c */
+/* Ends the process when it has grown beyond what it may have. */
+void memory_tick(const struct broker *broker);
 
 /* peers.c */
 struct peer *peer_find(const struct broker *broker, zmq_msg_t *route);

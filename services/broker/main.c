@@ -16,7 +16,8 @@ static enum err start(struct service *service)
                                      .port = (int)settings->broker_port,
                                      .plain = strcmp(settings->bus_security, "plain") == 0,
                                      .keys = settings->bus_keys,
-                                     .key = key};
+                                     .key = key,
+                                     .memory_mib = settings->broker_memory};
     enum err err = broker_new(service->loop, &options, &broker, why);
     if (err) {
         log_error("not_listening", LOG_S("address", settings->broker_address),
