@@ -1,0 +1,52 @@
+"""docs/dependencies.md is what the programs really link and what is installed."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+
+from stack import ROOT
+
+BIN = pathlib.Path(os.environ.get("MCPBUS_BIN", ROOT / "build" / "bin"))
+# Part of the compiler and of libc, whatever the build; sanitizers have libraries of their own.
+RUNTIME = re.compile(r"ld-linux|lib(m|pthread|dl|rt|resolv|gcc_s|asan|ubsan|tsan)\.so|libmcpbus")
+
+
+def tables():
+    """The rows of each table, in order."""
+    found = [[]]
+    for line in (ROOT / "docs/dependencies.md").read_text().splitlines():
+        if line.startswith("| ") and "---" not in line:
+            found[-1].append([cell.strip() for cell in line.strip("|").split("|")])
+        elif found[-1] and not line.startswith("|"):
+            found.append([])
+    return [table[1:] for table in found if table]
+
+
+def linked():
+    needed = set()
+    for program in [*BIN.glob("mcpbus*"), *BIN.parent.glob("libmcpbus/libmcpbus.so")]:
+        text = subprocess.run(["readelf", "-Wd", program], check=True, capture_output=True,
+                              text=True).stdout
+        needed |= set(re.findall(r"\(NEEDED\).*\[(.+)\]", text))
+    return {name for name in needed if not RUNTIME.match(name)}
+
+
+def test_libraries_are_those_that_are_linked():
+    assert sorted(row[0] for row in tables()[0]) == sorted(linked())
+
+
+def test_versions_are_those_installed():
+    for soname, package, version, licence, _ in tables()[0]:
+        installed = subprocess.run(["dpkg-query", "-W", "-f=${Version}", package], check=True,
+                                   capture_output=True, text=True).stdout
+        assert re.match(re.escape(version) + r"([^0-9]|$)", installed.split(":", 1)[-1]), \
+            (soname, version, installed)
+        assert licence
+
+
+def test_pages_are_those_of_the_lock_file():
+    lock = json.loads((ROOT / "services/gateway/web/package-lock.json").read_text())
+    packages = {(path.removeprefix("node_modules/"), package["version"], package["license"])
+                for path, package in lock["packages"].items() if path}
+    assert {tuple(row[:3]) for row in tables()[1]} == packages
