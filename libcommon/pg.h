@@ -127,8 +127,8 @@ void pg_group_yield(struct pg_group *group, const struct pg_group *first, unsign
 
 /* A blocking connection for programs without a loop (mcpbus migrate): runs SQL text, which may hold
  * several statements. ERR_CONFLICT: something is there already (a unique violation, a table);
- * ERR_TIMEOUT: lock_timeout passed; ERR_INTERNAL: anything else; ERR_PEER_LOST: no connection.
- * `ret_why` (512 bytes) has PostgreSQL's message. */
+ * ERR_TIMEOUT: lock_timeout passed, or a deadlock; ERR_PEER_LOST: no connection; ERR_INTERNAL:
+ * anything else. `ret_why` (512 bytes) has PostgreSQL's message, without a row's values. */
 struct pg_blocking;
 MUST_CHECK enum err pg_blocking_open(const char *url, struct pg_blocking **ret_pg, char *ret_why);
 void pg_blocking_close(struct pg_blocking **pg_p);

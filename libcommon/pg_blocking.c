@@ -85,7 +85,8 @@ static enum err check(struct pg_blocking *pg, const PGresult *result, char *ret_
     bool exists =
         state && (!strcmp(state, "23505") || !strcmp(state, "42P07") || !strcmp(state, "42710"));
     char text[WHY_SIZE];
-    bool waited = state && !strcmp(state, "55P03"); /* lock_not_available */
+    /* lock_not_available, deadlock_detected */
+    bool waited = state && (!strcmp(state, "55P03") || !strcmp(state, "40P01"));
     return fail(exists   ? ERR_CONFLICT
                 : waited ? ERR_TIMEOUT
                          : ERR_INTERNAL,

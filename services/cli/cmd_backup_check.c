@@ -47,8 +47,9 @@ static char *ask(struct copy *copy, const char *name, const char *sql, const cha
         return text;
     AUTOFREE char *said = mem_printf("can't be checked: %s", why[0] ? why : "no answer");
     say(copy, name, "fault", said);
-    if (pg_blocking_run(copy->pg, "ROLLBACK TO SAVEPOINT one", ignored))
-        return NULL; /* the connection is gone: each check behind this one says so */
+    enum err lost = pg_blocking_run(copy->pg, "ROLLBACK TO SAVEPOINT one", ignored);
+    if (lost)
+        say(copy, name, "fault", "the connection has gone");
     return NULL;
 }
 
@@ -64,6 +65,18 @@ static void run_checks(struct copy *copy, const struct backup_check *checks, siz
     }
 }
 
+static size_t count_known(const json_t *versions)
+{
+    size_t known = 0, i;
+    const json_t *version;
+    json_array_foreach(versions, i, version)
+    {
+        for (size_t k = 0; k < migration_count; k++)
+            known += migrations[k].version == json_integer_value(version);
+    }
+    return known;
+}
+
 /* Migrations that are missing make no fault: mcpbus migrate brings an older copy up to date. */
 static void check_schema(struct copy *copy)
 {
@@ -72,10 +85,7 @@ static void check_schema(struct copy *copy)
     AUTOJSON json_t *versions = NULL;
     if (!text || js_parse(text, strlen(text), &versions, NULL))
         return;
-    size_t known = 0, i;
-    const json_t *version;
-    json_array_foreach(versions, i, version) for (size_t k = 0; k < migration_count; k++) known +=
-        migrations[k].version == json_integer_value(version);
+    size_t known = count_known(versions);
     size_t newer = json_array_size(versions) - known, missing = migration_count - known;
     AUTOFREE char *said =
         newer     ? mem_printf("%zu migrations of a newer release than this mcpbus", newer)

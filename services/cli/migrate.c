@@ -21,11 +21,11 @@ static const char create_sql[] =
     " applied_at timestamptz NOT NULL DEFAULT now())";
 
 /* Whatever limits the role or the database sets: only the wait for a lock is limited, since all
- * that comes behind a waiting ALTER TABLE waits with it. The snapshots must see what was committed
- * before the lock was got. */
+ * that comes behind a waiting ALTER TABLE waits with it, and the silence of a client that is gone.
+ * The snapshots must see what was committed before the lock was got. */
 static const char begin_sql[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;"
                                 "SET LOCAL statement_timeout = 0;"
-                                "SET LOCAL idle_in_transaction_session_timeout = 0;"
+                                "SET LOCAL idle_in_transaction_session_timeout = '60s';"
                                 "SET LOCAL lock_timeout = 0;"
                                 "SET LOCAL standard_conforming_strings = on;"
                                 "LOCK TABLE mcpbus_migrations IN EXCLUSIVE MODE";
