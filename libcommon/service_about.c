@@ -1,23 +1,23 @@
 #include "libcommon/service_about.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 
-/* Bytes in memory now; 0: unknown. */
+/* Bytes in memory now; 0: unknown. The second number of /proc/self/statm is in pages. */
 static json_int_t memory(void)
 {
+    char line[256] = "";
     FILE *file = fopen("/proc/self/statm", "re");
-    long long pages = 0;
     if (!file)
         return 0;
-    if (fscanf(file, "%*s %lld", &pages) != 1)
-        pages = 0;
+    const char *blank = fgets(line, sizeof line, file) ? strchr(line, ' ') : NULL;
     fclose(file);
-    return (json_int_t)pages * sysconf(_SC_PAGESIZE);
+    return blank ? (json_int_t)strtoll(blank, NULL, 10) * sysconf(_SC_PAGESIZE) : 0;
 }
 
 static void about(void *arg, struct bus_call *call, json_t *args)

@@ -117,6 +117,14 @@ static void print_brokers(const struct status *status)
     table_print(&table);
 }
 
+static void add_number(struct table *table, bool told, int64_t number, const char *unit)
+{
+    if (told)
+        table_addf(table, PAINT_PLAIN, "%lld%s", (long long)number, unit);
+    else
+        table_add(table, PAINT_PLAIN, "");
+}
+
 static void print_replicas(const struct status *status)
 {
     static const char *const heads[] = {"SERVICE", "INSTANCE", "HOST",   "PID",
@@ -134,11 +142,10 @@ static void print_replicas(const struct status *status)
         table_add(table, PAINT_PLAIN, js_str(replica, "service", ""));
         table_add(table, PAINT_DIM, js_str(replica, "instance", ""));
         table_add(table, PAINT_PLAIN, js_str(replica, "host", ""));
-        table_addf(table, PAINT_PLAIN, told ? "%lld" : "", (long long)js_int(replica, "pid", 0));
+        add_number(table, told, js_int(replica, "pid", 0), "");
         table_add(table, PAINT_PLAIN, js_str(replica, "version", ""));
         table_add(table, PAINT_PLAIN, up);
-        table_addf(table, PAINT_PLAIN, told ? "%lld MiB" : "",
-                   (long long)(js_int(replica, "memory_bytes", 0) >> 20));
+        add_number(table, told, js_int(replica, "memory_bytes", 0) >> 20, " MiB");
         table_add(table, trouble ? PAINT_BAD : PAINT_GOOD, trouble ? trouble : "well");
     }
     table_print(&table);
