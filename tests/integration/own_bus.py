@@ -45,22 +45,26 @@ def keygen(folder, *args):
 
 class Bus:
     """Brokers with keys, and in the key folder `weather`, who serves and calls it, and `client`,
-    who calls it alone."""
+    who calls it alone; or, without guests, the brokers' and the admin's keys alone."""
 
-    def __init__(self, folder, brokers=2):
+    def __init__(self, folder, brokers=2, guests=True):
         self.folder, self.keys = folder, folder / "keys"
         self.started = []
         self.brokers = []
-        keygen(self.keys, "broker")
-        keygen(self.keys, "--name", "client", "--role", "client", "--call", "weather.*")
-        keygen(self.keys, "--name", "weather", "--role", "client", "--call", "weather.*",
-               "--serve", "weather")
+        keygen(self.keys, "broker", "admin")
+        if guests:
+            self.invite()
         try:
             for _ in range(brokers):
                 self.start_broker("0")
         except BaseException:
             self.close()
             raise
+
+    def invite(self):
+        keygen(self.keys, "--name", "client", "--role", "client", "--call", "weather.*")
+        keygen(self.keys, "--name", "weather", "--role", "client", "--call", "weather.*",
+               "--serve", "weather")
 
     def start_broker(self, port):
         broker = self.start([BIN / "mcpbus-broker", "--env-file", "/dev/null"], BROKER_PORT=port)

@@ -1,14 +1,15 @@
 """Services of one's own: examples of libmcpbus, built against what is installed, and the Python one
 that knows the protocol's document alone."""
 import json
+import re
 import signal
 import subprocess
 
 import pytest
 
 from bus_peer import Peer, submit
-from own_bus import EXAMPLES, PYTHON, Bus, compile_example, install, keygen
-from stack import slow, wait_until
+from own_bus import BIN, EXAMPLES, PYTHON, Bus, compile_example, install, keygen
+from stack import ROOT, slow, wait_until
 
 pytest_plugins = ["shared_stacks"]
 
@@ -101,6 +102,23 @@ def test_events_of_a_job(wide_echo, programs):
     assert events, done.stderr
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert events[-1]["type"] == "completed" or events[-1]["data"]["status"] == "completed"
+
+
+@pytest.mark.once
+def test_the_guide(prefix, tmp_path):
+    """Every command of docs/own-service.md, as it stands there."""
+    guide = (ROOT / "docs" / "own-service.md").read_text()
+    script = "set -euo pipefail\n" + "\n".join(re.findall(r"^```sh\n(.*?)^```$", guide, re.M | re.S))
+    bus = Bus(tmp_path, guests=False)
+    try:
+        done = bus.run("bash", "-c", f"cd {tmp_path}\n{script}", key="admin", seconds=90,
+                       PATH=f"{BIN}:/usr/bin:/bin", LD_LIBRARY_PATH=f"{prefix}/lib",
+                       PKG_CONFIG_PATH=f"{prefix}/lib/pkgconfig", EXAMPLES=str(EXAMPLES))
+    finally:
+        bus.close()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count('"temperature":4}') == 2, done.stdout
+    assert '{"day":2,"temperature":2}' in done.stdout and "1000 of 1000" in done.stdout
 
 
 def load(bus, programs, count):
