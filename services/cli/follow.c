@@ -98,11 +98,23 @@ struct look {
     char doing[160];
 };
 
+/* Nothing goes on until somebody has said something. */
+static void say_asked(const struct look *look)
+{
+    const char *id = js_str(look->follow->job, "job_id", "");
+    progress_clear(look->progress);
+    fprintf(stderr,
+            "mcpbus: the job waits for approval of its tool calls: mcpbus jobs get %s shows them,\n"
+            "mcpbus jobs approve %s or mcpbus jobs deny %s answers.\n",
+            id, id, id);
+}
+
 static enum mcpbus_status look_on(struct look *look, bool *ret_ended)
 {
     struct follow *follow = look->follow;
     AUTOJSON json_t *result = NULL;
     json_t *args = lookup_args(follow->job), *event;
+    bool asked = false;
     size_t i;
     json_object_set_new(args, "after", json_integer((json_int_t)follow->after));
     json_object_set_new(args, "limit", json_integer(EVENTS_AT_ONCE));
@@ -119,8 +131,11 @@ static enum mcpbus_status look_on(struct look *look, bool *ret_ended)
             print_event(follow, event);
         follow->after = js_int(event, "seq", follow->after);
         note(event, look->doing, sizeof look->doing);
+        asked |= !strcmp(js_str(event, "type", ""), "waiting_approval");
     }
     *ret_ended = js_bool(result, "ended", false);
+    if (look->progress && asked && !*ret_ended)
+        say_asked(look);
     return MCPBUS_OK;
 }
 

@@ -79,6 +79,14 @@ def test_a_key_gives_the_same_job(echo):
     assert value(echo, "jobs", "get", job_id)["user_id"] == user
 
 
+def test_a_client_s_key_runs_jobs(echo):
+    """What a program of one's own may do: not look users up, but run jobs for them."""
+    key, user = ("--key", f"{echo.keys}/client.key_secret"), fresh_user()
+    assert good(echo, "run", "hello", "--user", user, *key).stdout == "echo: hello\n"
+    denied = mcpbus(echo, "run", "hello", "--user", "ada@example.com", *key)
+    assert denied.returncode == cli.NO_BROKER and "auth.find: DENIED" in denied.stderr
+
+
 def test_users_by_their_address(echo):
     email = fresh_email()
     user = sign_in(echo, email)

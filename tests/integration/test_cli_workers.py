@@ -1,12 +1,13 @@
 """mcpbus workers: drained and resumed, under load; mcpbus jobs approve and deny."""
 import json
+import subprocess
 import uuid
 
 import pytest
 
 import cli
 from asking import use
-from cli import good, mcpbus, value
+from cli import good, MCPBUS, mcpbus, value
 from stack import slow, wait_until
 
 pytest_plugins = ["asking_stacks"]
@@ -121,10 +122,14 @@ def parked(stack, user):
 
 def test_approve_and_deny(asking):
     user = fresh_user()
-    job_id, text = parked(asking, user)
-    calls = value(asking, "jobs", "get", job_id)["waiting_approval"]
-    assert good(asking, "jobs", "approve", job_id, "--call", calls[0]["id"]).stdout.startswith(job_id)
-    assert "status=completed" in good(asking, "jobs", "events", job_id, "--follow").stdout
+    message, text = use("send")
+    with subprocess.Popen([str(MCPBUS), "run", message, "--user", user], text=True,
+                          env=cli.environment(asking), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as run:
+        job_id = run.stderr.readline().split("jobs get ")[1].split()[0]
+        approve(asking, job_id)
+        out, _ = run.communicate(timeout=60 * slow())
+        assert run.returncode == cli.OK and out
     assert asking.acts(text) == ["send"]
     again = mcpbus(asking, "jobs", "approve", job_id)
     assert again.returncode == cli.FAILED and "CONFLICT" in again.stderr
@@ -132,3 +137,8 @@ def test_approve_and_deny(asking):
     good(asking, "jobs", "deny", job_id, "--reason", "not today", "--user", user)
     assert "not today" in good(asking, "jobs", "events", job_id, "--follow").stdout
     assert asking.acts(text) == []
+
+
+def approve(asking, job_id):
+    calls = value(asking, "jobs", "get", job_id)["waiting_approval"]
+    assert good(asking, "jobs", "approve", job_id, "--call", calls[0]["id"]).stdout.startswith(job_id)
