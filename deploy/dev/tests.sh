@@ -17,7 +17,7 @@ cmd_test() {
         shift
     done
     install_for build run test
-    ((!all)) || install_for lint
+    ((!all)) || install_for lint deploy
     test_environment
     export MCPBUS_TEST_LONG=$level
     FUZZ_SECONDS=${FUZZ_SECONDS:-$((all ? 10 : 3))}

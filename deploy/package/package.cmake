@@ -13,6 +13,7 @@ set(CPACK_VERBATIM_VARIABLES ON)
 set(CPACK_SET_DESTDIR ON)
 set(CPACK_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
+set(CPACK_PRE_BUILD_SCRIPTS ${package}/compress.cmake)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ
     GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
 set(CPACK_PACKAGE_NAME mcpbus)
@@ -61,6 +62,16 @@ mcpbus_package(COMPONENT server NAME mcpbus SECTION net DEPENDS "ca-certificates
 mcpbus_package(COMPONENT sandbox NAME mcpbus-sandbox SECTION devel DEPENDS ""
     SUMMARY "stand-in for Google and OpenAI, to develop against mcpbus"
     TEXT "Speaks their protocols with invented data. Not for a machine with users.")
+if(TARGET libmcpbus)
+    get_target_property(soversion libmcpbus SOVERSION)
+    mcpbus_package(COMPONENT lib NAME libmcpbus${soversion} SECTION libs DEPENDS ""
+        SUMMARY "client library of the bus of mcpbus"
+        TEXT "Calls the services on the bus, serves methods of one's own.")
+    mcpbus_package(COMPONENT dev NAME libmcpbus-dev SECTION libdevel
+        DEPENDS "libmcpbus${soversion} (= ${CPACK_DEBIAN_PACKAGE_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})"
+        SUMMARY "client library of the bus of mcpbus, to build with"
+        TEXT "Header, static library, files for pkg-config and CMake.")
+endif()
 
 set(CPACK_DEBIAN_SERVER_PACKAGE_RECOMMENDS "postgresql-client")
 set(CPACK_DEBIAN_SERVER_PACKAGE_SUGGESTS "postgresql, mcpbus-sandbox")
@@ -96,5 +107,16 @@ endforeach()
 configure_file(${package}/sandbox.1.in ${package_out}/mcpbus-sandbox.1 @ONLY)
 mcpbus_compressed(FROM ${package_out}/mcpbus-sandbox.1 OUT ${package_out}/mcpbus-sandbox.1.gz)
 install(FILES ${package_out}/mcpbus-sandbox.1.gz DESTINATION share/man/man1 COMPONENT sandbox)
+
+# The command line writes its own page and completion.
+set(made ${package_out}/mcpbus.1.gz ${package_out}/mcpbus.bash)
+add_custom_command(OUTPUT ${made}
+    COMMAND sh -c "$<TARGET_FILE:mcpbus> help --man >mcpbus.1 && ${GZIP} -9nf mcpbus.1"
+    COMMAND sh -c "$<TARGET_FILE:mcpbus> completion bash >mcpbus.bash"
+    DEPENDS mcpbus WORKING_DIRECTORY ${package_out} VERBATIM)
+add_custom_target(package_files ALL DEPENDS ${made})
+install(FILES ${package_out}/mcpbus.1.gz DESTINATION share/man/man1 COMPONENT server)
+install(FILES ${package_out}/mcpbus.bash RENAME mcpbus
+    DESTINATION share/bash-completion/completions COMPONENT server)
 
 include(CPack)
