@@ -34,6 +34,7 @@ struct http_response;
 typedef void http_decorate_fn(void *arg, const struct http_request *request, int status,
                               struct http_response *response);
 void http_response_header(struct http_response *response, const char *name, const char *value);
+bool http_response_has(const struct http_response *response, const char *name);
 
 struct http_server_options {
     const char *address;      /* "0.0.0.0" */

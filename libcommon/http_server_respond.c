@@ -17,6 +17,11 @@ void http_response_header(struct http_response *response, const char *name, cons
     MHD_add_response_header(response->mhd, name, value);
 }
 
+bool http_response_has(const struct http_response *response, const char *name)
+{
+    return MHD_get_response_header(response->mhd, name) != NULL;
+}
+
 static void answer(struct http_request *request, int status, const char *content_type,
                    const struct http_header *headers, struct MHD_Response *mhd)
 {

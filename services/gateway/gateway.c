@@ -78,6 +78,25 @@ static void on_request(void *arg, struct http_request *request)
         call->route->handler(call);
 }
 
+/* RFC 6797: a browser that came by TLS shall never come without again. */
+static bool came_by_tls(const struct gateway *gateway, const struct http_request *request)
+{
+    struct client client = {.https = false};
+    const char *public_url = gateway->settings->public_url;
+    if (public_url && strncmp(public_url, "https://", strlen("https://")) == 0)
+        return true;
+    if (gateway->proxies)
+        client_of(gateway->proxies, request, &client);
+    return client.https;
+}
+
+/* Jobs, results and tokens are no cache's business. */
+static bool is_private(const struct call *call)
+{
+    return call && call->route &&
+           (call->route->auth || strncmp(call->route->pattern, "/auth/", 6) == 0);
+}
+
 static void decorate(void *arg, const struct http_request *request, int status,
                      struct http_response *response)
 {
@@ -85,6 +104,10 @@ static void decorate(void *arg, const struct http_request *request, int status,
     const char *origin = http_request_header(request, "Origin");
     const char *allow = cors_allow(gateway->cors, origin);
     http_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (came_by_tls(gateway, request))
+        http_response_header(response, "Strict-Transport-Security", "max-age=31536000");
+    if (is_private(http_request_data(request)) && !http_response_has(response, "Cache-Control"))
+        http_response_header(response, "Cache-Control", "no-store");
     if (origin && allow) {
         http_response_header(response, "Access-Control-Allow-Origin", allow);
         http_response_header(response, "Access-Control-Expose-Headers", CORS_EXPOSED);
