@@ -4,6 +4,9 @@
 # What the supervision has of the caller's environment.
 readonly SUPERVISOR_VARIABLES=(PATH HOME LANG TMPDIR)
 
+# Of each process' log: bytes of a file, and how many older ones are kept.
+readonly LOG_SIZE=10485760 LOG_FILES=5
+
 # Everything that a stack starts carries this in its environ; the user's shell never does.
 stack_mark() {
     printf 'MCPBUS_STACK=%s' "$RUN"
@@ -46,15 +49,31 @@ instances() {
     done | sort -V
 }
 
+# write_log NAME-N FOLDER: what it says goes through a pipe to svlogd, which keeps logs/NAME-N.log below
+# a size and a few older ones beside it in logs/NAME-N. No line is lost at a rotation, nor when the
+# process is killed. The settings are those of logs/NAME-N/config (svlogd(8)).
+write_log() {
+    local logs=$RUN/logs/$1
+    mkdir -p "$logs" "$2/log"
+    # What a version before left there.
+    [[ -f $logs.log && ! -L $logs.log ]] && mv "$logs.log" "$logs/current"
+    ln -sfn "$1/current" "$logs.log"
+    touch "$logs/current"
+    printf 's%d\nn%d\n' "$LOG_SIZE" "$LOG_FILES" >"$logs/config"
+    printf '#!/bin/bash\nexec svlogd -b 65536 -l 16384 %q\n' "$logs" >"$2/log/run"
+    chmod +x "$2/log/run"
+}
+
 # write_instance NAME N COMMAND-LINES: a folder of runit's, at first down.
 write_instance() {
     local name=$1-$2 dir=$RUN/sv/.$1-$2
     rm -rf "$dir"
     mkdir -p "$dir"
     touch "$dir/down"
+    write_log "$name" "$dir"
     {
         echo '#!/bin/bash'
-        printf 'exec >>%q 2>&1 </dev/null\n' "$RUN/logs/$name.log"
+        echo 'exec 2>&1 </dev/null'
         printf 'pid=%q\n' "$RUN/pids/$name.pid"
         # shellcheck disable=SC2016
         echo 'echo $$ >"$pid.new" && mv "$pid.new" "$pid"'

@@ -1,13 +1,16 @@
 """A whole stack of its own for tests: ./dev up in a temporary run folder, on free ports."""
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import shlex
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
+import termios
 import time
 import uuid
 
@@ -36,6 +39,21 @@ def wait_until(condition, seconds=10, what="the condition"):
         time.sleep(0.03)
 
 
+def is_drained(log):
+    """Has svlogd read all, and written it? Then it sleeps until there is more."""
+    try:
+        pid = int((log / "supervise" / "pid").read_text())
+        pipe = os.open(f"/proc/{pid}/fd/0", os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            waiting = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0\0\0\0"))[0]
+        finally:
+            os.close(pipe)
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, ValueError):
+        return True  # nobody writes it any more
+    return waiting == 0 and state == "S"
+
+
 class Stack:
     """env: further settings. The run folder exists until close()."""
 
@@ -45,6 +63,7 @@ class Stack:
         self.run.chmod(0o711)
         self.environ = {**os.environ, "MCPBUS_ENV_FILE": "/dev/null",
                         **dict.fromkeys(PORTS, "0"), "RATE_LIMIT": "0",
+                        "STRANGER_RATE_LIMIT": "0",
                         "MCPBUS_RUN_DIR": str(self.run), **(env or {})}
         self.http = requests.Session()
         self.http.trust_env = False
@@ -148,9 +167,17 @@ class Stack:
         return found
 
     def log(self, name=""):
-        """The text of the logs of "worker", "worker-1" or all."""
+        """The text of the logs of "worker", "worker-1" or all, up to now."""
+        self.drain_logs(name)
         return "".join(file.read_text(errors="replace")
                        for file in sorted((self.run / "logs").glob(f"{name}*.log")))
+
+    def drain_logs(self, name=""):
+        """What was said before this call is in the files after it."""
+        for log in (self.run / "sv").glob(f"{name}*/log"):
+            end = time.monotonic() + 5 * slow()
+            while not is_drained(log) and time.monotonic() < end:
+                time.sleep(0.005)
 
     def healthy(self):
         try:
