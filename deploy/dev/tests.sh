@@ -77,7 +77,8 @@ test_environment() {
         GOOGLE_* | OPENAI_* | DATABASE_URL | JWT_SECRET* | TOKEN_ENCRYPTION_KEY* | MCP_CONFIG | \
             MCPBUS_* | *_PORT | PUBLIC_URL | BROKER_ENDPOINT | WORKER_* | JOB_* | RATE_LIMIT | \
             QUEUE_LIMIT | LOG_LEVEL | LOG_FORMAT | HTTPS_PROXY | https_proxy | HTTP_PROXY | \
-            http_proxy | ALL_PROXY | all_proxy)
+            http_proxy | ALL_PROXY | all_proxy | NO_PROXY | no_proxy | CA_BUNDLE | \
+            TRUSTED_PROX* | STRANGER_RATE_LIMIT | WEBHOOK_*)
             unset "$name"
             ;;
         esac
