@@ -164,12 +164,10 @@ void mcp_config_destroy(struct mcp_config **config_p)
     *config_p = NULL;
 }
 
-char *mcp_config_default(const char *command, bool api_base, bool token_uri, bool upload_dir)
+char *mcp_config_default(const char *command, const char *const *more)
 {
-    (void)upload_dir;
     (void)command;
-    (void)api_base;
-    (void)token_uri;
+    (void)more;
     return mem_strdup("{}");
 }
 
