@@ -19,15 +19,33 @@ INSERT INTO job_records SELECT 'more-' || n, 'user-' || n %% 50, repeat('word ',
     NULL FROM generate_series(1, %s) n"""
 
 
+SUPABASE_ROLES = """
+DO $$
+DECLARE
+    role text;
+BEGIN
+    FOREACH role IN ARRAY ARRAY['anon', 'authenticated', 'service_role', 'dashboard'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
+            EXECUTE format('CREATE ROLE %I', role);
+        END IF;
+    END LOOP;
+END $$;
+ALTER ROLE service_role BYPASSRLS"""
+
+
 class Original:
-    """One database. `sql`: what makes it."""
+    """One database, owned by a role of its own, which is no superuser. `sql`: what makes it."""
 
     def __init__(self, server_url, *sql):
         self.server_url = server_url
         self.name = f"original_{uuid.uuid4().hex[:12]}"
         parts = urllib.parse.urlsplit(server_url)
-        self.url = parts._replace(path="/" + self.name).geturl()
-        self.on_server(f"CREATE DATABASE {self.name}")
+        here = f"{parts.hostname}:{parts.port}"
+        self.url = f"postgresql://{self.name}:{self.name}@{here}/{self.name}"
+        self.admin_url = parts._replace(path="/" + self.name).geturl()
+        self.on_server(f"CREATE ROLE {self.name} LOGIN PASSWORD '{self.name}'")
+        self.on_server(f"CREATE DATABASE {self.name} OWNER {self.name}")
+        self.on_server(SUPABASE_ROLES)
         for text in sql:
             self.sql(text)
 
@@ -38,14 +56,15 @@ class Original:
 
     def drop(self):
         self.on_server(f"DROP DATABASE {self.name} WITH (FORCE)")
+        self.on_server(f"DROP ROLE {self.name}")
 
-    def connect(self):
-        connection = psycopg2.connect(self.url)
+    def connect(self, url=None):
+        connection = psycopg2.connect(url or self.url)
         connection.autocommit = True
         return connection
 
-    def sql(self, text, *values):
-        with contextlib.closing(self.connect()) as connection:
+    def sql(self, text, *values, url=None):
+        with contextlib.closing(self.connect(url)) as connection:
             cursor = connection.cursor()
             cursor.execute(text, values or None)
             return cursor.fetchall() if cursor.description else []

@@ -113,7 +113,7 @@ def test_a_table_in_use_is_waited_for(server):
 
 def test_whose_table_it_is_not(server):
     with original(server) as one:
-        one.sql("CREATE ROLE visitor LOGIN PASSWORD 'a-password'")
+        one.sql("CREATE ROLE visitor LOGIN PASSWORD 'a-password'", url=one.admin_url)
         try:
             one.sql("GRANT ALL ON ALL TABLES IN SCHEMA public TO visitor;"
                     "GRANT CREATE ON SCHEMA public TO visitor")
@@ -122,7 +122,7 @@ def test_whose_table_it_is_not(server):
             assert status == 1 and "must be owner of table job_records" in errors
             assert is_original(one)
         finally:
-            one.sql("DROP OWNED BY visitor; DROP ROLE visitor")
+            one.sql("DROP OWNED BY visitor; DROP ROLE visitor", url=one.admin_url)
 
 
 def test_a_view_with_rules_is_named(server):
