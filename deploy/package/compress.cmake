@@ -1,5 +1,5 @@
 # Before the packages are made: manual pages as Debian wants them.
-file(GLOB_RECURSE pages ${CPACK_TEMPORARY_DIRECTORY}/*/share/man/man3/*.3)
+file(GLOB_RECURSE pages ${CPACK_TEMPORARY_DIRECTORY}/*.3)
 if(pages)
     execute_process(COMMAND gzip -9nf ${pages} COMMAND_ERROR_IS_FATAL ANY)
 endif()
