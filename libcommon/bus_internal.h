@@ -38,7 +38,8 @@ struct bus_link {
     bool monitor_due, begun, up; /* has it begun to connect; is it connected now */
     int64_t not_before;          /* when it may begin */
     unsigned key_turn,
-        failures; /* which of the brokers' keys; handshakes failed since the last good */
+        failures;     /* which of the brokers' keys; handshakes failed since the last good */
+    unsigned denials; /* greetings refused since the last WELCOME */
     size_t key_count;
     char complaint[BUS_WHY_SIZE];
     int64_t complained_at;

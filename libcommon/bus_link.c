@@ -69,7 +69,7 @@ static void begin(struct bus_link *link)
 }
 
 /* ZMQ_IMMEDIATE stays 0: with 1 libzmq drops the pipe when the connection ends, and should that be
- * in the middle of a message that is being received, it aborts (docs/decisions/0018). So a stale
+ * in the middle of a message that is being received, it aborts (docs/decisions/0022). So a stale
  * request may reach a broker that is back; it refuses whatever comes before a HELLO. */
 static void open_socket(struct bus_link *link)
 {

@@ -259,5 +259,6 @@ void secure_denied(struct bus_link *link, struct wire_message *message)
              js_str(body, "detail", "it does not say why"));
     json_decref(body);
     complain(link, what);
-    link->not_before = loop_now(link->bus->loop) + REFUSED_MS;
+    /* A key that was rotated: its successor may lie there already. */
+    link->not_before = loop_now(link->bus->loop) + (link->denials++ ? REFUSED_MS : FIRST_MS);
 }

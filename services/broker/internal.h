@@ -110,7 +110,7 @@ bool zap_turn(struct broker *broker);
 
 /* owners.c */
 /* An instance belongs to the key that greeted with it first; false: to another than this. */
-MUST_CHECK bool owner_claims(struct broker *broker, uint64_t instance, const char *key);
+MUST_CHECK bool owner_claims(struct broker *broker, uint64_t instance, const struct bus_cert *cert);
 void owners_tick(struct broker *broker);
 void owners_free(struct broker *broker);
 

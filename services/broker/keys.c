@@ -7,7 +7,7 @@
 #include "services/broker/internal.h"
 #include "services/broker/policy.h"
 
-enum { NOTES_MAX = 20, NOTES_MS = 1000, UNKNOWN_MS = 100 };
+enum { NOTES_MAX = 20, NOTES_MS = 1000, SMALL = 100, LARGE_PAUSE_MS = 100 };
 
 bool audit_note(struct broker *broker)
 {
@@ -69,8 +69,8 @@ void keys_look(struct broker *broker, int64_t pause_ms)
 const struct bus_cert *keys_admitted(struct broker *broker, const char *public_key)
 {
     const struct bus_cert *cert = bus_keys_find(broker->keys, public_key);
-    if (!cert) { /* it may have come this moment */
-        keys_look(broker, UNKNOWN_MS);
+    if (!cert) { /* it may have come this moment; to look costs less than the handshake did */
+        keys_look(broker, bus_keys_count(broker->keys) > SMALL ? LARGE_PAUSE_MS : 0);
         cert = bus_keys_find(broker->keys, public_key);
     }
     return cert && policy_may_connect(cert) ? cert : NULL;

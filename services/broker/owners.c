@@ -1,5 +1,7 @@
 /* Whose an instance is. Peers name their instance themselves, and answers and runs go by it: so it
- * stays with the key that greeted with it first, and for a while after it has gone. */
+ * stays with the key that greeted with it first, and for a while after it has gone. A key's
+ * successor in a rotation, which has its role and name by the broker's own certificate, is the same
+ * owner. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +12,8 @@ enum { KEEP_MS = 600000, SWEEP_MS = 10000 };
 
 struct owner {
     uint64_t instance;
-    char key[BUS_KEY_TEXT_SIZE];
+    enum proto_role role;
+    char name[BUS_CERT_NAME_SIZE];
     int64_t seen;
 };
 
@@ -34,7 +37,7 @@ static void sweep(struct broker *broker, int64_t keep_ms)
     }
 }
 
-bool owner_claims(struct broker *broker, uint64_t instance, const char *key)
+bool owner_claims(struct broker *broker, uint64_t instance, const struct bus_cert *cert)
 {
     struct owner *owner = map_get(broker->owners, &instance, sizeof instance);
     if (!owner) {
@@ -42,11 +45,14 @@ bool owner_claims(struct broker *broker, uint64_t instance, const char *key)
             sweep(broker, 0);
         owner = mem_alloc(sizeof *owner);
         owner->instance = instance;
-        memcpy(owner->key, key, strnlen(key, sizeof owner->key - 1));
+        owner->role = cert->role;
+        memcpy(owner->name, cert->name, sizeof owner->name);
         map_put(broker->owners, &owner->instance, sizeof owner->instance, owner);
     }
-    owner->seen = loop_now(broker->loop);
-    return strcmp(owner->key, key) == 0;
+    bool claimed = owner->role == cert->role && strcmp(owner->name, cert->name) == 0;
+    if (claimed)
+        owner->seen = loop_now(broker->loop);
+    return claimed;
 }
 
 void owners_tick(struct broker *broker)

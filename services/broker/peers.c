@@ -197,7 +197,7 @@ static const char *objection(struct broker *broker, struct wire_message *hello, 
         return "its key has been removed";
     if (*service && !policy_may_serve(cert, service))
         return "its key may not serve this service";
-    if (!owner_claims(broker, hello->header.instance, key))
+    if (!owner_claims(broker, hello->header.instance, cert))
         return "the instance is another key's";
     *ret_cert = cert;
     return NULL;

@@ -1,6 +1,6 @@
 /* ZAP (RFC 27): libzmq asks here, over a socket of the same context, whether a key may connect.
  * With no answerer it would let anyone in, so this is bound before the broker's own socket, which
- * enforces it besides. Why not zauth: docs/decisions/0017. */
+ * enforces it besides. Why not zauth: docs/decisions/0021. */
 #include <string.h>
 #include <sys/epoll.h>
 

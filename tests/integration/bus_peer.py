@@ -11,6 +11,7 @@ import time
 import uuid
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from stack import slow
 
@@ -99,6 +100,39 @@ class Peer:
             if final.seq == self.seq:
                 assert final.instance == self.instance
                 return final
+
+
+def end_of(peer, wanted):
+    """The first of these events of its connection."""
+    monitor = peer.socket.get_monitor_socket()
+    end = time.monotonic() + 20 * slow()
+    try:
+        while time.monotonic() < end:
+            if monitor.poll(500):
+                event = recv_monitor_message(monitor)["event"]
+                if event in wanted:
+                    return event
+    finally:
+        peer.socket.disable_monitor()
+    raise AssertionError("nothing became of the connection")
+
+
+HANDSHAKES = (zmq.EVENT_HANDSHAKE_SUCCEEDED, zmq.EVENT_HANDSHAKE_FAILED_AUTH,
+              zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
+
+
+def handshake(endpoint, own=None, broker=None):
+    peer = Peer.__new__(Peer)
+    peer.socket = zmq.Context.instance().socket(zmq.DEALER)
+    peer.socket.linger = 0
+    if own:
+        peer.show_key(own, broker)
+    peer.socket.get_monitor_socket()
+    peer.socket.connect(endpoint)
+    try:
+        return end_of(peer, HANDSHAKES)
+    finally:
+        peer.close()
 
 
 def uuid7():
