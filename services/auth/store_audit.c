@@ -35,9 +35,10 @@ static const struct pg_statement sql_clean = {
 static const struct pg_statement sql_erase = {
     .name = "audit_erase",
     .idempotent = true,
-    .sql = "WITH changed AS (UPDATE audit_log SET user_id = $2, address = NULL, detail = NULL "
-           "WHERE id IN (SELECT id FROM audit_log WHERE user_id = $1 LIMIT 1000) RETURNING 1) "
-           "SELECT count(*) FROM changed",
+    .sql =
+        "WITH changed AS (UPDATE audit_log SET user_id = $2, job_id = NULL, address = NULL, "
+        "request_id = NULL, detail = NULL WHERE id IN (SELECT id FROM audit_log WHERE user_id = $1 LIMIT 1000) RETURNING 1) "
+        "SELECT count(*) FROM changed",
 };
 
 struct audit_row {

@@ -78,5 +78,6 @@ def test_rows_stay_and_the_forgotten_leave_only_a_mark(stack):
     wait_for(stack, mark, "user_forgotten")
     left = rows(stack, mark)
     assert {"signed_in", "user_forgotten"} <= {row["event"] for row in left}
-    assert all(row["address"] is None and row["detail"] is None for row in left)
+    assert all(row[name] is None for row in left
+               for name in ("job_id", "address", "request_id", "detail"))
     assert not rows(stack, user.id)
