@@ -168,12 +168,9 @@ static void post(struct flight *flight, const char *url)
     AUTOFREE char *id_line = mem_printf("webhook-id: %s", id);
     AUTOFREE char *time_line = mem_printf("webhook-timestamp: %" PRId64, now);
     AUTOFREE char *signature_line = mem_printf("webhook-signature: %s", signatures);
-    const char *const headers[] = {id_line,
-                                   time_line,
-                                   signature_line,
-                                   "Content-Type: application/json",
-                                   "User-Agent: mcpbus/" MCPBUS_VERSION,
-                                   NULL};
+    static const char agent[] = "User-Agent: mcpbus/" MCPBUS_VERSION;
+    const char *const headers[] = {
+        id_line, time_line, signature_line, "Content-Type: application/json", agent, NULL};
     http_client_send(webhooks->http,
                      &(struct http_call){.method = "POST",
                                          .url = url,
@@ -344,8 +341,11 @@ void webhooks_destroy(struct webhooks **webhooks_p)
         return;
     *webhooks_p = NULL;
     http_client_destroy(&webhooks->http);
-    while (webhooks->flights) /* those that were being settled */
-        flight_free(webhooks->flights);
+    struct flight *next;
+    for (struct flight *flight = webhooks->flights; flight; flight = next) {
+        next = flight->next; /* those that were being settled */
+        flight_free(flight);
+    }
     loop_timer_destroy(&webhooks->timer);
     webhook_secrets_fini(&webhooks->secrets);
     free(webhooks);
