@@ -227,7 +227,7 @@ uint64_t bus_keys_stamp(const char *path)
 enum err bus_keys_load_secret(const char *path, struct bus_cert *ret_cert,
                               char ret_why[BUS_WHY_SIZE])
 {
-    struct bus_cert cert;
+    struct bus_cert cert = {0};
     struct stat stat;
     char why[BUS_WHY_SIZE] = "";
     int fd = open_file(AT_FDCWD, path, &stat);

@@ -158,13 +158,13 @@ static int run(const struct args *args, const char *folder)
     const char *rotated = args_text(args, "--rotate", NULL);
     const char *retired = args_text(args, "--retire", NULL);
     const char *call = args_text(args, "--call", ""), *serve = args_text(args, "--serve", "");
-    const char *role = args_text(args, "--role", args->word_count ? args->words[0] : NULL);
+    const char *role = args_text(args, "--role", args->word_count == 1 ? args->words[0] : "");
     const char *name = args_text(args, "--name", role);
     if (rotated || retired)
         return (rotated ? rotate : retire)(folder, rotated ? rotated : retired);
-    if (args->word_count <= 1 && role)
+    if (*role && args->word_count <= 1)
         return make_role(folder, role, name, call, serve);
-    if ((args->word_count && role != args->words[0]) || name != role || *call || *serve)
+    if (*role || *name || *call || *serve)
         return command_usage("keygen");
     int status = args->word_count ? CLI_OK : make_all(folder);
     for (int i = 0; i < args->word_count && !status; i++)
