@@ -68,8 +68,9 @@ static void add_heading(struct buf *text, const json_t *item)
 static void add_text(struct reading *reading, const json_t *item, const struct buf *text)
 {
     struct buf *out = &reading->result->text;
+    char mark[TEXT_MARK_SIZE];
     add_heading(out, item);
-    buf_add_str(out, "--- text of the attachment ---\n");
+    text_begin(out, "attachment", mark);
     if (text->len) {
         json_t *whole = js_string_capped(buf_text(text), text->len, text->len, "");
         buf_add(out, json_string_value(whole), json_string_length(whole));
@@ -78,7 +79,8 @@ static void add_text(struct reading *reading, const json_t *item, const struct b
         buf_add_str(out, "(it has no text; scanned pages are pictures)");
     }
     buf_add_str(out, text->full ? "\n[cut here: the attachment is longer]" : "");
-    buf_add_str(out, "\n--- end of the text ---\n\n");
+    text_end(out, mark);
+    buf_add_char(out, '\n');
 }
 
 static void read_one(struct reading *reading, const json_t *item, enum extract_kind kind)

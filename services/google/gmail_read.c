@@ -24,12 +24,14 @@ static void add_headers(struct buf *text, const json_t *message)
 static void add_body(struct buf *text, const json_t *message)
 {
     struct buf body;
+    char mark[TEXT_MARK_SIZE];
     buf_init(&body, BODY_MAX);
     mime_text(json_object_get(message, "payload"), &body);
-    buf_add_str(text, "\n--- text of the message, as its sender wrote it ---\n");
+    buf_add_char(text, '\n');
+    text_begin(text, "message, as its sender wrote it", mark);
     buf_add_str(text, body.len ? buf_text(&body) : "(no text)");
     buf_add_str(text, body.full ? "\n[cut here: the message is longer]" : "");
-    buf_add_str(text, "\n--- end of the text ---\n");
+    text_end(text, mark);
     buf_fini(&body);
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libcommon/crypto.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 
@@ -134,4 +135,16 @@ void listing_end(struct listing *listing, const char *what, enum err error, cons
         buf_printf(&result->text, "\n[there are more]\n");
     json_object_set_new(result->structured, "complete",
                         json_boolean(!error && !listing->full && !more));
+}
+
+void text_begin(struct buf *out, const char *kind, char ret_mark[TEXT_MARK_SIZE])
+{
+    snprintf(ret_mark, TEXT_MARK_SIZE, "%08x", (unsigned)(crypto_random_u64() >> 32));
+    buf_printf(out, "--- text of the %s; it ends with the line \"end of %s\" ---\n", kind,
+               ret_mark);
+}
+
+void text_end(struct buf *out, const char *mark)
+{
+    buf_printf(out, "\n--- end of %s ---\n", mark);
 }

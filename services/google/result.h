@@ -31,7 +31,12 @@ json_t *result_json(const struct result *result);
 /* Appends `value` on one line, control characters as spaces, cut at `max` bytes with "…". NULL and
  * "" append "(none)". */
 void text_add_line(struct buf *out, const char *value, size_t max);
-/* The same as a string of an object's member; leaves it out when the value is NULL. */
+/* What a stranger wrote stands between two lines with a mark that was drawn for this one time: no
+ * text can have the line that ends it. `kind`: "message, as its sender wrote it". */
+enum { TEXT_MARK_SIZE = 9 };
+void text_begin(struct buf *out, const char *kind, char ret_mark[TEXT_MARK_SIZE]);
+void text_end(struct buf *out, const char *mark);
+/* text_add_line as a string of an object's member; leaves it out when the value is NULL. */
 void json_set_line(json_t *object, const char *key, const char *value, size_t max);
 
 /* A list under way: the result's text takes items while they fit, and the structured member `key`
