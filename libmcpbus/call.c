@@ -57,6 +57,7 @@ static void end_cancelled(void *arg)
 {
     struct mcpbus_error error;
     fail_plainly(&error, MCPBUS_ERR_CANCELLED);
+    error.group = MCPBUS_GROUP_UNKNOWN; /* only the service's own word would say more */
     give_last(arg, &error, NULL, 0);
 }
 

@@ -18,7 +18,7 @@ enum {
     CALLS_MAX = 100000,
     BROKERS_MAX = 16,
     LOOK_AGAIN_MS = 100,
-    NAME_MAX_BYTES = 64,
+    NAME_MAX_BYTES = 15, /* of a thread, by Linux */
 };
 #define BYTES_DEFAULT ((size_t)64 * 1024 * 1024)
 
@@ -84,6 +84,7 @@ void client_release(struct mcpbus *client)
     pthread_cond_destroy(&client->changed);
     pthread_mutex_destroy(&client->lock);
     free(client->brokers);
+    free(client->name);
     free(client->keys);
     free(client->key);
     free(client);
@@ -328,6 +329,8 @@ static bool start_thread(struct mcpbus *client)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     bool good = pthread_create(&client->thread, NULL, run_client, client) == 0;
+    if (good)
+        pthread_setname_np(client->thread, client->name);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return good;
 }
@@ -364,6 +367,7 @@ static struct mcpbus *client_new(const struct mcpbus_options *options)
     client->pid = getpid();
     client->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     client->brokers = mem_strdup(options->brokers);
+    client->name = mem_strdup(options->name ? options->name : "mcpbus");
     client->keys = mem_strdup_opt(options->keys);
     client->key = options->key    ? mem_strdup(options->key)
                   : options->keys ? mem_printf("%s/client.key_secret", options->keys)

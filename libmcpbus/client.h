@@ -51,7 +51,7 @@ struct mcpbus {
     pid_t pid;
     pthread_t thread;
     int wake_fd;
-    char *brokers, *keys, *key;
+    char *brokers, *name, *keys, *key;
     char why[BUS_WHY_SIZE]; /* what is wrong with them */
     int64_t timeout_ms;
     unsigned max_calls;

@@ -125,7 +125,7 @@ struct mcpbus_options {
                             client.key_secret in `keys` */
     bool plain;         /* no encryption and no keys; only to brokers on loopback addresses. Without
                            this, `keys` is required */
-    const char *name;   /* of this program, for people to read; unset: none */
+    const char *name;   /* of the client's thread, in a debugger; at most 15 bytes; unset: mcpbus */
     int64_t timeout_ms; /* of calls that give none; 0: 30,000 */
     unsigned max_calls; /* under way at once, more are OVERLOADED; 0: 10,000, at most 100,000 */
     size_t max_bytes;   /* bodies of calls under way and of what is on its way to the client's
@@ -213,13 +213,14 @@ mcpbus_call_async(struct mcpbus *client, const char *method, const char *json, s
                   const struct mcpbus_call_options *options, mcpbus_answer_fn *done, void *arg,
                   uint64_t *ret_id, struct mcpbus_error *ret_error);
 
-/* Gives up a call: the service is told, and `done` (or the thread that waits) gets
- * MCPBUS_ERR_CANCELLED, unless the answer was faster. No effect when the call has ended. */
+/* Gives up a call: the service is told, and `done` gets MCPBUS_ERR_CANCELLED (with the group
+ * unknown: it may have been done), unless the answer was faster. No effect when the call has ended.
+ */
 void mcpbus_cancel(struct mcpbus *client, uint64_t id);
 
 /* Sends a message that nobody answers, best effort: to a replica ("weather.observed"), to one by
  * name ("weather@INSTANCE.observed") or to all ("weather@*.observed"). It may be lost, also when
- * this returns MCPBUS_OK. */
+ * this returns MCPBUS_OK, and surely is before a broker is connected: see mcpbus_wait. */
 MCPBUS_MUST_CHECK enum mcpbus_status mcpbus_send(struct mcpbus *client, const char *method,
                                                  const char *json, size_t len,
                                                  struct mcpbus_error *ret_error);
