@@ -142,8 +142,12 @@ static void on_answer(struct broker *broker, struct wire_message *message, struc
 static void on_cancel(struct broker *broker, struct wire_message *message, struct peer *from)
 {
     struct flight *flight = flight_find(broker, from->instance, message->header.seq);
-    if (message->header.instance == from->instance && flight && !flight->server->dead)
-        forward(broker, message, flight->server);
+    if (message->header.instance != from->instance || !flight)
+        return;
+    struct peer *server = flight->server;
+    flight_end(broker, flight); /* no answer need come, and a deadline may be an hour away */
+    if (!server->dead)
+        forward(broker, message, server);
 }
 
 static void on_peer_message(struct broker *broker, struct wire_message *message, struct peer *from)

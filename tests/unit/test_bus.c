@@ -353,6 +353,32 @@ static void test_cancel_forgets(void **state)
     assert_int_equal(seen.answers, 0);
 }
 
+static bool is_drained(void *arg)
+{
+    (void)arg;
+    return broker_drained(world.broker);
+}
+
+static bool is_kept_cancelled(void *arg)
+{
+    (void)arg;
+    return bus_call_time_left(world.kept) == 0;
+}
+
+/* Whatever its service makes of it: a broker keeps nothing of a cancelled call. */
+static void test_cancel_frees_the_broker(void **state)
+{
+    (void)state;
+    struct seen seen;
+    uint64_t id = call_events(&seen, "jobs.events", 3, 3600000, true);
+    assert_true(loop_run_until(world.loop, has_kept, NULL, WAIT_MS));
+    broker_drain(world.broker);
+    bus_cancel(world.client, id);
+    assert_true(loop_run_until(world.loop, is_drained, NULL, WAIT_MS));
+    assert_true(loop_run_until(world.loop, is_kept_cancelled, NULL, WAIT_MS));
+    bus_reply(&world.kept, events_result(3));
+}
+
 static void restart_broker(void)
 {
     int port = atoi(strrchr(world.endpoint, ':') + 1);
@@ -398,12 +424,6 @@ static void test_drained_replica_gets_nothing(void **state)
     }
     assert_int_equal(world.handled, 0);
     assert_int_equal(world.second_handled, 20);
-}
-
-static bool is_drained(void *arg)
-{
-    (void)arg;
-    return broker_drained(world.broker);
 }
 
 /* What is under way through it is answered; what comes later, though it may not be repeated, waits
@@ -559,6 +579,7 @@ int main(void)
         BUS_TEST(test_one_way_by_every_broker),
         BUS_TEST(test_more_calls_than_credit),
         BUS_TEST(test_cancel_forgets),
+        BUS_TEST(test_cancel_frees_the_broker),
         BUS_TEST(test_broker_restart),
         BUS_TEST(test_drained_replica_gets_nothing),
         BUS_TEST(test_who_greets_a_broker_that_ends_is_told),
