@@ -9,7 +9,7 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 
-enum { CONNECT_MS = 4000, CALL_MS = 30000, SLICE_MS = 50 };
+enum { CONNECT_MS = 4000, CONNECT_MAX_MS = 10000, CALL_MS = 30000, SLICE_MS = 50 };
 
 struct bus_session {
     struct mcpbus *client;
@@ -38,15 +38,14 @@ int interrupts(void)
     return interrupt_count;
 }
 
-bool interrupts_pause(int64_t ms)
+bool interrupts_pause(int known, int64_t ms)
 {
-    int before = interrupt_count;
     int64_t end = clock_ms() + ms, left;
-    while (interrupt_count == before && (left = end - clock_ms()) > 0) {
+    while (interrupt_count == known && (left = end - clock_ms()) > 0) {
         int64_t slice = left < SLICE_MS ? left : SLICE_MS;
         nanosleep(&(struct timespec){.tv_nsec = slice * 1000000}, NULL);
     }
-    return interrupt_count == before;
+    return interrupt_count == known;
 }
 
 enum mcpbus_status session_connect(const struct bus_settings *settings, const char *brokers,
@@ -76,8 +75,8 @@ enum mcpbus_status session_connect(const struct bus_settings *settings, const ch
 
 int64_t session_connect_ms(const struct bus_settings *settings)
 {
-    int64_t ms = settings->timeout_ms;
-    return ms && ms < CONNECT_MS ? ms : CONNECT_MS;
+    int64_t ms = settings->timeout_ms ? settings->timeout_ms : CONNECT_MS;
+    return ms < CONNECT_MAX_MS ? ms : CONNECT_MAX_MS;
 }
 
 static void say_no_way_in(const struct bus_settings *settings, const struct mcpbus_error *error)
@@ -100,25 +99,28 @@ static void say_no_way_in(const struct bus_settings *settings, const struct mcpb
 int session_open(const struct args *args, struct bus_session **ret_session)
 {
     struct bus_settings settings;
-    struct mcpbus_error error;
     int status = bus_settings_load(args, &settings);
-    if (status)
-        return status;
-    if (!settings.plain && !settings.keys && !settings.key) {
+    return status ? status : session_open_by(&settings, ret_session);
+}
+
+int session_open_by(const struct bus_settings *settings, struct bus_session **ret_session)
+{
+    struct mcpbus_error error;
+    if (!settings->plain && !settings->keys && !settings->key) {
         fprintf(stderr,
                 "mcpbus: no keys are set: BUS_KEYS or --keys takes the folder of certificates "
                 "(mcpbus help keygen)\n");
         return CLI_USAGE;
     }
     enum mcpbus_status connected = session_connect(
-        &settings, settings.brokers, session_connect_ms(&settings), ret_session, &error);
+        settings, settings->brokers, session_connect_ms(settings), ret_session, &error);
     if (connected) {
-        say_no_way_in(&settings, &error);
+        say_no_way_in(settings, &error);
         return connected == MCPBUS_ERR_TIMEOUT || connected == MCPBUS_ERR_DENIED ? CLI_NO_BROKER
                                                                                  : CLI_USAGE;
     }
-    if (settings.timeout_ms)
-        session_set_timeout(*ret_session, settings.timeout_ms);
+    if (settings->timeout_ms)
+        session_set_timeout(*ret_session, settings->timeout_ms);
     return CLI_OK;
 }
 

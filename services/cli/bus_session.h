@@ -20,7 +20,10 @@ enum mcpbus_status session_connect(const struct bus_settings *settings, const ch
                                    int64_t wait_ms, struct bus_session **ret_session,
                                    struct mcpbus_error *ret_error);
 
-/* How long to wait for a broker: --timeout, four seconds at most. */
+/* The same when the settings are known. */
+int session_open_by(const struct bus_settings *settings, struct bus_session **ret_session);
+
+/* How long to wait for a broker: --timeout, ten seconds at most, else four. */
 int64_t session_connect_ms(const struct bus_settings *settings);
 
 /* How long a call may take; --timeout, else 30 s. */
@@ -45,7 +48,7 @@ json_t *session_overview(struct bus_session *session, const char *service, int64
 /* From now on Ctrl-C and SIGTERM are counted instead of ending the process. */
 void interrupts_count(void);
 int interrupts(void);
-/* Sleeps; false: one came. */
-bool interrupts_pause(int64_t ms);
+/* Sleeps; false: there are others than the `known` ones. */
+bool interrupts_pause(int known, int64_t ms);
 
 #endif

@@ -204,7 +204,7 @@ static int show(struct status *status, const struct args *args)
     int result = CLI_OK;
     look_at_brokers(status);
     if (any_connected(status)) {
-        result = session_open(args, &status->session);
+        result = session_open_by(status->settings, &status->session);
         if (result)
             return result;
         session_set_timeout(status->session, LOOK_MS);
@@ -220,7 +220,7 @@ static int show(struct status *status, const struct args *args)
         print_all(status);
     }
     if (!status->session)
-        return session_open(args, &status->session); /* says why, and what to do */
+        return session_open_by(status->settings, &status->session); /* says why, and what to do */
     return json_array_size(status->problems) ? CLI_FAILED : CLI_OK;
 }
 

@@ -122,7 +122,7 @@ static int wait_empty(struct bus_session *session, const struct args *args, cons
         }
         snprintf(text, sizeof text, "%lld still running", (long long)runs);
         progress_show(&progress, text);
-        interrupts_pause(POLL_MS);
+        interrupts_pause(0, POLL_MS);
     }
 }
 

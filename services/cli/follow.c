@@ -95,6 +95,7 @@ static void note(const json_t *event, char *ret_doing, size_t size)
 struct look {
     struct follow *follow;
     struct progress *progress; /* NULL: none */
+    int interrupts;            /* known at the beginning */
     char doing[160];
 };
 
@@ -150,7 +151,7 @@ static bool pause_shown(struct look *look, int64_t ms)
 {
     for (; ms > 0; ms -= TICK_MS) {
         progress_show(look->progress, look->doing);
-        if (!interrupts_pause(ms < TICK_MS ? ms : TICK_MS))
+        if (!interrupts_pause(look->interrupts, ms < TICK_MS ? ms : TICK_MS))
             return false;
     }
     return true;
@@ -171,10 +172,9 @@ static enum follow_end follow_on(struct look *look)
     for (;;) {
         int64_t after = follow->after;
         bool ended = false;
-        int before = interrupts();
         enum mcpbus_status status = look_on(look, &ended);
         int64_t now = clock_ms();
-        if (interrupts() != before)
+        if (interrupts() != look->interrupts)
             return FOLLOW_INTERRUPTED;
         if (!status && ended)
             return FOLLOW_ENDED;
@@ -199,7 +199,8 @@ static enum follow_end follow_on(struct look *look)
 enum follow_end follow_job(struct follow *follow)
 {
     struct progress progress;
-    struct look look = {.follow = follow, .progress = &progress, .doing = "pending"};
+    struct look look = {
+        .follow = follow, .progress = &progress, .interrupts = interrupts(), .doing = "pending"};
     progress_begin(&progress);
     enum follow_end end = follow_on(&look);
     progress_clear(&progress);
@@ -215,7 +216,8 @@ static int cancel(struct follow *follow, const char *id)
     return CLI_INTERRUPTED;
 }
 
-static int leave(struct follow *follow, const char *id)
+/* The first Ctrl-C has come; a second one may have, too. */
+static int leave(struct follow *follow, const char *id, int first)
 {
     fprintf(
         stderr,
@@ -224,7 +226,7 @@ static int leave(struct follow *follow, const char *id)
     if (isatty(STDERR_FILENO) != 1)
         return CLI_INTERRUPTED;
     fprintf(stderr, "Ctrl-C again within 3 seconds cancels it.\n");
-    return interrupts_pause(SECOND_MS) ? CLI_INTERRUPTED : cancel(follow, id);
+    return interrupts_pause(first, SECOND_MS) ? CLI_INTERRUPTED : cancel(follow, id);
 }
 
 int follow_print_result(const json_t *job, bool json)
@@ -249,9 +251,10 @@ int follow_to_result(struct follow *follow, bool json)
     AUTOJSON json_t *job = NULL;
     const char *id = js_str(follow->job, "job_id", "");
     interrupts_count();
+    int first = interrupts() + 1;
     switch (follow_job(follow)) {
     case FOLLOW_INTERRUPTED:
-        return leave(follow, id);
+        return leave(follow, id, first);
     case FOLLOW_TIMEOUT:
         fprintf(stderr, "mcpbus: it has not ended in this time, and goes on: mcpbus jobs get %s\n",
                 id);

@@ -10,7 +10,7 @@ import pytest
 import cli
 from cli import good, mcpbus, MCPBUS, Terminal, value
 from client import fresh_email, sign_in
-from stack import ROOT, wait_until
+from stack import ROOT, slow, wait_until
 
 
 def fresh_user():
@@ -28,7 +28,8 @@ def test_call(echo):
 @pytest.mark.parametrize("args, status, said", [
     (("jobs.get", '{"job_id": "x", "user_id": "y"}'), cli.FAILED, "NOT_FOUND: Job not found"),
     (("jobs.nothing",), cli.FAILED, "NOT_FOUND: no such method"),
-    (("nothing.at_all", "--timeout", "1"), cli.FAILED, "NO_SERVICE"),
+    pytest.param(("nothing.at_all", "--timeout", str(3 * slow())), cli.FAILED, "NO_SERVICE",
+                 marks=pytest.mark.slow),
     (("jobs.get", '{"job_id": 5, "user_id": "y"}'), cli.FAILED, "INVALID: job_id"),
     (("jobs.get", "[]"), cli.USAGE, "must be a JSON object"),
     (("jobs.get", '{"a": '), cli.USAGE, "must be a JSON object"),
@@ -116,9 +117,10 @@ def test_status(echo):
     assert "all is well" in text and "\033" not in text
 
 
+@pytest.mark.slow
 def test_status_of_half_the_brokers(echo):
     first = echo.vars["BROKER_ENDPOINT"].split(",")[0]
-    done = mcpbus(echo, "status", "--json", "--timeout", "1",
+    done = mcpbus(echo, "status", "--json", "--timeout", str(3 * slow()),
                   "--brokers", f"{first},tcp://127.0.0.1:1")
     now = json.loads(done.stdout)
     assert done.returncode == cli.FAILED

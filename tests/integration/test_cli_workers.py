@@ -83,7 +83,7 @@ def test_names(asking):
         assert done.returncode == cli.FAILED and f"no worker is called {name}" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_drain_under_load(new_stack):
     """Of 300 jobs none is lost or run twice; the drained worker empties, whatever dies beside it, and
     begins anew when it is restarted."""
