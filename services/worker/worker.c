@@ -317,6 +317,8 @@ enum err worker_start(struct service *service)
 const char *worker_problem(struct service *service)
 {
     const struct worker *worker = service->state;
+    if (session_is_draining(worker->session))
+        return "drained by its operator";
     return session_id(worker->session) ? NULL : "no session with the jobs service";
 }
 

@@ -231,7 +231,15 @@ class Unit:
             return subprocess.Popen(
                 self.program(), env=self.environment(), stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, cwd=self.one("WorkingDirectory", "/"), start_new_session=True,
-                preexec_fn=lambda: become(None, self.uid))
+                preexec_fn=self.move)
+
+    def move(self):
+        """Into a process that knows its machine's name and is no longer root."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        name = self.host.name.encode()
+        if libc.unshare(0x04000000) != 0 or libc.sethostname(name, len(name)) != 0:
+            os._exit(100)
+        become(None, self.uid)
 
 
 def start(host, name):

@@ -97,7 +97,6 @@ class Hosts:
         return output
 
     def local(self, machine, text):
-        os.environ.setdefault("HOSTS_RUN", str(self.run))
         return re.sub(r"(?<![\w./])/(etc|root)/", f"{self.run / machine}/\\1/", text)
 
     def filled_in(self, text):

@@ -69,6 +69,7 @@ def test_the_document(hosts):
         check_what_each_knows(hosts)
         check_firewall(hosts)
         check_stranger(hosts)
+        go_by_the_other_broker(hosts, load)
         lose_a_machine(hosts, load)
         hosts.follow(6)
         hosts.wait_replicas(1, 1, 2)
@@ -77,6 +78,15 @@ def test_the_document(hosts):
     judge(hosts, load)
     assert not any(hosts.pending.values()), "every block has been run"
     assert not hosts.dead()
+
+
+def go_by_the_other_broker(hosts, load):
+    """While A's stands still, all goes by B's."""
+    hosts.execute("A", "systemctl stop mcpbus-broker@5550")
+    load.go_on(5)
+    hosts.wait_replicas(2, 2, 3)
+    hosts.execute("A", "systemctl start mcpbus-broker@5550")
+    hosts.wait_replicas(2, 2, 3)
 
 
 def lose_a_machine(hosts, load):
