@@ -17,8 +17,10 @@ enum {
 };
 
 static const char create_sql[] =
+    "BEGIN; SET LOCAL statement_timeout = 0;"
     "CREATE TABLE IF NOT EXISTS mcpbus_migrations (version integer PRIMARY KEY, name text NOT NULL,"
-    " applied_at timestamptz NOT NULL DEFAULT now())";
+    " applied_at timestamptz NOT NULL DEFAULT now());"
+    "COMMIT";
 
 /* Whatever limits the role or the database sets: only the wait for a lock is limited, since all
  * that comes behind a waiting ALTER TABLE waits with it, and the silence of a client that is gone.
@@ -87,7 +89,8 @@ static enum err create_table(struct pg_blocking *pg, char *ret_why)
         if (i)
             sleep_ms(RETRY_MS / 4);
         error = pg_blocking_run(pg, create_sql, why);
-        if (error && error != ERR_CONFLICT)
+        char ignored[PG_WHY_SIZE];
+        if (error && (pg_blocking_run(pg, "ROLLBACK", ignored) || error != ERR_CONFLICT))
             break;
     }
     return error ? explain(error, "mcpbus_migrations", why, ret_why) : ERR_OK;
