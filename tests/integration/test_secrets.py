@@ -9,14 +9,24 @@ import threading
 import pytest
 import requests
 
-from client import User, begin_sign_in, call_back, consent, fresh_email, http, original_token, sign_in
-from stack import ROOT, wait_until
+from client import User, begin_sign_in, call_back, consent, fresh_email, original_token, sign_in
+from stack import ROOT, Stack, wait_until
 
 pytestmark = pytest.mark.slow
 
 BIN = pathlib.Path(os.environ.get("MCPBUS_BIN", ROOT / "build" / "bin"))
 NAMES = ("JWT_SECRET", "JWT_SECRET_PREVIOUS", "TOKEN_ENCRYPTION_KEY",
          "TOKEN_ENCRYPTION_KEY_PREVIOUS")
+
+
+@pytest.fixture(scope="module")
+def stack():
+    """Two of each that knows a secret; `secrets` are what they run with."""
+    one = Stack(env={"WORKER_RUNNER": "echo"}, scale={"gateway": 2, "auth": 2})
+    one.secrets = {name: (one.run / "secrets" / name).read_text().strip()
+                   for name in ("JWT_SECRET", "TOKEN_ENCRYPTION_KEY")}
+    yield one
+    one.close()
 
 
 def set_secrets(stack, values):
@@ -32,7 +42,7 @@ def restart(stack, name):
     started = stack.log(name).count(" started version=")
     os.kill(before, signal.SIGTERM)
     wait_until(lambda: stack.pid(name) not in (None, before), 30, f"{name} is back")
-    wait_until(lambda: stack.log(name).count(" started version=") > started, 30, f"{name} has started")
+    wait_until(lambda: stack.log(name).count(" started version=") > started, 30, f"{name} started")
 
 
 def roll(stack, values):
@@ -109,10 +119,34 @@ def key_ids(stack):
         " FROM user_sessions WHERE position('token' IN token_data::text) > 0")}
 
 
-def test_both_secrets_change_and_nobody_is_refused(new_stack):
-    stack = new_stack(env={"WORKER_RUNNER": "echo"}, scale={"gateway": 2, "auth": 2})
-    old = {name: (stack.run / "secrets" / name).read_text().strip()
-           for name in ("JWT_SECRET", "TOKEN_ENCRYPTION_KEY")}
+def session_row(stack, user):
+    return stack.sql("SELECT token_data::text FROM user_sessions WHERE user_id = %s", user.id)
+
+
+def test_a_wrong_key_is_said_and_loses_nothing(stack):
+    good = stack.secrets
+    user = sign_in(stack)
+    before = session_row(stack, user)
+    wrong = {**good, "TOKEN_ENCRYPTION_KEY": secrets.token_hex(32)}
+    set_secrets(stack, wrong)
+    restart(stack, "auth-1")
+    wait_until(lambda: " tokens_under_unknown_key " in stack.log("auth-1"), 30, "the log says it")
+    told = status(stack, wrong)
+    assert told.returncode == 1
+    assert "can't be read" in told.stdout
+    assert before == session_row(stack, user)
+    set_secrets(stack, {**wrong, "TOKEN_ENCRYPTION_KEY_PREVIOUS": good["TOKEN_ENCRYPTION_KEY"]})
+    restart(stack, "auth-1")
+    wait_until(lambda: status(stack, wrong).returncode == 0, 30, "what was under the old key")
+    assert user.get("/auth/status").json()["authenticated"] is True
+    stack.secrets = {**wrong, "TOKEN_ENCRYPTION_KEY_PREVIOUS": None}
+    set_secrets(stack, stack.secrets)
+    for name in ("auth-1", "auth-2"):
+        restart(stack, name)
+
+
+def test_both_secrets_change_and_nobody_is_refused(stack):
+    old = {name: stack.secrets[name] for name in ("JWT_SECRET", "TOKEN_ENCRYPTION_KEY")}
     new = {name: secrets.token_hex(32) for name in old}
     users = [sign_in(stack), User(stack, original_token(stack))]
     first_ids = key_ids(stack)
@@ -136,25 +170,3 @@ def test_both_secrets_change_and_nobody_is_refused(new_stack):
     assert users[0].get("/me").status_code == 401
     assert newer.get("/me").status_code == 200
     assert newer.get("/auth/status").json()["authenticated"] is True
-
-
-def test_a_wrong_key_is_said_and_loses_nothing(new_stack):
-    stack = new_stack(env={"WORKER_RUNNER": "echo"})
-    good = {name: (stack.run / "secrets" / name).read_text().strip()
-            for name in ("JWT_SECRET", "TOKEN_ENCRYPTION_KEY")}
-    user = sign_in(stack)
-    before = stack.sql("SELECT token_data::text FROM user_sessions WHERE user_id = %s", user.id)
-    wrong = {**good, "TOKEN_ENCRYPTION_KEY": secrets.token_hex(32)}
-    set_secrets(stack, wrong)
-    restart(stack, "auth-1")
-    wait_until(lambda: " tokens_under_unknown_key " in stack.log("auth"), 30, "the log says it")
-    told = status(stack, wrong)
-    assert told.returncode == 1
-    assert "can't be read" in told.stdout
-    assert before == stack.sql("SELECT token_data::text FROM user_sessions WHERE user_id = %s",
-                               user.id)
-    set_secrets(stack, {**wrong, "TOKEN_ENCRYPTION_KEY_PREVIOUS": good["TOKEN_ENCRYPTION_KEY"]})
-    restart(stack, "auth-1")
-    wait_until(lambda: status(stack, wrong).returncode == 0, 30, "what was under the old key")
-    assert http("GET", stack.url + "/auth/status",
-                headers={"Authorization": f"Bearer {user.token}"}).json()["authenticated"] is True
