@@ -70,6 +70,21 @@ def test_run_and_look_at_it(echo):
     assert again["job_id"] != job["job_id"] and again["result"] == job["result"]
 
 
+def test_the_newest_jobs_of_all_users(echo):
+    made = [value(echo, "run", f"one of {n}", "--user", fresh_user())["job_id"] for n in range(3)]
+
+    def recent(**args):
+        answer = good(echo, "call", "jobs.recent", json.dumps({"limit": 2, **args})).stdout
+        return [job["job_id"] for job in json.loads(answer)["jobs"]]
+
+    assert recent() == [made[2], made[1]]
+    assert recent(before=made[1])[0] == made[0]
+    assert recent(before=made[2], status="completed") == [made[1], made[0]]
+    for limit in (0, 201):
+        done = mcpbus(echo, "call", "jobs.recent", json.dumps({"limit": limit}))
+        assert done.returncode == cli.FAILED and "limit must be 1 to 200" in done.stderr
+
+
 def test_a_key_gives_the_same_job(echo):
     user, key = fresh_user(), uuid.uuid4().hex
     args = ("run", "once", "--user", user, "--idempotency-key", key, "--no-wait")
