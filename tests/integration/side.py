@@ -4,6 +4,7 @@
         gateway = side.gateway({"TRUSTED_PROXIES": "127.0.0.1"})    # its URL
         side.start("broker", {…}); side.start("jobs", {…})
 """
+import itertools
 import os
 import pathlib
 import re
@@ -16,6 +17,7 @@ import requests
 from stack import ROOT, slow, wait_until
 
 BIN = pathlib.Path(os.environ.get("MCPBUS_BIN") or ROOT / "build" / "bin")
+NUMBERS = itertools.count(1)  # of a process of the tests: each log is one program's
 LISTENING = re.compile(r"listening .*port=(\d+)")
 
 
@@ -74,7 +76,7 @@ class Side:
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"):
             if name in os.environ:
                 settings[name] = os.environ[name]
-        log = self.stack.run / "logs" / f"side-{service}-{len(self.made) + 1}.log"
+        log = self.stack.run / "logs" / f"side-{service}-{next(NUMBERS)}.log"
         self.made.append(Program((folder or self.bin) / f"mcpbus-{service}", log, settings,
                                  self.stack.run))
         return self.made[-1]

@@ -5,6 +5,8 @@ import re
 import subprocess
 import threading
 
+import pytest
+
 from stack import DEV, wait_until
 
 SIZE, FILES = 100_000, 5
@@ -24,6 +26,7 @@ def numbers(stack, name, mark):
     return [int(number) for number in re.findall(rf"^{mark} (\d+) x+$", text, re.MULTILINE)]
 
 
+@pytest.mark.slow
 def test_rotated_without_loss(stack):
     """Several threads write into the pipe that the sandbox writes to; what comes is all there, in
     order, until the oldest file is dropped; ./dev logs -f follows through all that."""

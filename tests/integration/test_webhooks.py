@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from asking import approve, post_run, use
-from client import http, original_token, run_processes, User
+from client import http, original_token, User
 from side import free_port, Side
 from stack import ROOT, wait_until
 from webhook_receiver import NEW, OLD, Receiver, SETTINGS, signature_of
@@ -43,7 +43,7 @@ def logged(stack, event, job_id):
     """The line of the log, once it is there."""
     line = re.compile(rf".* {event} .*job_id={job_id}.*")
     found = wait_until(lambda: line.search(stack.log("jobs")), 20, f"{event} in the log").group(0)
-    assert "host=127.0.0.1:" in found or "host=localhost" in found or "host=" in found
+    assert "host=127.0.0.1:" in found
     return found
 
 
@@ -84,6 +84,7 @@ def is_open(port):
         return one.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.slow
 def test_failures_are_tried_again(echo, user, receiver):
     """Those that answer badly at first, all at once: what each costs is waiting."""
     moved = receiver.path()
@@ -116,20 +117,22 @@ def test_failures_are_tried_again(echo, user, receiver):
     assert waiting_rows(echo, jobs["later"]) == []
 
 
+@pytest.mark.slow
 def test_one_that_hangs_holds_up_nobody(echo, receiver):
-    """A user's twenty jobs for a receiver that hangs; then another's."""
+    """More jobs for a receiver that hangs than both replicas have room for; then another's."""
     hanging = Receiver()
     try:
         url = hanging.path("hang")
-        slow_user, other = (User(echo, original_token(echo)) for _ in range(2))
-        for n in range(20):
-            post_run(slow_user, f"hang {n}", callback_url=url)
-        wait_until(lambda: len(hanging.of(url)) >= 4, 20, "requests hang")
+        crowd = [User(echo, original_token(echo)) for _ in range(14)]
+        for n in range(140):
+            post_run(crowd[n % len(crowd)], f"hang {n}", callback_url=url)
+        wait_until(lambda: len(hanging.of(url)) >= 8, 20, "requests hang")
         good = receiver.path()
-        post_run(other, "Say hello", callback_url=good)
+        post_run(User(echo, original_token(echo)), "Say hello", callback_url=good)
         told(receiver, good, seconds=10)
-        assert len(hanging.of(url)) < 20
-        assert slow_user.delete("/me").status_code == 200
+        assert len(hanging.of(url)) <= 2 * 11, "at most about eight of a host in each replica"
+        for one in crowd:
+            assert one.delete("/me").status_code == 200
     finally:
         hanging.close()
 
@@ -174,7 +177,6 @@ def test_a_cancelled_job_is_told(asking, receiver):
     told(receiver, url)
     assert user.cancel(job_id).status_code == 200
     assert told(receiver, url, 2)[1].event["data"]["status"] == "cancelled"
-    assert not run_processes(asking) or user.result(job_id)["status"] == "cancelled"
 
 
 def refusal(url, token, value):
