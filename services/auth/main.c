@@ -42,7 +42,7 @@ static void stop(struct service *service)
     bus_reach_destroy(&auth->reach);
     loop_timer_destroy(&auth->sweep);
     free(auth->redirect_uri);
-    token_keys_fini(&auth->keys);
+    explicit_bzero(auth, sizeof(*auth)); /* keys */
     free(auth);
 }
 
