@@ -5,6 +5,7 @@
 #include <linux/landlock.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -84,6 +85,12 @@ static void add_readable(int rules, const char *path)
     close(rule.parent_fd);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+static const bool writes_reports = true; /* into files */
+#else
+static const bool writes_reports = false;
+#endif
+
 /* A kernel without Landlock (before 5.13, or not switched on) goes without. */
 static MUST_CHECK enum err hide_files(void)
 {
@@ -100,6 +107,12 @@ static MUST_CHECK enum err hide_files(void)
     return failed ? ERR_INTERNAL : ERR_OK;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
 enum err confine(void)
 {
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -110,9 +123,7 @@ enum err confine(void)
 #ifndef __SANITIZE_ADDRESS__ /* whose shadow memory is larger than that */
     limit(RLIMIT_DATA, MEMORY_MAX);
 #endif
-#ifndef __SANITIZE_ADDRESS__ /* which writes its reports into files */
-    if (hide_files() != ERR_OK)
+    if (!writes_reports && hide_files() != ERR_OK)
         return ERR_INTERNAL;
-#endif
     return deny_calls();
 }
