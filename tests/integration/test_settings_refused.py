@@ -13,7 +13,7 @@ GOOD = {
     "PATH": os.environ["PATH"], "HOME": "/tmp", "GATEWAY_PORT": "0",
     "DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x", "BROKER_ENDPOINT": "tcp://127.0.0.1:1",
     "JWT_SECRET": "0123456789abcdef", "GOOGLE_CLIENT_ID": "id", "GOOGLE_CLIENT_SECRET": "secret",
-    "OPENAI_API_KEY": "key",
+    "OPENAI_API_KEY": "key", "BUS_SECURITY": "plain",
 }
 
 
@@ -49,3 +49,18 @@ def test_refused(service, name, value):
     assert len(lines) == 1, done.stderr
     assert f"{name} takes " in lines[0]
     assert "hunter2" not in lines[0] and "too-short" not in lines[0]
+
+
+@pytest.mark.parametrize("service", ["broker", "gateway", "auth", "jobs", "worker"])
+@pytest.mark.parametrize("env, said", [
+    ({"BUS_KEYS": "/nonexistent"}, "/nonexistent"),
+    ({"BUS_SECURITY": "plain", "BROKER_ENDPOINT": "tcp://192.0.2.1:1", "BROKER_ADDRESS": "0.0.0.0",
+      "BROKER_PORT": "0"}, "loopback"),
+])
+def test_no_bus_without_keys_or_beyond_loopback(service, env, said):
+    done = subprocess.run([BIN / f"mcpbus-{service}", "--env-file", "/dev/null"],
+                          env={**GOOD, "BUS_SECURITY": "curve", **env}, capture_output=True,
+                          text=True, timeout=20, check=False)
+    assert done.returncode != 0
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert said in done.stderr
