@@ -95,7 +95,7 @@ static bool may_call(struct broker *broker, const struct peer *from,
                      LOG_S("service", target->service), LOG_S("method", target->method));
         return true;
     }
-    if (from->cert && audit_note(broker))
+    if (from->cert && audit_note(broker, true))
         log_warning("call_denied", LOG_S("role", proto_role_name(from->cert->role)),
                     LOG_S("name", from->cert->name), LOG_S("service", target->service),
                     LOG_S("method", target->method));

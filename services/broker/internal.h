@@ -77,7 +77,7 @@ struct broker {
     struct map *owners; /* by instance */
     struct cut cuts[CUTS_MAX];
     size_t cut_count;
-    unsigned notes; /* lines of audit, since noted_at */
+    unsigned notes[2]; /* lines of audit, since noted_at, on strangers and on known keys */
     char endpoint[256];
     uint64_t instance;
     struct map *peers;       /* by routing id */
@@ -98,8 +98,9 @@ void keys_close(struct broker *broker);
 void keys_look(struct broker *broker, int64_t pause_ms);
 /* The certificate of a key that may connect; NULL: it may not. */
 const struct bus_cert *keys_admitted(struct broker *broker, const char *public_key);
-/* May another line of audit be written? A flood of refusals must not fill the log. */
-bool audit_note(struct broker *broker);
+/* May another line of audit be written? A flood of refusals must not fill the log, nor one of
+ * strangers hide what a known key does. */
+bool audit_note(struct broker *broker, bool known);
 void audit_tick(struct broker *broker);
 
 /* zap.c */

@@ -9,9 +9,9 @@
 
 enum { NOTES_MAX = 20, NOTES_MS = 1000, SMALL = 100, LARGE_PAUSE_MS = 100 };
 
-bool audit_note(struct broker *broker)
+bool audit_note(struct broker *broker, bool known)
 {
-    return broker->notes++ < NOTES_MAX;
+    return broker->notes[known]++ < NOTES_MAX;
 }
 
 void audit_tick(struct broker *broker)
@@ -20,9 +20,12 @@ void audit_tick(struct broker *broker)
     if (now - broker->noted_at < NOTES_MS)
         return;
     broker->noted_at = now;
-    if (broker->notes > NOTES_MAX)
-        log_warning("refusals_more", LOG_I("count", broker->notes - NOTES_MAX));
-    broker->notes = 0;
+    for (int known = 0; known < 2; known++) {
+        if (broker->notes[known] > NOTES_MAX)
+            log_warning("refusals_more", LOG_S("of", known ? "known keys" : "strangers"),
+                        LOG_I("count", broker->notes[known] - NOTES_MAX));
+        broker->notes[known] = 0;
+    }
 }
 
 static void use(struct broker *broker, struct bus_keys *keys)

@@ -207,7 +207,7 @@ static void refuse_hello(struct broker *broker, struct wire_message *hello, cons
                          const char *why)
 {
     struct connection connection = connection_of(hello);
-    if (audit_note(broker))
+    if (audit_note(broker, true))
         log_warning("greeting_refused", LOG_S("key", wire_user(hello)), LOG_S("service", service),
                     LOG_S("reason", why));
     refuse_route(broker, &hello->route, why);

@@ -88,7 +88,7 @@ static void decide(struct broker *broker, const struct question *question)
     if (question->whole)
         zmq_z85_encode(key, (const uint8_t *)question->frames[KEY], BUS_KEY_BYTES);
     bool yes = question->whole && keys_admitted(broker, key);
-    if (!yes && audit_note(broker))
+    if (!yes && audit_note(broker, false))
         log_warning("key_refused", LOG_S("address", question->frames[ADDRESS]), LOG_S("key", key));
     answer(broker->zap, question, yes, yes ? key : "");
 }
