@@ -123,14 +123,28 @@ enum err proto_target_parse(const char *text, size_t len, struct proto_target *r
     return ERR_OK;
 }
 
-const struct proto_method *proto_method_find(const char *service, const char *method)
+/* Where "service.method" is or would be, without putting it together. */
+static int compare_name(const char *service, const char *method, const char *name)
 {
     size_t len = strlen(service);
-    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
-        const char *name = methods[i].name;
-        if (strncmp(name, service, len) == 0 && name[len] == '.' &&
-            strcmp(name + len + 1, method) == 0)
-            return &methods[i];
+    int order = strncmp(service, name, len);
+    if (order == 0)
+        order = '.' - name[len];
+    return order ? order : strcmp(method, name + len + 1);
+}
+
+const struct proto_method *proto_method_find(const char *service, const char *method)
+{
+    size_t low = 0, high = sizeof methods / sizeof *methods;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = compare_name(service, method, methods[middle].name);
+        if (order == 0)
+            return &methods[middle];
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
     }
     return NULL;
 }

@@ -106,6 +106,20 @@ static void test_bodies(void **state)
     char text[400];
     snprintf(text, sizeof text, "{\"job_id\": \"%0257d\", \"user_id\": \"b\"}", 1);
     assert_int_equal(check("cancel", text, why), ERR_INVALID);
+    static const char *const found[][2] = {
+        {"auth", "begin"},  {"auth", "callback"},   {"jobs", "get"},      {"jobs", "get_many"},
+        {"jobs", "submit"}, {"gateway", "revoked"}, {"worker", "cancel"}, {"worker", "run"}};
+    for (size_t i = 0; i < sizeof found / sizeof *found; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s.%s", found[i][0], found[i][1]);
+        const struct proto_method *method = proto_method_find(found[i][0], found[i][1]);
+        assert_non_null(method);
+        assert_string_equal(method->name, name);
+    }
+    assert_null(proto_method_find("", ""));
+    assert_null(proto_method_find("aaa", "z"));
+    assert_null(proto_method_find("zzz", "a"));
+    assert_null(proto_method_find("jobs.submit", "x"));
     assert_null(proto_method_find("jobs", "nothing"));
     assert_null(proto_method_find("job", "s.submit"));
 }
