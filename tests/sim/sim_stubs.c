@@ -11,6 +11,7 @@
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "libcommon/metrics.h"
+#include "services/jobs/jobs.h"
 #include "services/worker/mcp_config.h"
 #include "services/worker/model.h"
 #include "tests/sim/sim.h"
@@ -204,4 +205,29 @@ bool http_proxy_is_valid(const char *proxy)
 {
     (void)proxy;
     return true;
+}
+
+/* No history here has a callback_url. */
+enum err webhooks_new(struct jobs *jobs, struct webhooks **ret_webhooks)
+{
+    (void)jobs;
+    *ret_webhooks = NULL;
+    return ERR_OK;
+}
+
+bool webhooks_configured(const struct webhooks *webhooks)
+{
+    (void)webhooks;
+    return false;
+}
+
+bool webhooks_drain(struct webhooks *webhooks)
+{
+    (void)webhooks;
+    return true;
+}
+
+void webhooks_destroy(struct webhooks **webhooks_p)
+{
+    (void)webhooks_p;
 }
