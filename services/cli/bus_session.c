@@ -250,14 +250,30 @@ int session_fail(const struct bus_session *session, const char *what)
     }
 }
 
-json_t *session_overview(struct bus_session *session, const char *service, int64_t wait_ms)
+static size_t connected(const json_t *overview)
 {
-    json_t *overview = NULL;
-    if (mcpbus_wait(session->client, service, wait_ms, NULL))
-        session->error.status = MCPBUS_ERR_NO_SERVICE; /* what is known then is the answer */
-    char *text = mcpbus_overview(session->client);
-    if (!text || js_parse(text, strlen(text), &overview, NULL))
-        overview = json_object();
-    mcpbus_free(text);
-    return overview;
+    size_t i, count = 0;
+    json_t *broker;
+    json_array_foreach(json_object_get(overview, "brokers"), i, broker) count +=
+        js_bool(broker, "connected", false);
+    return count;
+}
+
+json_t *session_overview(struct bus_session *session, size_t brokers, int64_t wait_ms)
+{
+    int64_t end = clock_ms() + wait_ms;
+    json_t *known = json_object();
+    for (;;) {
+        json_t *now = NULL;
+        char *text = mcpbus_overview(session->client);
+        if (!text || js_parse(text, strlen(text), &now, NULL))
+            now = json_object();
+        mcpbus_free(text);
+        bool same = json_equal(now, known);
+        json_decref(known);
+        known = now;
+        if ((same && connected(known) >= brokers) || clock_ms() >= end)
+            return known;
+        nanosleep(&(struct timespec){.tv_nsec = SLICE_MS * 1000000}, NULL);
+    }
 }

@@ -41,9 +41,9 @@ const struct mcpbus_error *session_error(const struct bus_session *session);
 /* Says on stderr why `what` failed and what to do about it; the exit status. */
 int session_fail(const struct bus_session *session, const char *what);
 
-/* {"instance", "brokers", "services": {name: [instance, …]}}, once the brokers have told of
- * `service` or `wait_ms` has passed; the caller's. */
-json_t *session_overview(struct bus_session *session, const char *service, int64_t wait_ms);
+/* {"instance", "brokers", "services": {name: [instance, …]}}, the caller's: once so many brokers
+ * are connected and have nothing more to tell, or `wait_ms` have passed. */
+json_t *session_overview(struct bus_session *session, size_t brokers, int64_t wait_ms);
 
 /* From now on Ctrl-C and SIGTERM are counted instead of ending the process. */
 void interrupts_count(void);

@@ -52,7 +52,8 @@ static void look_at_brokers(struct status *status)
 
 static void look_at_replica(struct status *status, const char *service, const char *instance)
 {
-    AUTOFREE char *method = mem_printf("%s@%s.about", service, instance);
+    AUTOFREE char *name = mem_printf("%s@%s", service, instance);
+    AUTOFREE char *method = mem_printf("%s.about", name);
     json_t *about = NULL;
     enum mcpbus_status failed =
         session_call(status->session, method, json_object(), NULL, NULL, &about);
@@ -66,12 +67,21 @@ static void look_at_replica(struct status *status, const char *service, const ch
     json_array_append_new(status->replicas, about);
     const char *trouble = js_str(about, "problem", NULL);
     if (trouble && failed != MCPBUS_ERR_NOT_FOUND && failed != MCPBUS_ERR_DENIED)
-        problem(status, method, trouble);
+        problem(status, name, trouble);
+}
+
+static size_t connected(const struct status *status)
+{
+    size_t i, count = 0;
+    json_t *broker;
+    json_array_foreach(status->brokers, i, broker) count +=
+        !strcmp(js_str(broker, "state", ""), "connected");
+    return count;
 }
 
 static void look_at_replicas(struct status *status)
 {
-    AUTOJSON json_t *overview = session_overview(status->session, "jobs", LOOK_MS);
+    AUTOJSON json_t *overview = session_overview(status->session, connected(status), LOOK_MS);
     json_t *services = json_object_get(overview, "services"), *instances, *instance;
     const char *service;
     size_t i;
@@ -187,23 +197,11 @@ static void print_all(const struct status *status)
                output_paint(stdout, PAINT_PLAIN));
 }
 
-static bool any_connected(const struct status *status)
-{
-    size_t i;
-    json_t *broker;
-    json_array_foreach(status->brokers, i, broker)
-    {
-        if (!strcmp(js_str(broker, "state", ""), "connected"))
-            return true;
-    }
-    return false;
-}
-
 static int show(struct status *status, const struct args *args)
 {
     int result = CLI_OK;
     look_at_brokers(status);
-    if (any_connected(status)) {
+    if (connected(status)) {
         result = session_open_by(status->settings, &status->session);
         if (result)
             return result;

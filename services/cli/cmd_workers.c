@@ -29,8 +29,10 @@ int cmd_workers(int argc, char **argv)
 {
     struct args args;
     struct bus_session *session = NULL;
-    if (args_parse("workers", argc, argv, 0, 0, &args))
+    if (args_parse("workers", argc, argv, 0, 1, &args))
         return CLI_USAGE;
+    if (args.word_count && strcmp(args.words[0], "list") != 0)
+        return command_usage("workers");
     int status = session_open(&args, &session);
     if (!status)
         status = list(session, &args);

@@ -170,7 +170,8 @@ const struct command commands[] = {
     {"status", "", "tells whether all is well: brokers, replicas, queue, workers",
      "The exit status is 0 when all is well, 1 when something is wrong, 3 when no broker answers.",
      json_options, true, cmd_status},
-    {"workers", "", "lists the workers with their load", NULL, json_options, true, cmd_workers},
+    {"workers", "[list]", "lists the workers with their load", NULL, json_options, true,
+     cmd_workers},
     {"workers drain", "NAME", "lets workers take no more jobs; what they run goes on",
      "NAME is a host (all of its workers), or how an instance or session begins. A drained worker\n"
      "stays, and takes jobs again when it is told to, or after a restart.",

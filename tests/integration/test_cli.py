@@ -1,5 +1,7 @@
 """mcpbus, the command line, against a stack: what operators do daily, and what goes wrong."""
+import contextlib
 import json
+import pathlib
 import re
 import shutil
 import subprocess
@@ -8,6 +10,7 @@ import uuid
 import pytest
 
 import cli
+from bus_peer import FINAL, HEADER, HELLO, NOT_FOUND, OK, PARTIAL, Peer, PEERS, REQUEST
 from cli import good, mcpbus, MCPBUS, Terminal, value
 from client import fresh_email, sign_in
 from stack import ROOT, slow, wait_until
@@ -45,6 +48,62 @@ def test_an_error_as_json(echo):
     assert done.returncode == cli.FAILED
     assert json.loads(done.stdout) == {"error": "NOT_FOUND", "detail": "Job not found",
                                        "retry": False, "retry_after_ms": 0}
+
+
+class Weather(Peer):
+    """A service of one's own, on a broker: a forecast is a stream of parts."""
+
+    def __init__(self, stack):
+        super().__init__(stack.vars["BROKER_ENDPOINT"].split(",")[0], stack.keys, "weather")
+        self.send(HELLO, credit=100, metadata={"service": "weather", "methods": ["forecast", "note"],
+                                               "version": "1.0"}, body={})
+        self.receive(PEERS)
+
+    def answer(self, asked, kind, part, body, status=OK):
+        self.socket.send_multipart([HEADER.pack(
+            b"MCB", 1, kind, 0, status, asked.instance, asked.seq, 0, 0, part, 0, bytes(16), bytes(8)),
+            b"", b"", json.dumps(body).encode()])
+
+
+@pytest.fixture
+def weather(echo):
+    good(None, "keygen", "--dir", echo.keys, "--name", "weather", "--role", "client", "--serve",
+         "weather", "--call", "jobs.get")
+    one = wait_until(lambda: greeted(echo), 20, "the brokers have read the key")
+    yield one
+    one.close()
+    for file in pathlib.Path(echo.keys).glob("weather.key*"):
+        file.unlink()
+
+
+def greeted(stack):
+    with contextlib.suppress(AssertionError):
+        return Weather(stack)
+
+
+def test_streams_and_one_way(echo, weather):
+    with subprocess.Popen([str(MCPBUS), "call", "weather.forecast", '{"of": "Rome"}', "--stream"],
+                          env=cli.environment(echo), stdout=subprocess.PIPE, text=True) as call:
+        asked = weather.receive(REQUEST)
+        assert (asked.method, asked.body) == ("weather.forecast", {"of": "Rome"})
+        for part, body in ((1, {"day": 1}), (2, {"day": 2})):
+            weather.answer(asked, PARTIAL, part, body)
+            assert json.loads(call.stdout.readline()) == body
+        weather.answer(asked, FINAL, 2, {"days": 2})
+        assert json.loads(call.communicate(timeout=30)[0]) == {"days": 2}
+        assert call.returncode == cli.OK
+    # It listens without a pause: the brokers give up who is silent for three seconds.
+    with subprocess.Popen([str(MCPBUS), "call", "weather.note", '{"n": 1}', "--one-way"],
+                          env=cli.environment(echo)) as call:
+        assert weather.receive(REQUEST).body == {"n": 1}
+        assert call.wait(30) == cli.OK
+    with subprocess.Popen([str(MCPBUS), "status", "--json"], env=cli.environment(echo), text=True,
+                          stdout=subprocess.PIPE) as status:
+        weather.answer(weather.receive(REQUEST), FINAL, 0, {"detail": "no such method"}, NOT_FOUND)
+        now = json.loads(status.communicate(timeout=30)[0])
+        assert status.returncode == cli.OK and now["problems"] == []
+    assert [one["problem"] for one in now["services"] if one["service"] == "weather"] == [
+        "does not say"]
 
 
 def test_run_and_look_at_it(echo):
@@ -189,6 +248,7 @@ def test_settings_from_elsewhere(echo, tmp_path):
     (("run", "x", "--user", "u", "--max-turns", "many"), "takes a whole number from 1 to 1000"),
     (("jobs", "get"), "usage: mcpbus jobs get"), (("jobs", "get", "a", "b"), "b: not expected"),
     (("jobs", "list", "--conversation", "c"), "needs --user"),
+    (("workers", "lost"), "usage: mcpbus workers [OPTION]… [list]"),
     (("workers", "drain"), "usage: mcpbus workers drain"), (("completion", "tcsh"), "not tcsh"),
     (("help", "nothing"), "no such command"),
 ])
