@@ -27,13 +27,13 @@ static struct {
     atomic_int handled, one_way;
 } world;
 
-static bool broker_must_stop(void *arg)
+static inline bool broker_must_stop(void *arg)
 {
     (void)arg;
     return atomic_load(&world.stop);
 }
 
-static void *run_broker(void *arg)
+static inline void *run_broker(void *arg)
 {
     (void)arg;
     sigset_t all;
@@ -53,31 +53,31 @@ static void *run_broker(void *arg)
 }
 
 /* Waits for what another thread brings about. */
-static void wait_for(bool (*done)(void *arg), void *arg)
+static inline void wait_for(bool (*done)(void *arg), void *arg)
 {
     for (int64_t i = 0; i < WAIT_MS && !done(arg); i++)
         usleep(1000);
     assert_true(done(arg));
 }
 
-static bool is_set(void *flag)
+static inline bool is_set(void *flag)
 {
     return atomic_load((atomic_bool *)flag);
 }
 
-static bool is_kept(void *arg)
+static inline bool is_kept(void *arg)
 {
     (void)arg;
     return atomic_load(&world.kept) != NULL;
 }
 
-static struct mcpbus_request *take_kept(void)
+static inline struct mcpbus_request *take_kept(void)
 {
     wait_for(is_kept, NULL);
     return atomic_exchange(&world.kept, NULL);
 }
 
-static struct mcpbus *open_client(struct mcpbus_options options)
+static inline struct mcpbus *open_client(struct mcpbus_options options)
 {
     struct mcpbus *client = NULL;
     struct mcpbus_error error;
@@ -88,7 +88,7 @@ static struct mcpbus *open_client(struct mcpbus_options options)
     return client;
 }
 
-static size_t entries(const char *path)
+static inline size_t entries(const char *path)
 {
     DIR *dir = opendir(path);
     size_t count = 0;
@@ -97,6 +97,147 @@ static size_t entries(const char *path)
         count++;
     closedir(dir);
     return count;
+}
+
+/* ---- the service --------------------------------------------------------------------------- */
+
+static inline void handle_echo(void *arg, struct mcpbus_request *request)
+{
+    size_t len = 0;
+    const char *json = mcpbus_request_json(request, &len);
+    assert_ptr_equal(arg, &world);
+    assert_string_equal(mcpbus_request_method(request), "echo");
+    assert_true(mcpbus_request_time_left(request) > 0);
+    atomic_fetch_add(&world.handled, 1);
+    assert_int_equal(mcpbus_reply(&request, json, len), MCPBUS_OK);
+    assert_null(request);
+}
+
+static inline void handle_keep(void *arg, struct mcpbus_request *request)
+{
+    (void)arg;
+    atomic_store(&world.kept_before, atomic_exchange(&world.kept, request));
+}
+
+static inline void handle_fail(void *arg, struct mcpbus_request *request)
+{
+    (void)arg;
+    atomic_fetch_add(&world.handled, 1);
+    mcpbus_reply_error(&request, MCPBUS_ERR_LIMITED, 1500, "not so fast");
+}
+
+static inline void handle_parts(void *arg, struct mcpbus_request *request)
+{
+    (void)arg;
+    assert_int_equal(mcpbus_reply_part(request, "{\"n\":1}", MCPBUS_TEXT), MCPBUS_OK);
+    assert_int_equal(mcpbus_reply_part(request, "{\"n\":2}", MCPBUS_TEXT), MCPBUS_OK);
+    assert_int_equal(mcpbus_reply(&request, "{\"n\":3}", MCPBUS_TEXT), MCPBUS_OK);
+}
+
+static inline void handle_broken(void *arg, struct mcpbus_request *request)
+{
+    (void)arg;
+    assert_int_equal(mcpbus_reply(&request, "[1]", MCPBUS_TEXT), MCPBUS_ERR_INVALID);
+}
+
+static inline void handle_note(void *arg, struct mcpbus_request *request)
+{
+    (void)arg;
+    atomic_fetch_add(&world.one_way, 1);
+    mcpbus_reply(&request, NULL, 0);
+}
+
+static const struct mcpbus_method methods[] = {{"echo", handle_echo},     {"keep", handle_keep},
+                                               {"fail", handle_fail},     {"parts", handle_parts},
+                                               {"broken", handle_broken}, {"note", handle_note}};
+
+static inline int set_up(void **state)
+{
+    (void)state;
+    memset(&world, 0, sizeof world);
+    assert_int_equal(pthread_create(&world.broker_thread, NULL, run_broker, NULL), 0);
+    wait_for(is_set, &world.up);
+    world.client = open_client((struct mcpbus_options){0});
+    struct mcpbus_service_options options = {.size = sizeof options,
+                                             .name = "weather",
+                                             .methods = methods,
+                                             .method_count = sizeof methods / sizeof *methods,
+                                             .arg = &world};
+    assert_int_equal(mcpbus_serve(world.client, &options, &world.service, NULL), MCPBUS_OK);
+    assert_int_equal(mcpbus_service_wait(world.service, WAIT_MS, NULL), MCPBUS_OK);
+    assert_int_equal(mcpbus_wait(world.client, "weather", WAIT_MS, NULL), MCPBUS_OK);
+    return 0;
+}
+
+static inline void answer_into_nowhere(struct mcpbus_request *request)
+{
+    if (request)
+        assert_int_equal(mcpbus_reply(&request, NULL, 0), MCPBUS_ERR_CANCELLED);
+}
+
+static inline int tear_down(void **state)
+{
+    (void)state;
+    assert_int_equal(mcpbus_close(&world.client), MCPBUS_OK);
+    answer_into_nowhere(atomic_exchange(&world.kept, NULL));
+    answer_into_nowhere(atomic_exchange(&world.kept_before, NULL));
+    assert_null(world.client);
+    assert_int_equal(mcpbus_close(&world.client), MCPBUS_OK);
+    atomic_store(&world.stop, true);
+    pthread_join(world.broker_thread, NULL);
+    return 0;
+}
+
+static const struct mcpbus_call_options patient = {.size = sizeof patient, .timeout_ms = WAIT_MS};
+
+static inline enum mcpbus_status call(const char *method, const char *json,
+                                      struct mcpbus_error *error)
+{
+    char *result = NULL;
+    enum mcpbus_status status =
+        mcpbus_call(world.client, method, json, MCPBUS_TEXT, &patient, &result, NULL, error);
+    mcpbus_free(result);
+    return status;
+}
+
+struct seen {
+    atomic_int parts;
+    atomic_bool done;
+    enum mcpbus_status status, inner;
+    enum mcpbus_group group;
+};
+
+static inline void on_answer(void *arg, const struct mcpbus_answer *answer)
+{
+    struct seen *seen = arg;
+    if (!answer->last) {
+        atomic_fetch_add(&seen->parts, 1);
+        return;
+    }
+    seen->status = answer->error->status;
+    seen->group = answer->error->group;
+    seen->inner = mcpbus_call(world.client, "weather.echo", NULL, 0, NULL, NULL, NULL, NULL);
+    atomic_store(&seen->done, true);
+}
+
+static inline uint64_t call_async(struct seen *seen, const char *method)
+{
+    uint64_t id = 0;
+    assert_int_equal(
+        mcpbus_call_async(world.client, method, NULL, 0, &patient, on_answer, seen, &id, NULL),
+        MCPBUS_OK);
+    assert_true(id > 0);
+    return id;
+}
+
+static inline struct mcpbus_stream *open_stream(const char *method, size_t bytes)
+{
+    struct mcpbus_stream *stream = NULL;
+    struct mcpbus_call_options options = {
+        .size = sizeof options, .timeout_ms = WAIT_MS, .stream_bytes = bytes};
+    assert_int_equal(mcpbus_stream_open(world.client, method, NULL, 0, &options, &stream, NULL),
+                     MCPBUS_OK);
+    return stream;
 }
 
 #endif
