@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "libcommon/buf.h"
@@ -58,10 +59,23 @@ static const char *lookup(void *arg, const char *name)
     return text ? text : text_setting(arg, name);
 }
 
+/* Tool servers have the worker's user id: with its key they could join the bus in its place. The
+ * folder is covered whole, for a file that is replaced, as on a rotation, would lose its cover. */
+static void cover_keys(const struct settings *settings)
+{
+    const unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    if (settings->bus_keys)
+        mount("none", settings->bus_keys, "tmpfs", flags, "size=4k,mode=555");
+    if (settings->bus_key)
+        mount("/dev/null", settings->bus_key, NULL, MS_BIND, NULL);
+}
+
 /* In the zygote: /proc/PID/environ shows the very bytes that are overwritten here. */
-static void wipe(void *arg)
+static void wipe(void *arg, bool own_mounts)
 {
     const struct settings *settings = arg;
+    if (own_mounts)
+        cover_keys(settings);
     for (size_t i = 0; i < settings_count; i++) {
         const struct setting *setting = &settings_table[i];
         char *text;

@@ -39,7 +39,7 @@ struct zygote {
 };
 
 struct wipe {
-    void (*fn)(void *arg);
+    void (*fn)(void *arg, bool own_mounts);
     void *arg;
 };
 
@@ -54,7 +54,7 @@ static void ignore_terminal(void)
 static void serve(int fd, int own, const struct wipe *wipe)
 {
     if (wipe->fn)
-        wipe->fn(wipe->arg);
+        wipe->fn(wipe->arg, own >= 0);
     zygote_main(fd, own);
     _exit(0);
 }
@@ -193,7 +193,7 @@ static pid_t fork_plain(const struct wipe *wipe, int *ret_fd)
     return pid < 0 ? 0 : pid;
 }
 
-enum err zygote_fork(bool isolate, void (*wipe_fn)(void *arg), void *arg,
+enum err zygote_fork(bool isolate, void (*wipe_fn)(void *arg, bool own_mounts), void *arg,
                      struct zygote **ret_zygote)
 {
     struct wipe wipe = {wipe_fn, arg};

@@ -25,9 +25,10 @@ struct zygote_events {
 };
 
 /* Forks it: before threads, curl and ZeroMQ. `wipe` is called in the zygote, to overwrite what
- * secrets the process has read. With `isolate`, each run gets a PID namespace where the kernel
+ * secrets the process has read, and to cover what its runs may not see if its mounts are its own.
+ * With `isolate`, each run gets a PID namespace where the kernel
  * allows it, else all share the worker's /proc. ERR_INTERNAL: errno says why. */
-MUST_CHECK enum err zygote_fork(bool isolate, void (*wipe)(void *arg), void *arg,
+MUST_CHECK enum err zygote_fork(bool isolate, void (*wipe)(void *arg, bool own_mounts), void *arg,
                                 struct zygote **ret_zygote);
 /* Whether runs see only their own processes; `ret_why` not: lives as long as the zygote. */
 bool zygote_isolated(const struct zygote *zygote, const char **ret_why);

@@ -11,7 +11,7 @@ import types
 import pytest
 import requests
 
-from client import fresh_email, http, sign_in
+from client import children_of, fresh_email, http, sign_in
 from debian_machine import Machine, apt_install, run
 from pg_cluster import Cluster
 from stack import wait_until
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.once
 
 SERVICES = ("broker@5550", "auth@1", "jobs@1", "worker@1", "gateway@1")
 UNITS = [f"mcpbus-{name}.service" for name in SERVICES]
-KEYS = "etc/mcpbus/keys"
+KEYS, CREDENTIALS = "etc/mcpbus/keys", "run/credentials"
 # Of a package in Debian's own archive these would be faults; ldconfig is called by cpack's scripts.
 LINTIAN = ("bogus-mail-host", "bogus-mail-host-in-debian-changelog", "initial-upload-closes-no-bugs",
            "lacks-ldconfig-trigger", "maintscript-calls-ldconfig",
@@ -146,7 +146,19 @@ def check_confined(machine):
     for name, pid in pids.items():
         assert every & set(environment_of(pid)) == secret[name]
     assert "mode=pid_namespace" in machine.log("mcpbus-worker@1")
+    check_runs_see_no_key(machine, pids["worker@1"])
     return pids
+
+
+def check_runs_see_no_key(machine, worker):
+    """The worker reads its key and the public ones; what it starts for its runs finds nothing."""
+    credential = f"{CREDENTIALS}/mcpbus-worker@1.service/bus.key_secret"
+    (zygote,) = [pid for pid in children_of(worker)
+                 if status_of(pid)["Name"].strip() == "mcpbus-zygote"]
+    for pid, there in ((worker, True), (zygote, False)):
+        root = pathlib.Path(f"/proc/{pid}/root")
+        assert bool((root / credential).read_bytes()) is there
+        assert bool(list((root / KEYS).iterdir())) is there
 
 
 def check_restarts(machine, pid):

@@ -301,7 +301,8 @@ static void run_hears(void *arg)
 
 /* --- the zygote --- */
 
-enum err zygote_fork(bool isolate, void (*wipe)(void *arg), void *arg, struct zygote **ret_zygote)
+enum err zygote_fork(bool isolate, void (*wipe)(void *arg, bool own_mounts), void *arg,
+                     struct zygote **ret_zygote)
 {
     (void)isolate;
     (void)wipe;
