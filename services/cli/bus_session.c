@@ -274,6 +274,6 @@ json_t *session_overview(struct bus_session *session, size_t brokers, int64_t wa
         known = now;
         if ((same && connected(known) >= brokers) || clock_ms() >= end)
             return known;
-        nanosleep(&(struct timespec){.tv_nsec = SLICE_MS * 1000000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = SLICE_MS * 1000000L}, NULL);
     }
 }
