@@ -93,7 +93,7 @@ def lose_a_machine(hosts, load):
     """B, while runs are under way there: others take them, and it joins again by itself."""
     with hosts.net["client"].entered():
         user = hosts.user()
-        jobs = [user.run("[sandbox:slow=4] a long one") for _ in range(12)]
+        jobs = [user.run("[sandbox:slow=6] a long one") for _ in range(12)]
         wait_until(lambda: runs_on(hosts, "B") > 1, 20, "runs on B")
     hosts.lose("B")
     load.go_on(5)
@@ -162,9 +162,15 @@ def check_stranger(hosts):
     """
     hosts.execute("stranger", script)
     before = hosts.sql("SELECT count(*) FROM worker_sessions")
-    wait_until(lambda: "key_refused" in hosts.log("A"), 20, "the broker refuses its key")
+    log = hosts.run / "A/log/mcpbus-broker@5550.service.log"
+    address = hosts.net.address("stranger")
+    wait_until(lambda: any("key_refused" in line and address in line
+                           for line in log.read_text().splitlines()), 20, "its key is refused")
     assert hosts.sql("SELECT count(*) FROM worker_sessions") == before
-    assert hosts.health()["worker"] == 3, hosts.log("stranger")
+    hosts.wait_replicas(2, 2, 3)
+    said = hosts.execute("stranger", "BUS_KEYS=$PWD/none WORKER_RUNNER=echo "
+                         "mcpbus-worker --env-file /dev/null || true")
+    assert "mcpbus keygen" in said, "one without keys says what it lacks"
 
 
 def test_the_document_names_what_there_is():
