@@ -100,6 +100,8 @@ static void signin_destroy(struct signin **signin_p)
     free(signin);
 }
 
+/* A stranger can begin any number of sign-ins and end them with codes of their own invention: these
+ * fill no table. */
 static void fail(struct signin *signin, enum err err, const char *why)
 {
     if (err == ERR_CANCELLED)
@@ -107,7 +109,8 @@ static void fail(struct signin *signin, enum err err, const char *why)
     audit(signin->auth, &(struct audit){.event = "sign_in_failed",
                                         .user_id = signin->user_id,
                                         .args = signin->args,
-                                        .why = why});
+                                        .why = why,
+                                        .line_only = true});
     bus_reply_error(&signin->call, err, "%s", why);
     signin_destroy(&signin);
 }
