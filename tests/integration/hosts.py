@@ -47,6 +47,7 @@ class Hosts:
         parent = os.environ.get("MCPBUS_TEST_DIR") or tempfile.gettempdir()
         self.run = pathlib.Path(tempfile.mkdtemp(prefix="hosts-", dir=parent))
         self.run.chmod(0o711)
+        self.bin = self.programs()
         self.net = Network()
         self.pending = blocks()
         self.processes = []
@@ -61,6 +62,14 @@ class Hosts:
             (self.run / "tools" / tool).symlink_to(HERE / "host_tools.py")
         (self.run / "desk/root/mcpbus_0_test.deb").touch()
         (self.run / "secrets").mkdir()
+
+    def programs(self):
+        """Services are no root: where they couldn't pass (a tree below /root), copies are run."""
+        as_other = ["setpriv", "--reuid=61184", "--regid=61184", "--clear-groups", "test", "-x"]
+        if subprocess.run([*as_other, str(BIN / "mcpbus-worker")], check=False).returncode == 0:
+            return BIN
+        shutil.copytree(BIN, self.run / "bin")
+        return self.run / "bin"
 
     def add(self, name):
         self.net.address(name)
@@ -86,9 +95,9 @@ class Hosts:
         script = self.filled_in(commands)
         if machine != "desk":
             script = self.local(machine, script)
-        env = {"PATH": f"{self.run / 'tools'}:{BIN}:{os.environ['PATH']}", "HOME": str(home),
+        env = {"PATH": f"{self.run / 'tools'}:{self.bin}:{os.environ['PATH']}", "HOME": str(home),
                "LANG": "C.UTF-8", "HOST": machine, "HOSTS_RUN": str(self.run),
-               "HOSTS_BIN": str(BIN), "MCPBUS_STACK": str(self.run)}
+               "HOSTS_BIN": str(self.bin), "MCPBUS_STACK": str(self.run)}
         process = self.net[machine].popen(
             ["bash", "-euo", "pipefail", "-c", script], cwd=home, env=env, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
