@@ -32,7 +32,7 @@ def test_call(echo):
     (("jobs.get", '{"job_id": "x", "user_id": "y"}'), cli.FAILED, "NOT_FOUND: Job not found"),
     (("jobs.nothing",), cli.FAILED, "NOT_FOUND: no such method"),
     pytest.param(("nothing.at_all", "--timeout", str(3 * slow())), cli.FAILED, "NO_SERVICE",
-                 marks=pytest.mark.slow),
+                 marks=pytest.mark.once),
     (("jobs.get", '{"job_id": 5, "user_id": "y"}'), cli.FAILED, "INVALID: job_id"),
     (("jobs.get", "[]"), cli.USAGE, "must be a JSON object"),
     (("jobs.get", '{"a": '), cli.USAGE, "must be a JSON object"),
@@ -187,7 +187,7 @@ def test_status(echo):
     assert now["jobs"].keys() == {"queued", "running"} and now["problems"] == []
     assert {worker["instance"] for worker in now["workers"]} == {
         replica["instance"] for replica in now["services"] if replica["service"] == "worker"}
-    text = good(echo, "status").stdout
+    text = good(echo, "status", "--key", f"{echo.keys}/monitor.key_secret").stdout
     assert "all is well" in text and "\033" not in text
 
 
