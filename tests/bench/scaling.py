@@ -9,6 +9,7 @@ import time
 
 import psycopg2
 
+from library import library
 from measures import CONNECTIONS, Tools, rate
 from ours import Ours
 
@@ -258,4 +259,4 @@ def old_rows(tools):
 
 
 SCALING = {"history": history, "connections": connections, "replicas": replicas,
-           "workers": workers, "held": held, "retention": retention}
+           "workers": workers, "held": held, "retention": retention, "library": library}
