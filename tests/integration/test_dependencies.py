@@ -5,7 +5,9 @@ import pathlib
 import re
 import subprocess
 
-from stack import ROOT
+import pytest
+
+from stack import ROOT, slow
 
 BIN = pathlib.Path(os.environ.get("MCPBUS_BIN", ROOT / "build" / "bin"))
 # Part of the compiler and of libc, whatever the build; sanitizers have libraries of their own.
@@ -32,6 +34,7 @@ def linked():
     return {name for name in needed if not RUNTIME.match(name)}
 
 
+@pytest.mark.skipif(slow() > 1, reason="sanitizers keep what is linked and not used")
 def test_libraries_are_those_that_are_linked():
     assert sorted(row[0] for row in tables()[0]) == sorted(linked())
 
