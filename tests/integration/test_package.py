@@ -127,6 +127,10 @@ def check_installed(machine):
     verified = machine.try_run("systemd-analyze", "--man=no", "verify", *UNITS, "mcpbus-migrate.service",
                                "mcpbus.target")
     assert verified.returncode == 0 and not verified.stdout.strip(), verified.stdout
+    for units, exposure in ((UNITS[:3] + UNITS[4:] + ["mcpbus-migrate.service"], 15),
+                            (UNITS[3:4], 30)):
+        machine.run("systemd-analyze", "security", "--offline=true", f"--threshold={exposure}",
+                    *units)
 
 
 def check_confined(machine):
