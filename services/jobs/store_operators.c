@@ -13,14 +13,17 @@ static const struct pg_statement draining_statement = {
     "UPDATE worker_sessions SET draining = $2::boolean WHERE session = $1 AND draining <> $2::boolean",
     true};
 
+/* A worker that could not open its session at once may have begun several: the one that it renews
+ * ends last. */
 static const struct pg_statement workers_statement = {
     "workers",
     "WITH held AS MATERIALIZED (SELECT session, count(*) AS n FROM job_queue WHERE state = 1"
     " GROUP BY session)"
     " SELECT w.session, w.instance, w.host, w.version, w.capacity, coalesce(h.n, 0), w.draining,"
     "  floor(extract(epoch FROM w.lease_until - now()) * 1000)::bigint, " STORE_TIME("w.created_at")
-    " FROM worker_sessions w LEFT JOIN held h ON h.session = w.session"
-    " WHERE w.lease_until > now() ORDER BY w.host, w.created_at, w.session LIMIT 1000",
+    " FROM (SELECT DISTINCT ON (instance) * FROM worker_sessions WHERE lease_until > now()"
+    "   ORDER BY instance, lease_until DESC) w"
+    " LEFT JOIN held h ON h.session = w.session ORDER BY w.host, w.created_at, w.session LIMIT 1000",
     true};
 
 static const struct pg_statement find_statement = {

@@ -1,5 +1,6 @@
 """mcpbus workers: drained and resumed, under load; mcpbus jobs approve and deny."""
 import json
+import signal
 import subprocess
 import uuid
 
@@ -83,6 +84,20 @@ def test_names(asking):
         assert done.returncode == cli.FAILED and f"no worker is called {name}" in done.stderr
 
 
+def lose_sessions(stack, session):
+    """No jobs replica answers for as long as a lease; then there are others."""
+    for n in (1, 2):
+        stack.kill("jobs", n, signal.SIGSTOP)
+    try:
+        wait_until(lambda: all("session_lost" in stack.log(f"worker-{n}") for n in (1, 2)), 60,
+                   "both leases run out")
+    finally:
+        for n in (1, 2):
+            stack.kill("jobs", n, signal.SIGCONT)
+    wait_until(lambda: len(workers(stack)) == 2 and session not in [
+        one["session"] for one in workers(stack).values()], 60, "both have new sessions")
+
+
 @pytest.mark.once
 def test_drain_under_load(new_stack):
     """Of 300 jobs none is lost or run twice; the drained worker empties, whatever dies beside it, and
@@ -103,8 +118,11 @@ def test_drain_under_load(new_stack):
     wait_until(lambda: status_of(stack, first + more) == {("completed", 1): 300}, 120,
                lambda: status_of(stack, first + more))
     assert workers(stack)[name]["draining"]
+    lose_sessions(stack, session)
+    wait_until(lambda: workers(stack)[name]["draining"], 60, "the new session is told of")
+    assert where(stack) == {workers(stack)[other]["session"]}
     good(stack, "workers", "resume", name)
-    wait_until(lambda: session in where(stack), 60, "it takes jobs again")
+    wait_until(lambda: workers(stack)[name]["session"] in where(stack), 60, "it takes jobs again")
     good(stack, "workers", "drain", name)
     for n in (1, 2):
         stack.kill("worker", n)
