@@ -11,6 +11,7 @@ const struct backup_check backup_structure_checks[] = {
          "'all there'") " FROM (SELECT count(*) AS n, string_agg(name, ', ') AS names FROM unnest(ARRAY["
                         "'mcpbus_migrations', 'job_data', 'job_queue', 'job_records', 'job_events', 'job_idempotency',"
                         "'job_totals', 'job_mishaps', 'job_upkeep', 'job_conversations', 'worker_sessions',"
+                        "'job_webhooks',"
                         "'user_sessions', 'token_revocation_counter', 'token_revocations', 'oauth_nonces']) AS name"
                         " WHERE to_regclass(name) IS NULL) m"},
     {"indexes",
@@ -27,7 +28,8 @@ const struct backup_check backup_structure_checks[] = {
      "SELECT " VERDICT(
          "n > 0", "fault", "'missing on job_data: ' || names",
          "'all there'") " FROM (SELECT count(*) AS n, string_agg(name, ', ') AS names FROM unnest(ARRAY["
-                        "'job_data_deleted', 'job_data_truncated', 'job_data_mishap']) AS name WHERE NOT EXISTS"
+                        "'job_data_deleted', 'job_data_truncated', 'job_data_mishap', 'job_data_told',"
+                        "'job_webhooks_deleted', 'job_webhooks_truncated']) AS name WHERE NOT EXISTS"
                         " (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('job_data') AND tgname = name"
                         "  AND tgenabled <> 'D')) m"},
 };
