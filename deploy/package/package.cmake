@@ -78,11 +78,12 @@ set(CPACK_DEBIAN_SERVER_PACKAGE_SUGGESTS "postgresql, mcpbus-sandbox")
 configure_file(${package}/conffiles ${package_out}/conffiles COPYONLY)
 set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA "${package}/postinst;${package}/prerm;${package}/postrm;${package}/conffiles")
 
-install(FILES ${package}/mcpbus.env DESTINATION /etc/mcpbus COMPONENT server
+# Only packages have what lies outside of the prefix, or names /usr/bin.
+install(FILES ${package}/mcpbus.env DESTINATION /etc/mcpbus COMPONENT server EXCLUDE_FROM_ALL
     PERMISSIONS OWNER_READ OWNER_WRITE)
 file(GLOB units CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/deploy/systemd/*.service
     ${CMAKE_SOURCE_DIR}/deploy/systemd/*.target)
-install(FILES ${units} DESTINATION lib/systemd/system COMPONENT server)
+install(FILES ${units} DESTINATION lib/systemd/system COMPONENT server EXCLUDE_FROM_ALL)
 
 install(FILES ${package}/lintian RENAME mcpbus DESTINATION share/lintian/overrides COMPONENT server)
 
@@ -118,5 +119,15 @@ add_custom_target(package_files ALL DEPENDS ${made})
 install(FILES ${package_out}/mcpbus.1.gz DESTINATION share/man/man1 COMPONENT server)
 install(FILES ${package_out}/mcpbus.bash RENAME mcpbus
     DESTINATION share/bash-completion/completions COMPONENT server)
+
+# All that the packages hold.
+add_custom_target(packaged DEPENDS package_files)
+foreach(target IN ITEMS mcpbus-broker mcpbus-auth mcpbus-jobs mcpbus-worker mcpbus-gateway
+        mcpbus-google mcpbus-files mcpbus-monitor mcpbus-sandbox libmcpbus libmcpbus_static
+        libmcpbus_manual)
+    if(TARGET ${target})
+        add_dependencies(packaged ${target})
+    endif()
+endforeach()
 
 include(CPack)
