@@ -200,6 +200,7 @@ enum mcpbus_status client_wait(struct mcpbus *client, command_fn *fn, void *of, 
         pthread_mutex_lock(&client->lock);
         uint64_t seen = client->changes;
         pthread_mutex_unlock(&client->lock);
+        *state.ret_why = '\0';
         if (!client_ask(client, &state.question, fn))
             return fail_plainly(error, MCPBUS_ERR_CANCELLED);
         if (state.ret_status == MCPBUS_OK)
@@ -264,6 +265,13 @@ static void on_wake(void *arg, uint32_t events)
     (void)!read(client->wake_fd, &count, sizeof count); /* the work is done in the source's turn */
 }
 
+static void on_peers(void *arg)
+{
+    struct mcpbus *client = arg;
+    trouble_pass(&client->trouble, client->bus);
+    client_tell_change(client);
+}
+
 static bool start(struct mcpbus *client)
 {
     client->loop = loop_new();
@@ -276,7 +284,7 @@ static bool start(struct mcpbus *client)
     options.trouble_arg = &client->trouble;
     enum err err = bus_new(client->loop, &options, &client->bus);
     if (!err)
-        bus_on_peers(client->bus, client_tell_change, client);
+        bus_on_peers(client->bus, on_peers, client);
     pthread_mutex_lock(&client->lock);
     client->start_status = status_of(err);
     client->started = true;
@@ -432,7 +440,8 @@ static enum mcpbus_status open_checked(struct mcpbus *client, struct mcpbus_erro
         return fail(error, MCPBUS_ERR_SYSTEM, "no thread to be had");
     enum mcpbus_status started = wait_start(client);
     if (started == MCPBUS_ERR_DENIED)
-        return fail(error, MCPBUS_ERR_SYSTEM, "%s", client->why);
+        return fail(error, client->bus_options.plain ? MCPBUS_ERR_INVALID : MCPBUS_ERR_SYSTEM, "%s",
+                    client->why);
     if (started != MCPBUS_OK)
         return fail(error, MCPBUS_ERR_INVALID, "options: brokers: tcp://HOST:PORT is wanted");
     return succeed(error);

@@ -135,6 +135,8 @@ size_t brokers_count(const char *brokers);
 /* peers.c */
 void trouble_init(struct trouble *trouble);
 void trouble_fini(struct trouble *trouble);
+/* What was said before a broker took the bus is over. */
+void trouble_pass(struct trouble *trouble, const struct bus *bus);
 void trouble_note(void *trouble, const char *endpoint, const char *what);
 /* Nothing but a broker's word is missing: says in `state` why there is none, if that is known. */
 void trouble_tell(const struct mcpbus *client, const struct bus *bus, const struct trouble *trouble,

@@ -16,6 +16,15 @@ void trouble_fini(struct trouble *trouble)
     map_destroy(&trouble->endpoints);
 }
 
+void trouble_pass(struct trouble *trouble, const struct bus *bus)
+{
+    if (!bus_connected(bus))
+        return;
+    trouble_fini(trouble);
+    trouble_init(trouble);
+    *trouble->text = '\0';
+}
+
 void trouble_note(void *arg, const char *endpoint, const char *what)
 {
     struct trouble *trouble = arg;

@@ -125,6 +125,13 @@ struct opening {
     char why[BUS_WHY_SIZE];
 };
 
+static void on_peers(void *arg)
+{
+    struct mcpbus_service *service = arg;
+    trouble_pass(&service->trouble, service->bus);
+    client_tell_change(service->client);
+}
+
 static void run_open(struct mcpbus *client, struct command *command)
 {
     struct opening *opening = (struct opening *)command;
@@ -148,7 +155,7 @@ static void run_open(struct mcpbus *client, struct command *command)
         opening->ret_status = status_of(bus_new(client->loop, &options, &service->bus));
     if (opening->ret_status)
         return;
-    bus_on_peers(service->bus, client_tell_change, client);
+    bus_on_peers(service->bus, on_peers, service);
     memcpy(service->instance, bus_instance_text(service->bus), sizeof service->instance);
     service->next = client->services;
     client->services = service;

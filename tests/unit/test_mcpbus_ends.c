@@ -201,6 +201,13 @@ static void test_options(void **state)
     bad.plain = false;
     assert_int_equal(try_open(bad), MCPBUS_ERR_INVALID);
     bad = good;
+    bad.brokers = "tcp://192.0.2.1:5550"; /* plain goes no farther than loopback */
+    assert_int_equal(try_open(bad), MCPBUS_ERR_INVALID);
+    bad = good;
+    bad.plain = false;
+    bad.keys = "/nonexistent";
+    assert_int_equal(try_open(bad), MCPBUS_ERR_SYSTEM);
+    bad = good;
     bad.max_calls = 1000000;
     assert_int_equal(try_open(bad), MCPBUS_ERR_INVALID);
     bad = good;
