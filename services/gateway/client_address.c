@@ -129,6 +129,8 @@ enum err proxies_new(const char *setting, bool forwarded, struct proxies **ret_p
             return ERR_INVALID;
         }
     }
+    if (proxies->count == 0)
+        proxies_destroy(&proxies);
     *ret_proxies = proxies;
     return ERR_OK;
 }
@@ -352,7 +354,7 @@ void client_of(const struct proxies *proxies, const struct http_request *request
     char peer[CLIENT_ADDRESS_SIZE];
     struct client_lines lines = {.count = 0};
     http_request_peer(request, peer);
-    if (proxies && proxies->count > 0) {
+    if (proxies) {
         const char *name = proxies->forwarded ? "Forwarded" : "X-Forwarded-For";
         lines.count = http_request_header_all(request, name, lines.hops, CLIENT_LINES_MAX);
         const char *protos[CLIENT_LINES_MAX];

@@ -23,7 +23,8 @@ struct proxies;
 
 /* From the settings TRUSTED_PROXIES: addresses and networks (10.0.0.0/8, 2001:db8::/32) with
  * commas; and TRUSTED_PROXY_HEADER: whether Forwarded (RFC 7239) is what the proxies write, else
- * X-Forwarded-For and X-Forwarded-Proto. NULL or "": no proxy. ERR_INVALID: anything else. */
+ * X-Forwarded-For and X-Forwarded-Proto. NULL or "": no proxy, *ret_proxies is NULL. ERR_INVALID:
+ * anything else. */
 MUST_CHECK enum err proxies_new(const char *setting, bool forwarded, struct proxies **ret_proxies);
 void proxies_destroy(struct proxies **proxies_p);
 
