@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "libcommon/bus.h"
+#include "libcommon/bus_internal.h"
 #include "libcommon/bus_keys.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
@@ -352,6 +353,23 @@ static void test_a_plain_peer_of_a_broker_with_keys(void **state)
     assert_false(bus_connected(world.client));
 }
 
+/* What a name leads to is known only once it has been looked up. */
+static void test_plain_follows_no_name_beyond_loopback(void **state)
+{
+    (void)state;
+    struct bus bus = {.loop = world.loop, .options = {.plain = true, .trouble = on_trouble}};
+    struct bus_link link = {.bus = &bus, .endpoint = world.endpoint};
+    assert_true(secure_allows(&link, "tcp://127.0.0.1:5550"));
+    assert_true(secure_allows(&link, "tcp://127.1.2.3:5550"));
+    assert_string_equal(world.trouble, "");
+    assert_false(secure_allows(&link, "tcp://192.0.2.1:5550"));
+    assert_false(secure_allows(&link, "tcp://12.7.0.0:1"));
+    assert_false(secure_allows(&link, "tcp://[::]:1"));
+    assert_non_null(strstr(world.trouble, "loopback"));
+    bus.options.plain = false;
+    assert_true(secure_allows(&link, "tcp://192.0.2.1:5550"));
+}
+
 #define CURVE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -367,6 +385,7 @@ int main(void)
         CURVE_TEST(test_rights_that_change),
         CURVE_TEST(test_the_broker_changes_its_key),
         CURVE_TEST(test_what_does_not_start),
+        CURVE_TEST(test_plain_follows_no_name_beyond_loopback),
         CURVE_TEST(test_a_plain_peer_of_a_broker_with_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
