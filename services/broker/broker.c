@@ -135,7 +135,7 @@ static void on_answer(struct broker *broker, struct wire_message *message, struc
     flight->parts = message->header.part;
     if (message->header.type == PROTO_FINAL)
         flight_end(broker, flight);
-    if (caller && !caller->dead)
+    if (!caller->dead)
         forward(broker, message, caller);
 }
 
@@ -329,6 +329,8 @@ enum err broker_new(struct loop *loop, const struct broker_options *options,
     broker->by_instance = map_new();
     broker->flights = map_new();
     broker->owners = map_new();
+    broker->shares = map_new();
+    broker->news = loop_timer_new(loop, peers_announce, broker);
     broker->tick = loop_timer_new(loop, on_tick, broker);
     loop_source_add(loop, turn, broker);
     open_socket(broker);
@@ -375,6 +377,7 @@ void broker_destroy(struct broker **broker_p)
         peer_send_plain(broker, peer, PROTO_DISCONNECT);
     loop_source_remove(broker->loop, turn, broker);
     loop_timer_destroy(&broker->tick);
+    loop_timer_destroy(&broker->news);
     if (broker->fd >= 0)
         loop_fd_remove(broker->loop, broker->fd);
     int linger = 200;
@@ -384,8 +387,10 @@ void broker_destroy(struct broker **broker_p)
     flights_free(broker);
     owners_free(broker);
     peers_free(broker);
+    shares_free(broker);
     zmq_ctx_term(broker->context);
     keys_close(broker);
+    free(broker->announced);
     free(broker);
     *broker_p = NULL;
 }

@@ -18,6 +18,8 @@ enum err flight_begin(struct broker *broker, const struct proto_header *request,
 {
     if (map_count(broker->flights) >= FLIGHTS_MAX)
         return ERR_OVERLOADED;
+    if (caller->share && caller->share->flights >= SHARE_FLIGHTS_MAX)
+        return ERR_OVERLOADED;
     if (flight_find(broker, request->instance, request->seq))
         return ERR_BAD_FRAME;
     struct flight *flight = mem_alloc(sizeof *flight);
@@ -26,12 +28,20 @@ enum err flight_begin(struct broker *broker, const struct proto_header *request,
                               .server = server,
                               .expires = loop_now(broker->loop) + request->ttl_ms + GRACE_MS};
     map_put(broker->flights, &flight->key, sizeof flight->key, flight);
+    caller->flights++;
+    server->flights++;
+    if (caller->share)
+        caller->share->flights++;
     return ERR_OK;
 }
 
 void flight_end(struct broker *broker, struct flight *flight)
 {
     map_take(broker->flights, &flight->key, sizeof flight->key);
+    flight->caller->flights--;
+    flight->server->flights--;
+    if (flight->caller->share)
+        flight->caller->share->flights--;
     free(flight);
 }
 
@@ -50,16 +60,15 @@ void flight_refuse(struct broker *broker, struct peer *caller, uint64_t seq, uin
     peer_send(broker, caller, &message);
 }
 
+/* Where the caller has gone nobody waits for the answer, and a deadline may be an hour away. */
 void flights_peer_lost(struct broker *broker, struct peer *peer)
 {
     size_t at = 0;
     struct flight *flight = NULL;
-    while ((flight = map_next(broker->flights, &at))) {
-        if (flight->caller == peer)
-            flight->caller = NULL;
-        if (flight->server != peer)
+    while (peer->flights && (flight = map_next(broker->flights, &at))) {
+        if (flight->caller != peer && flight->server != peer)
             continue;
-        if (flight->caller && !flight->caller->dead)
+        if (flight->caller != peer && !flight->caller->dead)
             flight_refuse(broker, flight->caller, flight->key.seq, flight->parts, ERR_PEER_LOST);
         flight_end(broker, flight);
     }

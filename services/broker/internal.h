@@ -1,6 +1,6 @@
 /* What the parts of the broker share: peers (peers.c), requests under way (flights.c), routing
- * (broker.c), keys (keys.c, zap.c), whose an instance is (owners.c), ending connections (cuts.c),
- * memory (memory.c). */
+ * (broker.c), keys (keys.c, zap.c), whose an instance is (owners.c), what one key may take up
+ * (shares.c), ending connections (cuts.c), memory (memory.c). */
 #ifndef MCPBUS_BROKER_INTERNAL_H
 #define MCPBUS_BROKER_INTERNAL_H
 
@@ -18,6 +18,8 @@ enum {
     OUT_MAX_MESSAGES = 8192,
     OUT_MAX_BYTES = 64 * 1024 * 1024,
     OWNERS_MAX = 2 * PEERS_MAX,
+    SHARE_PEERS_MAX = PEERS_MAX / 2,
+    SHARE_FLIGHTS_MAX = FLIGHTS_MAX / 2,
     CUTS_MAX = 256,
 };
 
@@ -37,16 +39,25 @@ struct out_message {
     struct out_message *next;
 };
 
+/* What the peers of one key have, so that they can't take everything. */
+struct share {
+    char key[BUS_KEY_TEXT_SIZE];
+    size_t peers, flights;
+};
+
 struct peer {
     zmq_msg_t route;
     uint64_t instance;
     char service[65]; /* "" when it only calls */
     char key[BUS_KEY_TEXT_SIZE];
     const struct bus_cert *cert; /* NULL: plain */
+    struct share *share;         /* likewise */
     struct connection connection;
     uint32_t limit, sent;
     int64_t last_received, last_sent;
+    size_t flights; /* that it has asked for or is to answer */
     bool draining, dead;
+    bool told;                               /* the newest list of services */
     unsigned pings;                          /* that it has not answered */
     struct out_message *out_head, *out_tail; /* what its pipe could not take yet */
     size_t out_count, out_bytes;
@@ -59,7 +70,7 @@ struct flight_key {
 /* A request that was passed on and not yet answered. */
 struct flight {
     struct flight_key key;
-    struct peer *caller, *server; /* caller NULL: it has gone */
+    struct peer *caller, *server;
     uint32_t parts;
     int64_t expires;
 };
@@ -75,16 +86,20 @@ struct broker {
     int64_t memory_mib; /* 0: no limit */
     int64_t keys_looked_at, owners_swept_at, noted_at;
     struct map *owners; /* by instance */
+    struct map *shares; /* by key */
     struct cut cuts[CUTS_MAX];
     size_t cut_count;
     unsigned notes[2]; /* lines of audit, since noted_at, on strangers and on known keys */
+    unsigned comings;  /* likewise, of who comes and goes */
     char endpoint[256];
     uint64_t instance;
     struct map *peers;       /* by routing id */
     struct map *by_instance; /* the same, by instance */
     struct map *flights;
-    struct loop_timer *tick;
-    bool peers_changed, draining;
+    struct loop_timer *tick, *news;
+    int64_t announced_at;
+    char *announced; /* the newest list of services */
+    bool deaths, peers_changed, draining;
     size_t waiting;      /* messages in out queues */
     size_t bad_messages; /* since the last tick */
 };
@@ -101,6 +116,8 @@ const struct bus_cert *keys_admitted(struct broker *broker, const char *public_k
 /* May another line of audit be written? A flood of refusals must not fill the log, nor one of
  * strangers hide what a known key does. */
 bool audit_note(struct broker *broker, bool known);
+/* May another line say who has come or gone? */
+bool comings_note(struct broker *broker);
 void audit_tick(struct broker *broker);
 
 /* zap.c */
@@ -114,6 +131,12 @@ bool zap_turn(struct broker *broker);
 MUST_CHECK bool owner_claims(struct broker *broker, uint64_t instance, const struct bus_cert *cert);
 void owners_tick(struct broker *broker);
 void owners_free(struct broker *broker);
+
+/* shares.c */
+/* Counts a connection of a key; NULL: it has too many. */
+MUST_CHECK struct share *share_join(struct broker *broker, const char *key);
+void share_leave(struct broker *broker, struct share **share_p);
+void shares_free(struct broker *broker);
 
 /* cuts.c */
 struct connection connection_of(struct wire_message *message);
@@ -143,8 +166,10 @@ void peer_mark_dead(struct broker *broker, struct peer *peer);
  * ERR_OVERLOADED otherwise. */
 MUST_CHECK enum err peer_choose(const struct broker *broker, const char *service, uint64_t instance,
                                 struct peer **ret_peer);
-/* Takes out the dead, with what was under way there; tells the others when the list changed. */
+/* Takes out the dead, with what was under way there; sees to it that the others are told when the
+ * list has changed. */
 void peers_settle(struct broker *broker);
+void peers_announce(void *broker);
 void peers_flush(struct broker *broker);
 void peers_tick(struct broker *broker);
 void peers_free(struct broker *broker);

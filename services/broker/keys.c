@@ -7,11 +7,16 @@
 #include "services/broker/internal.h"
 #include "services/broker/policy.h"
 
-enum { NOTES_MAX = 20, NOTES_MS = 1000, SMALL = 100, LARGE_PAUSE_MS = 100 };
+enum { NOTES_MAX = 20, COMINGS_MAX = 500, NOTES_MS = 1000, SMALL = 100, LARGE_PAUSE_MS = 100 };
 
 bool audit_note(struct broker *broker, bool known)
 {
     return broker->notes[known]++ < NOTES_MAX;
+}
+
+bool comings_note(struct broker *broker)
+{
+    return broker->comings++ < COMINGS_MAX;
 }
 
 void audit_tick(struct broker *broker)
@@ -26,6 +31,9 @@ void audit_tick(struct broker *broker)
                         LOG_I("count", broker->notes[known] - NOTES_MAX));
         broker->notes[known] = 0;
     }
+    if (broker->comings > COMINGS_MAX)
+        log_warning("comings_more", LOG_I("count", broker->comings - COMINGS_MAX));
+    broker->comings = 0;
 }
 
 static void use(struct broker *broker, struct bus_keys *keys)

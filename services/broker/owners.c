@@ -1,7 +1,8 @@
 /* Whose an instance is. Peers name their instance themselves, and answers and runs go by it: so it
  * stays with the key that greeted with it first, and for a while after it has gone. A key's
  * successor in a rotation, which has its role and name by the broker's own certificate, is the same
- * owner. */
+ * owner. To a broker that has just begun everybody is the first, so mcpbus's own roles come before
+ * a client that was quicker: all peers know the instances of services. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,12 @@ static void sweep(struct broker *broker, int64_t keep_ms)
     }
 }
 
+static void give_to(struct owner *owner, const struct bus_cert *cert)
+{
+    owner->role = cert->role;
+    memcpy(owner->name, cert->name, sizeof owner->name);
+}
+
 bool owner_claims(struct broker *broker, uint64_t instance, const struct bus_cert *cert)
 {
     struct owner *owner = map_get(broker->owners, &instance, sizeof instance);
@@ -45,10 +52,11 @@ bool owner_claims(struct broker *broker, uint64_t instance, const struct bus_cer
             sweep(broker, 0);
         owner = mem_alloc(sizeof *owner);
         owner->instance = instance;
-        owner->role = cert->role;
-        memcpy(owner->name, cert->name, sizeof owner->name);
+        give_to(owner, cert);
         map_put(broker->owners, &owner->instance, sizeof owner->instance, owner);
     }
+    if (owner->role == PROTO_ROLE_CLIENT && cert->role != PROTO_ROLE_CLIENT)
+        give_to(owner, cert);
     bool claimed = owner->role == cert->role && strcmp(owner->name, cert->name) == 0;
     if (claimed)
         owner->seen = loop_now(broker->loop);

@@ -8,6 +8,8 @@
 #include "services/broker/internal.h"
 #include "services/broker/policy.h"
 
+enum { ANNOUNCE_MS = 20 };
+
 struct peer *peer_find(const struct broker *broker, zmq_msg_t *route)
 {
     return map_get(broker->peers, zmq_msg_data(route), zmq_msg_size(route));
@@ -134,7 +136,7 @@ void peers_flush(struct broker *broker)
 void peer_mark_dead(struct broker *broker, struct peer *peer)
 {
     peer->dead = true;
-    broker->peers_changed = true;
+    broker->deaths = true;
 }
 
 static void peer_free(struct broker *broker, struct peer *peer)
@@ -147,6 +149,7 @@ static void peer_free(struct broker *broker, struct peer *peer)
         free(out);
     }
     zmq_msg_close(&peer->route);
+    share_leave(broker, &peer->share);
     free(peer);
 }
 
@@ -165,12 +168,13 @@ static bool read_hello(struct wire_message *hello, char ret_service[65])
     return true;
 }
 
-static struct peer *peer_new(struct broker *broker, struct wire_message *hello)
+static struct peer *peer_new(struct broker *broker, struct wire_message *hello, struct share *share)
 {
     struct peer *peer = mem_alloc(sizeof *peer);
     zmq_msg_init(&peer->route);
     zmq_msg_copy(&peer->route, &hello->route);
     peer->instance = hello->header.instance;
+    peer->share = share;
     map_put(broker->peers, zmq_msg_data(&peer->route), zmq_msg_size(&peer->route), peer);
     return peer;
 }
@@ -222,13 +226,14 @@ static void welcome(struct broker *broker, struct peer *peer, const char *servic
     memcpy(peer->service, service, strlen(service) + 1);
     peer->limit = hello->header.credit;
     peer->sent = 0;
-    peer->draining = peer->dead = false;
+    peer->draining = peer->dead = peer->told = false;
     peer->pings = 0;
     peer->last_received = loop_now(broker->loop);
     char instance[17];
     proto_instance_format(peer->instance, instance);
-    log_info("peer_joined", LOG_S("service", *service ? service : "-"), LOG_S("instance", instance),
-             LOG_S("key", peer->cert ? peer->cert->name : "-"));
+    if (comings_note(broker))
+        log_info("peer_joined", LOG_S("service", *service ? service : "-"),
+                 LOG_S("instance", instance), LOG_S("key", peer->cert ? peer->cert->name : "-"));
     peer_send_plain(broker, peer, PROTO_WELCOME);
     if (broker->draining)
         peer_tell_draining(broker, peer);
@@ -253,8 +258,13 @@ void peer_hello(struct broker *broker, struct wire_message *hello)
         refuse_hello(broker, hello, service, why);
         return;
     }
+    struct share *share = peer || !cert ? NULL : share_join(broker, cert->public_key);
+    if (!peer && cert && !share) {
+        refuse_hello(broker, hello, service, "its key has too many connections");
+        return;
+    }
     if (!peer)
-        peer = peer_new(broker, hello);
+        peer = peer_new(broker, hello, share);
     peer->cert = cert;
     peer->connection = connection_of(hello);
     if (cert)
@@ -307,18 +317,37 @@ static json_t *list_services(const struct broker *broker)
     return json_pack("{s:o}", "services", services);
 }
 
-static void announce(struct broker *broker)
+static void list_changes(struct broker *broker, const char *text)
 {
+    size_t at = 0;
+    struct peer *peer = NULL;
+    if (broker->announced && strcmp(broker->announced, text) == 0)
+        return;
+    free(broker->announced);
+    broker->announced = mem_strdup(text);
+    while ((peer = map_next(broker->peers, &at)))
+        peer->told = false;
+}
+
+/* A peer that greets or drains over and over changes the list as often, or not at all: the others
+ * must not be kept busy by that. */
+void peers_announce(void *arg)
+{
+    struct broker *broker = arg;
     AUTOJSON json_t *body = list_services(broker);
     char *text = js_dump(body);
+    broker->peers_changed = false;
+    broker->announced_at = loop_now(broker->loop);
+    list_changes(broker, text);
     zmq_msg_t shared;
     zmq_msg_init(&shared);
     wire_set_owned(&shared, text, strlen(text));
     size_t at = 0;
     struct peer *peer = NULL;
     while ((peer = map_next(broker->peers, &at))) {
-        if (peer->dead)
+        if (peer->dead || peer->told)
             continue;
+        peer->told = true;
         struct wire_message message;
         wire_init(&message);
         message.header = (struct proto_header){.type = PROTO_PEERS, .instance = broker->instance};
@@ -326,6 +355,7 @@ static void announce(struct broker *broker)
         peer_send(broker, peer, &message);
     }
     zmq_msg_close(&shared);
+    peers_settle(broker);
 }
 
 static void reap(struct broker *broker)
@@ -337,8 +367,9 @@ static void reap(struct broker *broker)
             continue;
         char instance[17];
         proto_instance_format(peer->instance, instance);
-        log_info("peer_left", LOG_S("service", *peer->service ? peer->service : "-"),
-                 LOG_S("instance", instance));
+        if (comings_note(broker))
+            log_info("peer_left", LOG_S("service", *peer->service ? peer->service : "-"),
+                     LOG_S("instance", instance));
         map_take(broker->peers, zmq_msg_data(&peer->route), zmq_msg_size(&peer->route));
         if (map_get(broker->by_instance, &peer->instance, sizeof peer->instance) == peer)
             map_take(broker->by_instance, &peer->instance, sizeof peer->instance);
@@ -347,14 +378,18 @@ static void reap(struct broker *broker)
     }
 }
 
-/* Sending may find more peers dead, so this ends when a pass changes nothing. */
+/* Sending may find more peers dead, so this ends when a pass finds none. */
 void peers_settle(struct broker *broker)
 {
-    while (broker->peers_changed) {
-        broker->peers_changed = false;
+    while (broker->deaths) {
+        broker->deaths = false;
+        broker->peers_changed = true;
         reap(broker);
-        announce(broker);
     }
+    if (!broker->peers_changed || loop_timer_active(broker->news))
+        return;
+    int64_t pause = broker->announced_at + ANNOUNCE_MS - loop_now(broker->loop);
+    loop_timer_start(broker->news, pause > 0 ? pause : 0);
 }
 
 void peers_tick(struct broker *broker)

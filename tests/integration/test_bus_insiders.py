@@ -1,0 +1,118 @@
+"""Keys that are admitted, and do what disturbs the others."""
+import contextlib
+import signal
+
+import pytest
+
+from bus_peer import (CREDIT, DISCONNECT, DRAIN, HELLO, PEERS, PING, PONG, REQUEST,
+                      WELCOME, Message, Peer)
+from own_bus import Bus, keygen
+from stack import slow
+
+FLOOD = 3000
+
+
+@pytest.fixture
+def bus(tmp_path):
+    one = Bus(tmp_path, brokers=1)
+    yield one
+    one.close()
+
+
+@contextlib.contextmanager
+def connected(bus, *names):
+    peers = [Peer(bus.endpoints, bus.keys, name) for name in names]
+    try:
+        yield peers
+    finally:
+        for peer in peers:
+            peer.close()
+
+
+def greet(peer, service="", credit=0):
+    peer.send(HELLO, credit=credit, body={},
+              metadata={"service": service, "methods": ["now"], "version": "1"})
+
+
+def greeted(peer, service="", credit=0):
+    greet(peer, service, credit)
+    return peer.receive(WELCOME, DISCONNECT)
+
+
+def settled(peer):
+    """What it has sent has been read."""
+    peer.send(PING)
+    peer.receive(PONG)
+
+
+def lists_of(peer):
+    count = 0
+    peer.send(PING)
+    while (message := Message(peer.socket.recv_multipart())).type != PONG:
+        count += message.type == PEERS
+        if message.type == PING:
+            peer.send(PONG)
+    return count
+
+
+def test_who_greets_and_drains_without_end_disturbs_nobody(bus):
+    """Neither with the lists that the broker sends to all, nor with the lines that it writes."""
+    with connected(bus, "client", "client", "weather") as (witness, noisy, service):
+        witness.hello()
+        noisy.hello()
+        for i in range(FLOOD):
+            noisy.send(DRAIN, credit=i & 1)
+        for i in range(FLOOD):
+            greet(noisy)
+        settled(noisy)
+        assert lists_of(witness) == 0, "nothing has changed for it"
+        assert bus.brokers[0].text().count("peer_joined") < FLOOD / 2
+        greeted(service, "weather", 1)
+        for i in range(FLOOD):
+            service.send(DRAIN, credit=i & 1)
+        settled(service)
+        assert lists_of(witness) < FLOOD / 10
+        service.send(DRAIN, credit=0)
+        while witness.receive(PEERS).body["services"]:
+            pass
+
+
+def test_a_client_can_not_keep_a_worker_out_after_a_restart(bus):
+    """To a broker that has just begun everybody is the first to show an instance, and all peers know
+    those of services."""
+    keygen(bus.keys, "worker")
+    with connected(bus, "worker") as (worker,):
+        assert greeted(worker, "worker", 8).type == WELCOME
+        instance = worker.instance
+    endpoint = bus.brokers.pop().endpoint
+    bus.started[-1].end(signal.SIGKILL)
+    bus.start_broker(endpoint.rsplit(":", 1)[1])
+    with connected(bus, "client", "worker") as (thief, worker):
+        thief.instance = worker.instance = instance
+        assert greeted(thief).type == WELCOME
+        assert greeted(worker, "worker", 8).type == WELCOME
+        thief.send(PING)
+        assert thief.receive(DISCONNECT, PONG).type == DISCONNECT
+        assert greeted(thief).type == DISCONNECT
+        settled(worker)
+
+
+def test_what_a_caller_leaves_behind_is_forgotten(bus):
+    """At once, and not at a deadline that may be an hour away: so a broker that drains can end."""
+    with connected(bus, "weather", "client") as (service, caller):
+        greeted(service, "weather", 8)
+        caller.hello()
+        caller.send(REQUEST, 1, 0, 3600000, "weather.now", {}, {})
+        request = service.receive(REQUEST)
+        caller.send(DISCONNECT)
+        caller.instance += 1
+        greeted(caller)
+        service.send(CREDIT, credit=9)
+        assert (request.seq, request.ttl > 3500000) == (1, True)
+        bus.brokers[0].process.send_signal(signal.SIGTERM)
+        service.receive(DRAIN)
+        settled(service)
+        caller.receive(DRAIN)
+        settled(caller)
+        assert service.receive(DISCONNECT) and caller.receive(DISCONNECT)
+        assert bus.brokers[0].process.wait(3 * slow()) == 0
