@@ -34,8 +34,9 @@ struct bus_method {
  * protocol has no such method. Borrowed, not terminated. */
 typedef void bus_text_handler_fn(void *service, struct bus_call *call, const char *method,
                                  const char *text, size_t len);
-/* Nobody waits for the answer of `call` any more: the caller has cancelled it, or it has been given
- * back. It is to be answered all the same. Not called for deadlines. */
+/* Nobody waits for the answer of `call` any more: the caller has cancelled it, it has been given
+ * back, or the connection that it came by was lost. It is to be answered all the same, not from
+ * within. Not called for deadlines. */
 typedef void bus_cancelled_fn(void *service, struct bus_call *call);
 
 struct bus_options {

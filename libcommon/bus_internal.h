@@ -117,6 +117,8 @@ void calls_cancel_all(struct bus *bus);
 /* bus_serve.c */
 void serve_on_request(struct bus *bus, struct bus_link *link, struct wire_message *message);
 void serve_on_cancel(struct bus *bus, const struct proto_header *header);
+/* Its broker has told the callers of what is here that the connection was lost. */
+void serve_on_link_lost(struct bus *bus, const struct bus_link *link);
 void serve_release_all(struct bus *bus);
 /* Answers all that is here with PEER_LOST; the handlers' own answers go nowhere. */
 void serve_give_back(struct bus *bus);

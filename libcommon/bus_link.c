@@ -130,6 +130,7 @@ static void restart(struct bus_link *link, bool new_socket)
         return;
     peers_on_link_lost(link->bus, link);
     calls_on_link_lost(link->bus, link);
+    serve_on_link_lost(link->bus, link);
 }
 
 static void flush_out(struct bus_link *link)

@@ -291,6 +291,16 @@ void serve_on_cancel(struct bus *bus, const struct proto_header *header)
         withdraw(call);
 }
 
+void serve_on_link_lost(struct bus *bus, const struct bus_link *link)
+{
+    const struct bus_options *options = &bus->options;
+    size_t at = 0;
+    struct bus_call *call = NULL;
+    while (options->cancelled && (call = map_next(bus->serving, &at)))
+        if (call->link == link)
+            options->cancelled(options->handler_arg, call);
+}
+
 void serve_give_back(struct bus *bus)
 {
     size_t at = 0;

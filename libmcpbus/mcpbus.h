@@ -306,8 +306,8 @@ void mcpbus_request_from(const struct mcpbus_request *request,
                          char ret_instance[MCPBUS_INSTANCE_SIZE]);
 /* Milliseconds until the caller's deadline; 0 when it has passed or the caller has cancelled. */
 int64_t mcpbus_request_time_left(const struct mcpbus_request *request);
-/* Does nobody wait for the answer any more: cancelled, deadline passed, or this client closed? Ask
- * between the steps of long work. */
+/* Does nobody wait for the answer any more: cancelled, deadline passed, connection lost, or this
+ * client closed? Ask between the steps of long work. */
 bool mcpbus_request_cancelled(const struct mcpbus_request *request);
 /* Sleeps for `timeout_ms`, or until mcpbus_request_cancelled becomes true; gives that. At once when
  * called from a callback. */

@@ -218,6 +218,20 @@ static void test_options(void **state)
     assert_int_equal(mcpbus_status_group((enum mcpbus_status)299), MCPBUS_GROUP_UNKNOWN);
 }
 
+static void test_broker_ends_under_a_request(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    call_async(&seen, "weather.keep");
+    struct mcpbus_request *request = take_kept();
+    assert_false(mcpbus_request_cancelled(request));
+    end_broker();
+    assert_true(mcpbus_request_sleep(request, WAIT_MS));
+    assert_int_equal(mcpbus_reply(&request, NULL, 0), MCPBUS_ERR_CANCELLED);
+    wait_for(is_set, &seen.done);
+    assert_int_equal(seen.status, MCPBUS_ERR_PEER_LOST);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -226,6 +240,7 @@ int main(void)
         TEST(test_service_ends_without_losing_a_request),
         TEST(test_service_ends_in_time),
         TEST(test_service_ends_under_load),
+        TEST(test_broker_ends_under_a_request),
         TEST(test_client_ends_under_those_who_wait),
         TEST(test_nothing_is_left),
         TEST(test_child_of_fork),
