@@ -9,7 +9,7 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 
-enum { CONNECT_MS = 4000, CONNECT_MAX_MS = 10000, CALL_MS = 30000, SLICE_MS = 50 };
+enum { CONNECT_MS = 4000, CONNECT_MAX_MS = 10000, CALL_MS = 30000, KNOWN_MS = 2000, SLICE_MS = 50 };
 
 struct bus_session {
     struct mcpbus *client;
@@ -202,7 +202,10 @@ enum mcpbus_status session_call(struct bus_session *session, const char *method,
 enum mcpbus_status session_send(struct bus_session *session, const char *method, json_t *args)
 {
     AUTOFREE char *text = js_dump(args);
+    AUTOFREE char *service = mem_strndup(method, strcspn(method, "@."));
     json_decref(args);
+    if (mcpbus_wait(session->client, service, KNOWN_MS, NULL))
+        return fail(session, MCPBUS_ERR_NO_SERVICE, "no replica of it is running");
     return mcpbus_send(session->client, method, text, MCPBUS_TEXT, &session->error);
 }
 

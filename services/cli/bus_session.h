@@ -35,6 +35,7 @@ void session_set_timeout(struct bus_session *session, int64_t timeout_ms);
 typedef void session_part_fn(void *arg, const json_t *part);
 enum mcpbus_status session_call(struct bus_session *session, const char *method, json_t *args,
                                 session_part_fn *part, void *arg, json_t **ret_result);
+/* Best effort; MCPBUS_ERR_NO_SERVICE when the brokers know nobody to send it to. */
 enum mcpbus_status session_send(struct bus_session *session, const char *method, json_t *args);
 const struct mcpbus_error *session_error(const struct bus_session *session);
 
