@@ -38,7 +38,8 @@ lint_format() {
 
 lint_shell() {
     local scripts
-    mapfile -d '' -t scripts < <(git ls-files -z -- dev .ci/run '*.sh')
+    mapfile -d '' -t scripts < <(git ls-files -z -- dev .ci/run '*.sh' \
+        deploy/docker/{entrypoint,health,keys} deploy/package/{postinst,postrm,prerm})
     shellcheck -x "${scripts[@]}"
 }
 
