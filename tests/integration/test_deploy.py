@@ -81,6 +81,12 @@ def test_every_name_is_a_setting():
     assert names - {"HOME", "TMPDIR"} <= set(SETTINGS)
 
 
+def test_an_image_is_built_without_the_secrets_of_a_stack():
+    left_out = read(ROOT / ".dockerignore").partition("!deploy\n")[2].splitlines()
+    for name in read(COMPOSE / ".gitignore").split():
+        assert f"deploy/compose/{name.rstrip('/')}" in left_out
+
+
 def test_the_entrypoint_takes_every_secret_as_a_file():
     loop = re.search(r"(?s)for name in (.*?); do", read(DOCKER / "entrypoint")).group(1)
     assert set(loop.replace("\\", " ").split()) == SECRETS
