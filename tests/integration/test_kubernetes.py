@@ -18,13 +18,15 @@ SERVICES = {"broker", "auth", "jobs", "worker", "gateway"}
 # What a service needs, and who must not have it.
 NEEDS = {
     "broker": set(),
-    "auth": {"DATABASE_URL", "JWT_SECRET", "TOKEN_ENCRYPTION_KEY", "GOOGLE_CLIENT_ID",
-             "GOOGLE_CLIENT_SECRET"},
-    "jobs": {"DATABASE_URL"},
+    "auth": {"DATABASE_URL", "JWT_SECRET", "JWT_SECRET_PREVIOUS", "TOKEN_ENCRYPTION_KEY",
+             "TOKEN_ENCRYPTION_KEY_PREVIOUS", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"},
+    "jobs": {"DATABASE_URL", "WEBHOOK_SECRET"},
     "worker": {"OPENAI_API_KEY", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"},
-    "gateway": {"JWT_SECRET"},
+    "gateway": {"JWT_SECRET", "JWT_SECRET_PREVIOUS", "WEBHOOK_SECRET"},
     "migrate": {"DATABASE_URL"},
 }
+# What an installation may do without.
+OPTIONAL = {"JWT_SECRET_PREVIOUS", "TOKEN_ENCRYPTION_KEY_PREVIOUS", "WEBHOOK_SECRET"}
 OTHERS = {"HOME"}  # what tools read, not mcpbus
 
 
@@ -88,6 +90,9 @@ def test_settings_are_settings(objects):
         given = environment(main_container(workload), settings)
         secret = {name for name, value in given.items() if isinstance(value, tuple)}
         assert secret == NEEDS[component(workload)], component(workload)
+        assert {one["name"] for one in main_container(workload).get("env", [])
+                if one.get("valueFrom", {}).get("secretKeyRef", {}).get("optional")} == \
+            secret & OPTIONAL
 
 
 def test_secrets_are_those_that_the_readme_makes(objects):
@@ -146,6 +151,7 @@ def test_probes_and_ports(objects):
 def test_brokers_are_all_listed(objects):
     broker = objects.one("StatefulSet", "broker")
     service = objects.one("Service", broker["spec"]["serviceName"])
+    assert broker["spec"]["minReadySeconds"] >= 30, "as long as a name is remembered"
     assert service["spec"]["clusterIP"] == "None" and service["spec"]["publishNotReadyAddresses"]
     port = objects.settings()["data"]["BROKER_PORT"]
     assert objects.settings()["data"]["BROKER_ENDPOINT"].split(",") == [
@@ -162,6 +168,7 @@ def test_budgets_and_scalers_have_their_targets(objects):
         target = one["spec"]["scaleTargetRef"]
         found = objects.one(target.get("kind", "Deployment"), target["name"])
         scaled.append(component(found))
+        assert "replicas" not in found["spec"], "every apply would undo what the scaler did"
         if one["kind"] == "HorizontalPodAutoscaler":
             assert main_container(found)["resources"]["requests"]["cpu"], "use is a share of it"
             assert one["spec"]["minReplicas"] <= one["spec"]["maxReplicas"]
