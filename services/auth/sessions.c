@@ -176,7 +176,8 @@ static void on_erased(void *arg, enum err err, int64_t changed)
     if (err) {
         auth_reply_store_error(&waiting->call, err);
     } else {
-        audit(waiting->auth, &(struct audit){.event = "user_forgotten", .user_id = mark});
+        audit(waiting->auth,
+              &(struct audit){.event = "user_forgotten", .user_id = mark, .line_only = true});
         bus_reply(&waiting->call, json_pack("{s:I}", "seq", (json_int_t)waiting->seq));
     }
     waiting_cleanup(&waiting);
@@ -187,6 +188,22 @@ static void erase(struct waiting *waiting)
     char mark[AUDIT_MARK_SIZE];
     audit_mark(user_of(waiting->args), mark);
     store_audit_erase(waiting->auth->store, user_of(waiting->args), mark, on_erased, waiting);
+}
+
+static void on_marked(void *arg, enum err err, int64_t count)
+{
+    (void)count;
+    if (err)
+        on_erased(arg, err, 0);
+    else
+        erase(arg);
+}
+
+static void mark_forgotten(struct waiting *waiting)
+{
+    char mark[AUDIT_MARK_SIZE];
+    audit_mark(user_of(waiting->args), mark);
+    store_audit_forgotten(waiting->auth->store, mark, on_marked, waiting);
 }
 
 static void on_revoked(void *arg, enum err err, int64_t seq)
@@ -204,7 +221,7 @@ static void on_revoked(void *arg, enum err err, int64_t seq)
                                          .line_only = waiting->forgets});
     waiting->seq = seq;
     if (waiting->forgets) {
-        erase(waiting);
+        mark_forgotten(waiting);
         return;
     }
     bus_reply(&waiting->call, json_pack("{s:I}", "seq", (json_int_t)seq));

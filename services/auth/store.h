@@ -94,6 +94,9 @@ void store_audit_add(struct store *store, const struct store_audit *audit);
 size_t store_audit_pending(const struct store *store);
 /* Deletes a batch of rows that are older; `value` is how many. */
 void store_audit_clean(struct store *store, int64_t days, store_value_fn *done, void *arg);
+/* Adds user_forgotten's row: from now on what is added of this user, by any replica, is no
+ * person's. To be called once, before store_audit_erase. */
+void store_audit_forgotten(struct store *store, const char *mark, store_value_fn *done, void *arg);
 /* In a batch of the user's rows `mark` takes the user's place, and all but the event goes; `value`
  * is how many, call again until there are none. */
 void store_audit_erase(struct store *store, const char *user_id, const char *mark,

@@ -10,12 +10,20 @@
 
 enum { BATCH_MAX = 256, WAITING_MAX = 10000, TIMEOUT_MS = 20000, COLUMNS = 7, NUMBER_SIZE = 24 };
 
+/* A run that was under way when its user was forgotten may ask for access still: such rows come
+ * without a person. Who has a session again is nobody forgotten. The mark is audit_mark's. */
 static const struct pg_statement sql_add = {
     .name = "audit_add",
     .sql = "INSERT INTO audit_log (event, outcome, user_id, job_id, address, request_id, detail) "
-           "SELECT event, outcome, user_id, job_id, address, request_id, detail::json FROM "
+           "SELECT event, outcome, CASE WHEN gone THEN mark ELSE user_id END, "
+           "CASE WHEN NOT gone THEN job_id END, CASE WHEN NOT gone THEN address END, "
+           "CASE WHEN NOT gone THEN request_id END, CASE WHEN NOT gone THEN detail::json END "
+           "FROM (SELECT t.*, NOT EXISTS (SELECT FROM user_sessions s WHERE s.user_id = t.user_id) "
+           "AND EXISTS (SELECT FROM audit_log a WHERE a.user_id = mark "
+           "AND a.event = 'user_forgotten') AS gone FROM (SELECT *, 'forgotten:' || "
+           "left(encode(sha256(convert_to(user_id, 'UTF8')), 'hex'), 32) AS mark FROM "
            "unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], "
-           "$7::text[]) AS t (event, outcome, user_id, job_id, address, request_id, detail)",
+           "$7::text[]) AS u (event, outcome, user_id, job_id, address, request_id, detail)) t) r",
 };
 
 static const struct pg_statement sql_reason = {
@@ -32,13 +40,20 @@ static const struct pg_statement sql_clean = {
            "SELECT count(*) FROM gone",
 };
 
+/* First of all user_forgotten's row, by which other replicas know. */
+static const struct pg_statement sql_forgotten = {
+    .name = "audit_forgotten",
+    .idempotent = true,
+    .sql = "WITH marked AS (INSERT INTO audit_log (event, outcome, user_id) "
+           "VALUES ('user_forgotten', 'ok', $1) RETURNING 1) SELECT count(*) FROM marked",
+};
+
 static const struct pg_statement sql_erase = {
     .name = "audit_erase",
     .idempotent = true,
-    .sql =
-        "WITH changed AS (UPDATE audit_log SET user_id = $2, job_id = NULL, address = NULL, "
-        "request_id = NULL, detail = NULL WHERE id IN (SELECT id FROM audit_log WHERE user_id = $1 LIMIT 1000) RETURNING 1) "
-        "SELECT count(*) FROM changed",
+    .sql = "WITH changed AS (UPDATE audit_log SET user_id = $2, job_id = NULL, address = NULL, "
+           "request_id = NULL, detail = NULL WHERE id IN (SELECT id FROM audit_log "
+           "WHERE user_id = $1 LIMIT 1000) RETURNING 1) SELECT count(*) FROM changed",
 };
 
 struct audit_row {
@@ -154,6 +169,12 @@ void store_audit_clean(struct store *store, int64_t days, store_value_fn *done, 
     snprintf(number, sizeof(number), "%" PRId64, days);
     const char *const values[] = {number};
     exec(store, "sweep", &sql_clean, values, 1, done, arg);
+}
+
+void store_audit_forgotten(struct store *store, const char *mark, store_value_fn *done, void *arg)
+{
+    const char *const values[] = {mark};
+    exec(store, "forget", &sql_forgotten, values, 1, done, arg);
 }
 
 void store_audit_erase(struct store *store, const char *user_id, const char *mark,

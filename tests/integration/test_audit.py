@@ -5,6 +5,7 @@ import json
 import psycopg2
 import pytest
 
+import cli
 from client import begin_sign_in, call_back, consent, fresh_email, http, sign_in
 from stack import wait_until
 
@@ -82,4 +83,18 @@ def test_rows_stay_and_the_forgotten_leave_only_a_mark(stack):
     assert {"signed_in", "user_forgotten"} <= {row["event"] for row in left}
     assert all(row[name] is None for row in left
                for name in ("job_id", "address", "request_id", "detail"))
+    assert not rows(stack, user.id)
+
+
+def test_a_run_that_outlives_its_user_leaves_no_more(stack):
+    """Whoever is forgotten while jobs run: a worker may ask for their access afterwards."""
+    user = sign_in(stack, fresh_email("audit"))
+    assert user.delete("/me").status_code == 200
+    asked = cli.mcpbus(stack, "call", "auth.google_access",
+                       json.dumps({"user_id": user.id, "job_id": "late-1"}))
+    assert "no session of this user" in asked.stderr
+    mark = "forgotten:" + hashlib.sha256(user.id.encode()).hexdigest()[:32]
+    late = wait_for(stack, mark, "access_refused")
+    assert late == {"event": "access_refused", "outcome": "refused", "job_id": None,
+                    "address": None, "request_id": None, "detail": None}
     assert not rows(stack, user.id)
