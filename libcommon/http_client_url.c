@@ -121,12 +121,14 @@ static bool is_internal6(const uint8_t bytes[16])
 {
     static const uint8_t zeros[16], mapped[12] = {[10] = 0xff, [11] = 0xff};
     static const uint8_t nat64[12] = {0x00, 0x64, 0xff, 0x9b};
-    uint32_t low = word(bytes + 12);
+    uint32_t high = word(bytes), low = word(bytes + 12);
     if (memcmp(bytes, mapped, 12) == 0 || memcmp(bytes, nat64, 12) == 0 ||
         memcmp(bytes, zeros, 12) == 0) /* ::, ::1 and the old IPv4-compatible form */
         return low <= 1 || is_internal4(low);
     if (bytes[0] == 0x20 && bytes[1] == 0x02) /* 6to4 holds an IPv4 address */
         return is_internal4(word(bytes + 2));
+    if (high == 0x20010db8 || high >> 9 == 0x20010000 >> 9)
+        return true;                  /* for examples; for protocols, Teredo's tunnels among them */
     return (bytes[0] & 0xe0) != 0x20; /* all but the global unicast 2000::/3 */
 }
 

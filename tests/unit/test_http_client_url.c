@@ -85,12 +85,16 @@ static void internal_addresses_are_known(void **state)
                                            "::ffff:127.0.0.1",
                                            "64:ff9b::a00:1",
                                            "2002:a00:1::",
+                                           "2001:0:7f00:1::80ff:fffe",
+                                           "2001:1ff:ffff::1",
+                                           "2001:db8::1",
                                            "::127.0.0.1",
                                            "localhost",
                                            ""};
     static const char *const global[] = {
-        "1.1.1.1",     "8.8.8.8",         "172.32.0.1",     "172.15.255.255",   "192.167.1.1",
-        "100.128.0.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "223.255.255.255"};
+        "1.1.1.1",        "8.8.8.8",          "172.32.0.1",      "172.15.255.255",
+        "192.167.1.1",    "100.128.0.1",      "2606:4700::1111", "2001:4860:4860::8888",
+        "::ffff:8.8.8.8", "64:ff9b::808:808", "223.255.255.255"};
     for (size_t i = 0; i < sizeof internal / sizeof *internal; i++)
         assert_true(http_host_is_internal(internal[i]));
     for (size_t i = 0; i < sizeof global / sizeof *global; i++)
