@@ -3,6 +3,7 @@
  * a broker holds no truth: it ends, its supervisor starts it anew, and what it held is gone. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "libcommon/log.h"
@@ -13,13 +14,14 @@ enum { MIB = 1024 * 1024 };
 /* Resident MiB of this process; 0 when unknown. */
 static int64_t resident_mib(void)
 {
-    long size = 0, resident = 0;
+    char text[128], *resident = NULL;
     FILE *file = fopen("/proc/self/statm", "re");
     if (!file)
         return 0;
-    int fields = fscanf(file, "%ld %ld", &size, &resident);
+    if (fgets(text, sizeof text, file))
+        resident = strchr(text, ' '); /* behind the size of the address space */
     fclose(file);
-    return fields == 2 ? (int64_t)resident * sysconf(_SC_PAGESIZE) / MIB : 0;
+    return resident ? strtoll(resident, NULL, 10) * sysconf(_SC_PAGESIZE) / MIB : 0;
 }
 
 void memory_tick(const struct broker *broker)
