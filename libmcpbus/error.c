@@ -86,6 +86,18 @@ static void fill(struct mcpbus_error *error, enum mcpbus_status status)
     error->retry = may_pass(status);
 }
 
+/* Takes away the beginning of a character that did not fit. */
+static void end_whole(char *text)
+{
+    size_t len = strlen(text), at = len;
+    while (at && ((unsigned char)text[at - 1] & 0xc0) == 0x80)
+        at--;
+    unsigned char first = at ? (unsigned char)text[at - 1] : 0;
+    size_t wanted = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
+    if (at && len - (at - 1) < wanted)
+        text[at - 1] = '\0';
+}
+
 enum mcpbus_status fail(struct mcpbus_error *error, enum mcpbus_status status, const char *detail,
                         ...)
 {
@@ -94,8 +106,10 @@ enum mcpbus_status fail(struct mcpbus_error *error, enum mcpbus_status status, c
     fill(error, status);
     va_list ap;
     va_start(ap, detail);
-    vsnprintf(error->detail, sizeof error->detail, detail, ap);
+    int wanted = vsnprintf(error->detail, sizeof error->detail, detail, ap);
     va_end(ap);
+    if (wanted >= (int)sizeof error->detail)
+        end_whole(error->detail);
     return status;
 }
 

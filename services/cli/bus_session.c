@@ -8,6 +8,7 @@
 #include "libcommon/clock.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
+#include "services/cli/output.h"
 
 enum { CONNECT_MS = 4000, CONNECT_MAX_MS = 10000, CALL_MS = 30000, KNOWN_MS = 2000, SLICE_MS = 50 };
 
@@ -237,7 +238,9 @@ int session_fail(const struct bus_session *session, const char *what)
 {
     const struct mcpbus_error *error = &session->error;
     const char *hint = advice(error->status);
-    fprintf(stderr, "mcpbus: %s: %s: %s\n", what, mcpbus_status_name(error->status), error->detail);
+    fprintf(stderr, "mcpbus: %s: %s: ", what, mcpbus_status_name(error->status));
+    output_text(stderr, error->detail); /* a service's own words */
+    fputc('\n', stderr);
     if (hint)
         fprintf(stderr, "  %s\n", hint);
     switch (error->status) {

@@ -63,6 +63,13 @@ static bool write_cert(const char *path, const struct bus_cert *cert, bool secre
     return good;
 }
 
+/* Brokers overlook hidden files; NAME.old is a key that was rotated. */
+static bool is_file_name(const char *name)
+{
+    size_t len = strlen(name);
+    return name[0] != '.' && (len < 4 || strcmp(name + len - 4, ".old") != 0);
+}
+
 /* The secret goes first: a public certificate alone would admit a key that nobody has. */
 static int make(const char *folder, struct bus_cert *cert)
 {
@@ -71,6 +78,8 @@ static int make(const char *folder, struct bus_cert *cert)
     char why[BUS_WHY_SIZE];
     if (bus_cert_check(cert, why) != ERR_OK)
         return fail(cert->name, why);
+    if (!is_file_name(cert->name))
+        return fail(cert->name, "a name neither begins with a dot nor ends with .old");
     if (access(public, F_OK) == 0 || access(secret, F_OK) == 0) {
         printf("kept %s\n", public);
         return CLI_OK;
@@ -118,6 +127,22 @@ static int make_all(const char *folder)
     return status;
 }
 
+/* The rights are those of the public certificate, which the brokers go by: it may have been changed
+ * since. */
+static bool read_rights(const char *folder, struct bus_cert *cert, char ret_why[BUS_WHY_SIZE])
+{
+    struct bus_keys *keys = NULL;
+    if (bus_keys_load(folder, &keys, ret_why) != ERR_OK)
+        return false;
+    const struct bus_cert *known = bus_keys_find(keys, cert->public_key);
+    if (known)
+        *cert = *known;
+    else
+        snprintf(ret_why, BUS_WHY_SIZE, "its public certificate is not in %.150s", folder);
+    bus_keys_destroy(&keys);
+    return known != NULL;
+}
+
 /* The new public key is there before the new secret is used, and the old one stays until --retire.
  */
 static int rotate(const char *folder, const char *name)
@@ -128,6 +153,9 @@ static int rotate(const char *folder, const char *name)
     struct bus_cert cert;
     char why[BUS_WHY_SIZE];
     if (bus_keys_load_secret(secret, &cert, why) != ERR_OK)
+        return fail(name, why);
+    bus_cert_wipe(&cert);
+    if (!read_rights(folder, &cert, why))
         return fail(name, why);
     if (link(public, old) != 0)
         return fail(old, errno == EEXIST ? "the last rotation has not ended: --retire it first"
@@ -160,6 +188,8 @@ static int run(const struct args *args, const char *folder)
     const char *call = args_text(args, "--call", ""), *serve = args_text(args, "--serve", "");
     const char *role = args_text(args, "--role", args->word_count == 1 ? args->words[0] : "");
     const char *name = args_text(args, "--name", role);
+    if ((rotated || retired) && (*role || *name || *call || *serve || (rotated && retired)))
+        return command_usage("keygen");
     if (rotated || retired)
         return (rotated ? rotate : retire)(folder, rotated ? rotated : retired);
     if (*role && args->word_count <= 1)

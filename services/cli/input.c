@@ -30,6 +30,11 @@ int input_text(const char *word, char **ret_text)
     }
     if (buf.len && buf.data[buf.len - 1] == '\n')
         buf.data[--buf.len] = '\0';
+    if (buf.len && memchr(buf.data, '\0', buf.len)) {
+        fprintf(stderr, "mcpbus: standard input: holds a NUL\n");
+        buf_fini(&buf);
+        return CLI_USAGE;
+    }
     *ret_text = buf_steal(&buf);
     return CLI_OK;
 }

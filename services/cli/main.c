@@ -1,4 +1,5 @@
 /* mcpbus: the command line. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,6 +23,16 @@ static int unknown(const char *word, const char *next)
     return CLI_USAGE;
 }
 
+/* A result that could not be written (a full disk) is none. */
+static int ended(int status)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fprintf(stderr, "mcpbus: standard output: %s\n", errno ? strerror(errno) : "can't be written");
+    return status ? status : CLI_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -43,5 +54,5 @@ int main(int argc, char **argv)
             return CLI_OK;
         }
     }
-    return command->run(argc - rest, argv + rest);
+    return ended(command->run(argc - rest, argv + rest));
 }

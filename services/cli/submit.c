@@ -62,8 +62,9 @@ int submit_job(struct bus_session *session, const struct submit *submit, json_t 
     const json_t *one = json_array_get(json_object_get(result, "results"), 0);
     const char *id = js_str(one, "job_id", NULL);
     if (!id) {
-        fprintf(stderr, "mcpbus: the job was refused: %s: %s\n", js_str(one, "error", "INTERNAL"),
-                js_str(one, "detail", "no reason was given"));
+        fprintf(stderr, "mcpbus: the job was refused: %s: ", js_str(one, "error", "INTERNAL"));
+        output_text(stderr, js_str(one, "detail", "no reason was given"));
+        fputc('\n', stderr);
         return CLI_FAILED;
     }
     *ret_job = json_pack("{s:s, s:s}", "job_id", id, "user_id", submit->user_id);

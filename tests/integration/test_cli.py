@@ -10,7 +10,8 @@ import uuid
 import pytest
 
 import cli
-from bus_peer import FINAL, HEADER, HELLO, NOT_FOUND, OK, PARTIAL, Peer, PEERS, REQUEST
+from bus_peer import (FINAL, HEADER, HELLO, INVALID, NOT_FOUND, OK, PARTIAL, Peer, PEERS,
+                      REQUEST)
 from cli import good, mcpbus, MCPBUS, Terminal, value
 from client import fresh_email, sign_in
 from stack import ROOT, slow, wait_until
@@ -41,6 +42,12 @@ def test_a_call_that_fails(echo, args, status, said):
     done = mcpbus(echo, "call", *args)
     assert done.returncode == status and said in done.stderr, done.stderr
     assert done.stdout == ""
+
+
+def test_standard_input_with_a_nul(echo):
+    """What stands behind it would be dropped without a word."""
+    done = mcpbus(echo, "call", "jobs.health", "-", text="{}\0{")
+    assert done.returncode == cli.USAGE and "NUL" in done.stderr
 
 
 def test_an_error_as_json(echo):
@@ -332,6 +339,30 @@ def test_progress_only_on_a_terminal(stack):
     assert piped.stderr == "" and "\033" not in piped.stdout and "\r" not in piped.stdout
     assert plain.status() == cli.OK
     assert "\033[3" not in plain.output and "\033[K" in plain.output
+
+
+def test_a_service_s_error_cannot_command_the_terminal(echo, weather):
+    shown = Terminal(echo, "call", "weather.forecast")
+    weather.answer(weather.receive(REQUEST), FINAL, 0, {"detail": "a\033]0;owned\007b\u202e"}, INVALID)
+    assert shown.status() == cli.FAILED
+    assert "INVALID: a\ufffd]0;owned\ufffdb\ufffd" in shown.output
+    assert "\033]0" not in shown.output and "\u202e" not in shown.output
+
+
+def test_an_error_too_long_is_cut_between_characters(echo, weather):
+    with subprocess.Popen([str(MCPBUS), "call", "weather.forecast", "--json"], text=True,
+                          env=cli.environment(echo), stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL) as call:
+        weather.answer(weather.receive(REQUEST), FINAL, 0, {"detail": "x" + "\u00e4" * 400}, INVALID)
+        assert json.loads(call.communicate(timeout=30)[0])["detail"] == "x" + "\u00e4" * 255
+
+
+def test_output_that_cannot_be_written(echo):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([str(MCPBUS), "call", "jobs.health"], env=cli.environment(echo),
+                              stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        cli.FAILED, "mcpbus: standard output: No space left on device\n")
 
 
 def test_texts_cannot_command_the_terminal(echo):
