@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What CURVE adds to a frame (RFC 26: name, nonce, flags, authenticator) counts for
+ * ZMQ_MAXMSGSIZE, too. */
+enum { CURVE_BYTES = 64 };
+
 void wire_init(struct wire_message *message)
 {
     message->header = (struct proto_header){0};
@@ -153,7 +157,7 @@ static void set_int(void *socket, int option, int value)
 
 void wire_socket_setup(void *socket, int high_water_mark)
 {
-    int64_t max = PROTO_BODY_MAX_BYTES;
+    int64_t max = PROTO_BODY_MAX_BYTES + CURVE_BYTES;
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max, sizeof max);
     set_int(socket, ZMQ_LINGER, 0);
     set_int(socket, ZMQ_SNDHWM, high_water_mark);

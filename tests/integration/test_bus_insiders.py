@@ -10,6 +10,7 @@ from own_bus import Bus, keygen
 from stack import slow
 
 FLOOD = 3000
+BODY_MAX = 5 * 1024 * 1024
 
 
 @pytest.fixture
@@ -95,6 +96,19 @@ def test_a_client_can_not_keep_a_worker_out_after_a_restart(bus):
         assert thief.receive(DISCONNECT, PONG).type == DISCONNECT
         assert greeted(thief).type == DISCONNECT
         settled(worker)
+
+
+def test_the_largest_body_passes_and_a_larger_one_ends_its_sender_alone(bus):
+    with connected(bus, "weather", "client") as (service, caller):
+        greeted(service, "weather", 8)
+        caller.hello()
+        body = {"text": "x" * (BODY_MAX - len('{"text": ""}'))}
+        caller.send(REQUEST, 1, 0, 30000, "weather.now", {}, body)
+        assert service.receive(REQUEST).body == body
+        body["text"] += "x"
+        caller.send(REQUEST, 2, 0, 30000, "weather.now", {}, body)
+        assert caller.receive(DISCONNECT)
+        settled(service)
 
 
 def test_what_a_caller_leaves_behind_is_forgotten(bus):
