@@ -8,7 +8,7 @@
 
 #include "libcommon/js.h"
 
-enum { CELL_MAX = 50000, FORMULA_DEPTH = 8 };
+enum { CELL_MAX = 50000, FORMULA_DEPTH = 8, FORMULA_CELLS = 200000 };
 
 /* A whole number as such, so that it is shown without a point. */
 static json_t *number_cell(double number)
@@ -85,23 +85,41 @@ static bool is_empty(const json_t *cell)
 
 /* Formulas: =SUM(range), =AVERAGE(range), =COUNT(range), =CELL; anything else is #NAME?. */
 
-static json_t *evaluate(const json_t *sheet, const char *formula, int depth);
+/* Formulas of formulas of ranges grow without end: the cells that those of one read look at are
+ * counted. */
+struct effort {
+    int depth;
+    size_t cells;
+};
 
-static json_t *value_at(const json_t *sheet, size_t row, size_t column, int depth)
+static json_t *evaluate(const json_t *sheet, const char *formula, struct effort *effort);
+
+static json_t *value_at(const json_t *sheet, size_t row, size_t column, struct effort *effort)
 {
     json_t *cell = cell_at(sheet, row, column);
     const char *formula = js_str(cell, "f", NULL);
-    return formula ? evaluate(sheet, formula, depth + 1) : json_incref(cell);
+    effort->cells += effort->depth > 0;
+    if (!formula)
+        return json_incref(cell);
+    if (effort->depth > FORMULA_DEPTH || effort->cells > FORMULA_CELLS)
+        return json_string("#REF!");
+    effort->depth++;
+    json_t *value = evaluate(sheet, formula, effort);
+    effort->depth--;
+    return value;
 }
 
-static json_t *aggregate(const json_t *sheet, const struct a1 *range, const char *name, int depth)
+static json_t *aggregate(const json_t *sheet, const struct a1 *range, const char *name,
+                         struct effort *effort)
 {
     double sum = 0;
-    size_t count = 0;
-    for (size_t row = range->row; row < range->row_end && row < grid_rows(sheet); row++) {
-        for (size_t column = range->column;
-             column < range->column_end && column < grid_columns(sheet); column++) {
-            AUTOJSON json_t *value = value_at(sheet, row, column, depth);
+    size_t count = 0, rows = grid_rows(sheet), columns = grid_columns(sheet);
+    for (size_t row = range->row; row < range->row_end && row < rows; row++) {
+        for (size_t column = range->column; column < range->column_end && column < columns;
+             column++) {
+            if (effort->cells > FORMULA_CELLS)
+                return json_string("#REF!");
+            AUTOJSON json_t *value = value_at(sheet, row, column, effort);
             if (!json_is_number(value))
                 continue;
             sum += json_number_value(value);
@@ -115,20 +133,18 @@ static json_t *aggregate(const json_t *sheet, const struct a1 *range, const char
     return number_cell(sum);
 }
 
-static json_t *evaluate(const json_t *sheet, const char *formula, int depth)
+static json_t *evaluate(const json_t *sheet, const char *formula, struct effort *effort)
 {
     char name[16], inside[64];
     struct a1 range;
     bool word;
-    if (depth > FORMULA_DEPTH)
-        return json_string("#REF!");
     int found = sscanf(formula, "=%15[A-Za-z](%63[A-Za-z0-9:$])", name, inside);
     if (found == 2 && a1_parse(inside, &range, &word) == ERR_OK && !word &&
         (strcasecmp(name, "SUM") == 0 || strcasecmp(name, "AVERAGE") == 0 ||
          strcasecmp(name, "COUNT") == 0))
-        return aggregate(sheet, &range, name, depth);
+        return aggregate(sheet, &range, name, effort);
     if (a1_parse(formula + 1, &range, &word) == ERR_OK && !word && !*range.sheet)
-        return value_at(sheet, range.row, range.column, depth);
+        return value_at(sheet, range.row, range.column, effort);
     return json_string("#NAME?");
 }
 
@@ -145,12 +161,13 @@ static json_t *formatted(json_t *value)
     return json_string(text);
 }
 
-static json_t *render_cell(const json_t *sheet, size_t row, size_t column, enum grid_render render)
+static json_t *render_cell(const json_t *sheet, size_t row, size_t column, enum grid_render render,
+                           struct effort *effort)
 {
     const char *formula = js_str(cell_at(sheet, row, column), "f", NULL);
     if (formula && render == GRID_FORMULA)
         return json_string(formula);
-    json_t *value = value_at(sheet, row, column, 0);
+    json_t *value = value_at(sheet, row, column, effort);
     if (render == GRID_FORMATTED)
         return formatted(value);
     return value && !json_is_null(value) ? value : json_string("");
@@ -207,6 +224,7 @@ json_t *grid_read(const json_t *sheet, const struct a1 *range, enum grid_render 
                   bool by_column)
 {
     json_t *lines = json_array();
+    struct effort effort = {0};
     size_t rows = grid_rows(sheet), columns = grid_columns(sheet);
     size_t row_end = range->row_end < rows ? range->row_end : rows;
     size_t column_end = range->column_end < columns ? range->column_end : columns;
@@ -216,8 +234,8 @@ json_t *grid_read(const json_t *sheet, const struct a1 *range, enum grid_render 
         json_t *line = json_array();
         for (size_t j = by_column ? range->row : range->column;
              j < (by_column ? row_end : column_end); j++)
-            json_array_append_new(line, by_column ? render_cell(sheet, j, i, render)
-                                                  : render_cell(sheet, i, j, render));
+            json_array_append_new(line, by_column ? render_cell(sheet, j, i, render, &effort)
+                                                  : render_cell(sheet, i, j, render, &effort));
         trim(line);
         json_array_append_new(lines, line);
     }

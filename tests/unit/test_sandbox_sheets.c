@@ -103,6 +103,17 @@ static void a_formula_that_needs_itself_ends(void **state)
     expect_read(grid, "A3", GRID_FORMATTED, "[[\"1\"]]");
 }
 
+/* Each cell sums up all of them: 60 to the power of the depth without a bound. */
+static void formulas_of_formulas_end(void **state)
+{
+    (void)state;
+    char csv[60 * 16] = "";
+    for (int i = 0; i < 60; i++)
+        strcat(csv, "=SUM(A1:A60)\n");
+    AUTOJSON json_t *grid = grid_from_csv("Sheet1", csv);
+    expect_read(grid, "A60", GRID_FORMATTED, "[[\"#REF!\"]]");
+}
+
 static void expect_picked(const char *fields, const char *expected)
 {
     AUTOJSON json_t *value = json_loads(
@@ -174,9 +185,13 @@ static void pieces(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ranges),          cmocka_unit_test(ranges_are_written),
-        cmocka_unit_test(cells),           cmocka_unit_test(a_formula_that_needs_itself_ends),
-        cmocka_unit_test(partial_answers), cmocka_unit_test(pieces),
+        cmocka_unit_test(ranges),
+        cmocka_unit_test(ranges_are_written),
+        cmocka_unit_test(cells),
+        cmocka_unit_test(a_formula_that_needs_itself_ends),
+        cmocka_unit_test(formulas_of_formulas_end),
+        cmocka_unit_test(partial_answers),
+        cmocka_unit_test(pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
