@@ -18,8 +18,12 @@ SERVICES = ("sandbox", "broker", "auth", "jobs", "worker", "gateway")
 def own():
     """A stack whose processes this file kills."""
     from stack import Stack
-    one = Stack(env={"WORKER_RUNNER": "echo",
-                     "OWN_NAME": "two\nlines 'and' \"quotes\""})
+    umask = os.umask(0)
+    try:
+        one = Stack(env={"WORKER_RUNNER": "echo",
+                         "OWN_NAME": "two\nlines 'and' \"quotes\""})
+    finally:
+        os.umask(umask)
     yield one
     one.close()
 
@@ -37,6 +41,12 @@ def test_the_run_folder_keeps_its_secrets(own):
         assert (own.run / name).stat().st_mode & 0o077 == 0, name
     secret = (own.run / "secrets/JWT_SECRET").read_text().strip()
     assert secret not in own.log()
+
+
+def test_nobody_else_writes_into_the_run_folder_whatever_the_umask(own):
+    found = subprocess.run(["find", own.run, "-path", "*/pg", "-prune", "-o", "!", "-type", "l",
+                            "-perm", "/022", "-print"], capture_output=True, text=True, check=False)
+    assert found.stdout == ""
 
 
 def environ(pid):
