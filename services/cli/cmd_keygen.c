@@ -39,6 +39,16 @@ static bool write_all(int fd, const char *text)
     return fsync(fd) == 0;
 }
 
+/* Who could use the old file can use the new one: a service's user, by its group. */
+static bool keep_access(int fd, const char *path, mode_t *mode)
+{
+    struct stat old;
+    if (stat(path, &old) != 0)
+        return errno == ENOENT;
+    *mode = (old.st_mode & S_IRGRP) | *mode;
+    return fchown(fd, old.st_uid, old.st_gid) == 0;
+}
+
 /* Whole or not at all. Without `replace` a file that is there stays, and errno is EEXIST. */
 static bool write_file(const char *path, const char *text, mode_t mode, bool replace)
 {
@@ -46,7 +56,8 @@ static bool write_file(const char *path, const char *text, mode_t mode, bool rep
     int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return false;
-    bool good = fchmod(fd, mode) == 0 && write_all(fd, text);
+    bool good =
+        (!replace || keep_access(fd, path, &mode)) && fchmod(fd, mode) == 0 && write_all(fd, text);
     close(fd);
     good = good && (replace ? rename(part, path) : link(part, path)) == 0;
     int error = errno;
@@ -166,9 +177,9 @@ static int rotate(const char *folder, const char *name)
     if (!good)
         return fail(public, strerror(errno));
     printf("%s has a new key pair; the old public key stays valid as %s\n"
-           "next: copy %s and %s to every folder that has the key, then %s to its owner; restart "
+           "next: copy %s, then %s to every folder that has the key, then %s to its owner; restart "
            "the owner's processes one by one; then mcpbus keygen --retire %s, in each folder\n",
-           name, old, public, old, secret, name);
+           name, old, old, public, secret, name);
     return CLI_OK;
 }
 

@@ -1,4 +1,5 @@
 """mcpbus keygen: what it writes, and what it refuses."""
+import os
 import subprocess
 
 import pytest
@@ -22,6 +23,26 @@ def test_a_rotation_keeps_the_rights_that_brokers_go_by(tmp_path):
     assert new["call"] == secret["call"] == "jobs.get"
     assert new["public-key"] == secret["public-key"]
     assert new["public-key"] != certificate(tmp_path / "billing.old.key")["public-key"]
+
+
+def test_a_rotation_lets_in_who_could_read_the_old_secret(tmp_path):
+    """A service's own user, by the file's group, or it would not start again."""
+    keygen(tmp_path, "worker")
+    secret = tmp_path / "worker.key_secret"
+    group = 4321 if os.geteuid() == 0 else os.getegid()
+    os.chown(secret, -1, group)
+    secret.chmod(0o640)
+    assert keygen(tmp_path, "--rotate", "worker").returncode == OK
+    now = secret.stat()
+    assert (now.st_gid, now.st_mode & 0o777) == (group, 0o640)
+    assert not (tmp_path / "worker.key").stat().st_mode & 0o022
+
+
+def test_a_rotation_names_the_old_key_before_the_new_one(tmp_path):
+    """Copied in that order to a broker elsewhere, neither is ever missing there."""
+    keygen(tmp_path, "worker")
+    told = keygen(tmp_path, "--rotate", "worker").stdout.partition("next: copy ")[2]
+    assert 0 < told.find("worker.old.key") < told.find("worker.key ")
 
 
 def test_a_key_whose_public_certificate_is_another_is_not_rotated(tmp_path):
