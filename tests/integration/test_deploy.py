@@ -87,6 +87,13 @@ def test_an_image_is_built_without_the_secrets_of_a_stack():
         assert f"deploy/compose/{name.rstrip('/')}" in left_out
 
 
+def test_compose_opens_ports_to_this_host_alone():
+    compose = read(COMPOSE / "docker-compose.yml")
+    opened = re.findall(r"(?m)^    ports: (.*)$", compose)
+    assert len(opened) == compose.count("ports:")
+    assert all(re.search(r":-127\.0\.0\.1:\d+}", one) for one in opened)
+
+
 def test_the_entrypoint_takes_every_secret_as_a_file():
     loop = re.search(r"(?s)for name in (.*?); do", read(DOCKER / "entrypoint")).group(1)
     assert set(loop.replace("\\", " ").split()) == SECRETS
