@@ -11,7 +11,6 @@ const struct backup_check backup_structure_checks[] = {
          "'all there'") " FROM (SELECT count(*) AS n, string_agg(name, ', ') AS names FROM unnest(ARRAY["
                         "'mcpbus_migrations', 'job_data', 'job_queue', 'job_records', 'job_events', 'job_idempotency',"
                         "'job_totals', 'job_mishaps', 'job_upkeep', 'job_conversations', 'worker_sessions',"
-                        "'job_webhooks',"
                         "'user_sessions', 'token_revocation_counter', 'token_revocations', 'oauth_nonces']) AS name"
                         " WHERE to_regclass(name) IS NULL) m"},
     {"indexes",
@@ -20,7 +19,7 @@ const struct backup_check backup_structure_checks[] = {
          "'every table has its key'") " FROM (SELECT count(*) AS n, string_agg(c.relname, ', ') AS names FROM pg_class c"
                                       " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'"
                                       " AND (c.relname ~ '^(job|token)_' OR c.relname IN ('worker_sessions', 'user_sessions',"
-                                      "  'oauth_nonces', 'mcpbus_migrations'))"
+                                      "  'oauth_nonces', 'audit_log', 'mcpbus_migrations'))"
                                       " AND (NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique"
                                       "  AND i.indisvalid) OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid"
                                       "  AND NOT i.indisvalid))) m"},
@@ -28,15 +27,33 @@ const struct backup_check backup_structure_checks[] = {
      "SELECT " VERDICT(
          "n > 0", "fault", "'missing on job_data: ' || names",
          "'all there'") " FROM (SELECT count(*) AS n, string_agg(name, ', ') AS names FROM unnest(ARRAY["
-                        "'job_data_deleted', 'job_data_truncated', 'job_data_mishap', 'job_data_told',"
-                        "'job_webhooks_deleted', 'job_webhooks_truncated']) AS name WHERE NOT EXISTS"
+                        "'job_data_deleted', 'job_data_truncated', 'job_data_mishap']) AS name WHERE NOT EXISTS"
                         " (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('job_data') AND tgname = name"
                         "  AND tgenabled <> 'D')) m"},
 };
 const size_t backup_structure_check_count =
     sizeof backup_structure_checks / sizeof *backup_structure_checks;
 
+/* (migration, name, what it is: a relation, a function, or a trigger of this table). */
+#define ADDED                                                                                 \
+    "(8, 'own_jobs', 'r'), (8, 'own_jobs_of_many', 'r'), (8, 'own_job_rows', 'r'),"           \
+    "(8, 'own_job_events', 'r'), (8, 'own_job_list', 'r'), (8, 'own_job_queue', 'r'),"        \
+    "(8, 'own_job_mishaps', 'r'), (8, 'own_job_totals', 'r'), (8, 'own_conversations', 'r')," \
+    "(10, 'job_webhooks', 'r'), (10, 'job_webhook_put', 'f'),"                                \
+    "(10, 'job_data_told', 'job_data'), (10, 'job_queue_told', 'job_queue'),"                 \
+    "(10, 'job_webhooks_deleted', 'job_data'), (10, 'job_webhooks_truncated', 'job_data'),"   \
+    "(12, 'audit_log', 'r'), (12, 'audit_log_kept', 'audit_log')"
+
 const struct backup_check backup_checks[] = {
+    {"additions",
+     "SELECT " VERDICT(
+         "n > 0", "fault", "'missing: ' || names",
+         "'all there'") " FROM (SELECT count(*) AS n, string_agg(name, ', ' ORDER BY since, name) AS names FROM (VALUES " ADDED
+                        ") AS part (since, name, kind) WHERE since IN (SELECT version FROM mcpbus_migrations)"
+                        " AND NOT CASE kind WHEN 'r' THEN to_regclass(name) IS NOT NULL"
+                        " WHEN 'f' THEN to_regproc(name) IS NOT NULL"
+                        " ELSE EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(kind) AND tgname = name"
+                        "  AND tgenabled <> 'D') END) m"},
     {"jobs",
      "SELECT " VERDICT(
          "newest > now() + interval '1 minute'", "note",

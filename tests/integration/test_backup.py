@@ -134,6 +134,17 @@ def faults(source, url):
            "UPDATE token_revocation_counter SET seq = 0", "log-outs would be overlooked")
     broken("ALTER TABLE job_records RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO"
            " job_records", "missing: job_records")
+    broken("ALTER VIEW own_jobs RENAME TO elsewhere; ALTER TABLE job_queue DISABLE TRIGGER USER;"
+           "ALTER TABLE audit_log RENAME TO away", "ALTER VIEW elsewhere RENAME TO own_jobs;"
+           "ALTER TABLE job_queue ENABLE TRIGGER USER; ALTER TABLE away RENAME TO audit_log",
+           "missing: own_jobs, job_queue_told, audit_log, audit_log_kept")
+    source.cluster.sql("CREATE TABLE kept AS SELECT * FROM mcpbus_migrations WHERE version > 7;"
+                       "DELETE FROM mcpbus_migrations WHERE version > 7;"
+                       "ALTER TABLE job_webhooks RENAME TO away", database="restored")
+    status, text = backup_check(url)
+    assert status == 0 and "migrations are missing: run mcpbus migrate" in text, text
+    source.cluster.sql("INSERT INTO mcpbus_migrations SELECT * FROM kept; DROP TABLE kept;"
+                       "ALTER TABLE away RENAME TO job_webhooks", database="restored")
     assert backup_check(url)[0] == 0
 
 
