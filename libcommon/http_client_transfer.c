@@ -424,8 +424,9 @@ static enum err error_of(const struct http_transfer *transfer, CURLcode code)
         return ERR_OK;
     case CURLE_OPERATION_TIMEDOUT:
         return ERR_TIMEOUT;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* of the URL, or what answered speaks another one */
+        return transfer->sent ? ERR_PEER_LOST : ERR_INVALID;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_LOGIN_DENIED:
         return ERR_INVALID;
     default:

@@ -102,6 +102,9 @@ static bool answer(int fd, const char *request, int number)
     } else if (starts(request, "GET /cut")) {
         say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
         return false;
+    } else if (starts(request, "GET /other")) {
+        say(fd, "SSH-2.0-other\r\n");
+        return false;
     } else if (starts(request, "GET /stream")) {
         say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nfirst");
     } else if (strstr(request, " /drop")) {
@@ -307,6 +310,10 @@ static void check_failures(void **state)
     assert_int_equal(got.error, ERR_PEER_LOST);
     assert_true(got.answer.sent);
     assert_int_equal(got.answer.status, 0);
+
+    got = (struct outcome){0};
+    run_get("/other", &got); /* no HTTP: the next one may be */
+    assert_int_equal(got.error, ERR_PEER_LOST);
 
     char url[256];
     struct http_call call = get(url, "/hang?token=hidden");
