@@ -70,7 +70,8 @@ if(TARGET libmcpbus)
     mcpbus_package(COMPONENT dev NAME libmcpbus-dev SECTION libdevel
         DEPENDS "libmcpbus${soversion} (= ${CPACK_DEBIAN_PACKAGE_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})"
         SUMMARY "client library of the bus of mcpbus, to build with"
-        TEXT "Header, static library, files for pkg-config and CMake.")
+        TEXT "Header, static library, files for pkg-config and CMake,\nexamples in C and Python.")
+    set(CPACK_DEBIAN_DEV_PACKAGE_RECOMMENDS "libjansson-dev, libzmq3-dev")
 endif()
 
 set(CPACK_DEBIAN_SERVER_PACKAGE_RECOMMENDS "postgresql-client")

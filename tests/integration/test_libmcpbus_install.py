@@ -54,10 +54,19 @@ def test_pkg_config(prefix, bus, tmp_path, compiler, static):
 
 @pytest.mark.parametrize("static", ("OFF", "ON"))
 def test_cmake(prefix, bus, tmp_path, static):
-    output("cmake", "-S", EXAMPLES, "-B", tmp_path, f"-DCMAKE_PREFIX_PATH={prefix}",
+    examples = prefix / "share/doc/libmcpbus-dev/examples"
+    output("cmake", "-S", examples, "-B", tmp_path, f"-DCMAKE_PREFIX_PATH={prefix}",
            f"-DMCPBUS_STATIC={static}")
     output("cmake", "--build", tmp_path)
     works(bus, tmp_path)
+
+
+def test_its_examples_come_along(prefix):
+    folder = prefix / "share/doc/libmcpbus-dev"
+    for file in EXAMPLES.iterdir():
+        if file.is_file():
+            assert (folder / "examples" / file.name).read_text() == file.read_text()
+    assert (folder / "PROTOCOL.md").exists()
 
 
 def test_the_whole_may_be_moved(prefix, tmp_path):
