@@ -35,16 +35,24 @@ static void forward_copy(struct broker *broker, struct wire_message *message, st
     peer_send(broker, to, &copy);
 }
 
+/* One-way messages have no credit to hold them back: those that a peer is too slow for must not
+ * fill its queue, which would end it. */
+static bool has_room(const struct peer *peer)
+{
+    return !peer->dead && peer->out_count < OUT_MAX_MESSAGES / 2 &&
+           peer->out_bytes < OUT_MAX_BYTES / 2;
+}
+
 static void send_to_all(struct broker *broker, struct wire_message *message, const char *service)
 {
     size_t at = 0;
     struct peer *peer = NULL;
     while ((peer = map_next(broker->peers, &at)))
-        if (!peer->dead && strcmp(peer->service, service) == 0)
+        if (has_room(peer) && strcmp(peer->service, service) == 0)
             forward_copy(broker, message, peer);
 }
 
-/* One-way messages need no credit and have no answer; a full service drops them. */
+/* They have no answer, and where they find no room they are dropped. */
 static void pass_one_way(struct broker *broker, struct wire_message *message,
                          const struct proto_target *target)
 {
@@ -60,7 +68,7 @@ static void pass_one_way(struct broker *broker, struct wire_message *message,
     } else if (peer_choose(broker, target->service, 0, &to) != ERR_OK) {
         to = NULL;
     }
-    if (to)
+    if (to && has_room(to))
         forward(broker, message, to);
 }
 

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from bus_peer import (CREDIT, DISCONNECT, DRAIN, HELLO, PEERS, PING, PONG, REQUEST,
+from bus_peer import (CREDIT, DISCONNECT, DRAIN, HELLO, ONEWAY, PEERS, PING, PONG, REQUEST,
                       WELCOME, Message, Peer)
 from own_bus import Bus, keygen
 from stack import slow
@@ -96,6 +96,21 @@ def test_a_client_can_not_keep_a_worker_out_after_a_restart(bus):
         assert thief.receive(DISCONNECT, PONG).type == DISCONNECT
         assert greeted(thief).type == DISCONNECT
         settled(worker)
+
+
+@pytest.mark.slow
+def test_one_way_messages_do_not_end_a_service_that_is_too_slow_for_them(bus):
+    with connected(bus, "weather", "client") as (service, noisy):
+        greeted(service, "weather", 8)
+        noisy.hello()
+        for _ in range(20000):
+            noisy.send(REQUEST, 0, ONEWAY, 1000, "weather.now", {}, {"text": "x" * 2000})
+        settled(noisy)
+        service.send(PING)
+        count = 0
+        while (message := service.receive(REQUEST, PONG, DISCONNECT)).type == REQUEST:
+            count += 1
+        assert message.type == PONG and 1000 < count < 20000
 
 
 def test_the_largest_body_passes_and_a_larger_one_ends_its_sender_alone(bus):
