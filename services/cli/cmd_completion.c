@@ -32,9 +32,9 @@ static void bash_values(const struct command_option *options)
             continue;
         printf("    %s) ", options->name);
         if (!strcmp(value, "FILE"))
-            printf("COMPREPLY=($(compgen -f -- \"$cur\")); ");
+            printf("_mcpbus_paths -f; ");
         else if (!strcmp(value, "DIR"))
-            printf("COMPREPLY=($(compgen -d -- \"$cur\")); ");
+            printf("_mcpbus_paths -d; ");
         else if (strchr(value, '|')) {
             printf("COMPREPLY=($(compgen -W '");
             print_choices(value);
@@ -113,6 +113,10 @@ static void bash_group(size_t i)
 static void print_bash(void)
 {
     printf("# Completion of mcpbus; made by mcpbus completion.\n"
+           "_mcpbus_paths() { # whole names, with blanks and stars in them too\n"
+           "    mapfile -t COMPREPLY < <(compgen \"$1\" -- \"$cur\")\n"
+           "    compopt -o filenames 2>/dev/null || true\n"
+           "}\n"
            "_mcpbus() {\n"
            "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
            "    local i word command='' opts='' words=''\n"

@@ -328,6 +328,20 @@ def test_completion(line, words):
     assert offered == words or set(words) <= set(offered) and line.endswith("/etc/host"), offered
 
 
+def test_completion_of_names_with_blanks_and_stars(tmp_path):
+    for name in ("a b.key", "*.key", "$(touch x).key"):
+        (tmp_path / name).touch()
+    script = f"""
+        source <({MCPBUS} completion bash)
+        COMP_WORDS=(mcpbus call --key '') COMP_CWORD=3
+        _mcpbus
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "--norc", "-u", "-c", script], capture_output=True, text=True,
+                          env=cli.environment(None), check=False, cwd=tmp_path)
+    assert sorted(done.stdout.splitlines()) == ["$(touch x).key", "*.key", "a b.key"], done
+
+
 def test_progress_only_on_a_terminal(stack):
     user, text = fresh_user(), f"[sandbox:slow=1] Say {uuid.uuid4().hex}"
     shown = Terminal(stack, "run", text, "--user", user)
