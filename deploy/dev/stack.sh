@@ -44,6 +44,8 @@ bring_up() {
     if supervisor_alive; then
         ((${#SCALE_WANTED[@]} || $1)) || die "the stack in $RUN is already up (./dev logs -f)"
         read_env || die "$RUN has no settings; try ./dev down first"
+        grep -q '^export BUS_SECURITY=' "$RUN/secrets/stack.env" ||
+            die "the stack in $RUN is of a version without keys for the bus; ./dev down, then up"
         rescale
     else
         sweep_processes

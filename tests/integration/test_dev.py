@@ -127,6 +127,18 @@ def test_rescale_while_running(own):
     own.wait_healthy()
 
 
+def test_a_running_stack_without_keys_is_not_mixed_with_new_programs(own):
+    settings = own.run / "secrets/stack.env"
+    text = settings.read_text()
+    settings.write_text("".join(line for line in text.splitlines(True) if "BUS_" not in line))
+    try:
+        done = own.dev("up", "-d", "--scale", "worker=2", check=False)
+    finally:
+        settings.write_text(text)
+    assert done.returncode == 1 and "without keys" in done.stderr
+    assert not own.pid("worker-2")
+
+
 def test_logs(own):
     assert own.dev("logs", "gateway").stdout
     assert own.dev("logs", "nobody", check=False).returncode != 0
