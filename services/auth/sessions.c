@@ -190,22 +190,6 @@ static void erase(struct waiting *waiting)
     store_audit_erase(waiting->auth->store, user_of(waiting->args), mark, on_erased, waiting);
 }
 
-static void on_marked(void *arg, enum err err, int64_t count)
-{
-    (void)count;
-    if (err)
-        on_erased(arg, err, 0);
-    else
-        erase(arg);
-}
-
-static void mark_forgotten(struct waiting *waiting)
-{
-    char mark[AUDIT_MARK_SIZE];
-    audit_mark(user_of(waiting->args), mark);
-    store_audit_forgotten(waiting->auth->store, mark, on_marked, waiting);
-}
-
 static void on_revoked(void *arg, enum err err, int64_t seq)
 {
     struct waiting *waiting = arg;
@@ -221,7 +205,7 @@ static void on_revoked(void *arg, enum err err, int64_t seq)
                                          .line_only = waiting->forgets});
     waiting->seq = seq;
     if (waiting->forgets) {
-        mark_forgotten(waiting);
+        erase(waiting);
         return;
     }
     bus_reply(&waiting->call, json_pack("{s:I}", "seq", (json_int_t)seq));

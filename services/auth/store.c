@@ -104,10 +104,15 @@ static const struct pg_statement sql_logout = {
                       "FROM counter WHERE user_id = $1"),
 };
 
+#define SQL_MARK                                                                                  \
+    "INSERT INTO audit_log (event, outcome, user_id) SELECT 'user_forgotten', 'ok', " STORE_MARK( \
+        "$1")
+
 static const struct pg_statement sql_forget = {
     .name = "forget",
     .idempotent = true,
-    .sql = SQL_REVOKE("DELETE FROM user_sessions WHERE user_id = $1"),
+    /* With its row of the audit log, by which replicas know to write no more of this user. */
+    .sql = SQL_REVOKE("DELETE FROM user_sessions WHERE user_id = $1), marked AS (" SQL_MARK),
 };
 
 static const struct pg_statement sql_revocations = {

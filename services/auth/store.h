@@ -101,6 +101,8 @@ void store_audit_forgotten(struct store *store, const char *mark, store_value_fn
  * is how many, call again until there are none. */
 void store_audit_erase(struct store *store, const char *user_id, const char *mark,
                        store_value_fn *done, void *arg);
+/* The same for a batch of whatever rows of forgotten users are there still. */
+void store_audit_erase_rest(struct store *store, store_value_fn *done, void *arg);
 
 /* Does the database answer? */
 void store_probe(struct store *store, store_value_fn *done, void *arg);

@@ -11,7 +11,8 @@
 enum { BATCH_MAX = 256, WAITING_MAX = 10000, TIMEOUT_MS = 20000, COLUMNS = 7, NUMBER_SIZE = 24 };
 
 /* A run that was under way when its user was forgotten may ask for access still: such rows come
- * without a person. Who has a session again is nobody forgotten. The mark is audit_mark's. */
+ * without a person. Who has a session again is nobody forgotten. */
+/* clang-format off */
 static const struct pg_statement sql_add = {
     .name = "audit_add",
     .sql = "INSERT INTO audit_log (event, outcome, user_id, job_id, address, request_id, detail) "
@@ -20,11 +21,12 @@ static const struct pg_statement sql_add = {
            "CASE WHEN NOT gone THEN request_id END, CASE WHEN NOT gone THEN detail::json END "
            "FROM (SELECT t.*, NOT EXISTS (SELECT FROM user_sessions s WHERE s.user_id = t.user_id) "
            "AND EXISTS (SELECT FROM audit_log a WHERE a.user_id = mark "
-           "AND a.event = 'user_forgotten') AS gone FROM (SELECT *, 'forgotten:' || "
-           "left(encode(sha256(convert_to(user_id, 'UTF8')), 'hex'), 32) AS mark FROM "
+           "AND a.event = 'user_forgotten') AS gone FROM "
+           "(SELECT *, " STORE_MARK("user_id") " AS mark FROM "
            "unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], "
            "$7::text[]) AS u (event, outcome, user_id, job_id, address, request_id, detail)) t) r",
 };
+/* clang-format on */
 
 static const struct pg_statement sql_reason = {
     .name = "audit_reason",
@@ -40,14 +42,6 @@ static const struct pg_statement sql_clean = {
            "SELECT count(*) FROM gone",
 };
 
-/* First of all user_forgotten's row, by which other replicas know. */
-static const struct pg_statement sql_forgotten = {
-    .name = "audit_forgotten",
-    .idempotent = true,
-    .sql = "WITH marked AS (INSERT INTO audit_log (event, outcome, user_id) "
-           "VALUES ('user_forgotten', 'ok', $1) RETURNING 1) SELECT count(*) FROM marked",
-};
-
 static const struct pg_statement sql_erase = {
     .name = "audit_erase",
     .idempotent = true,
@@ -55,6 +49,22 @@ static const struct pg_statement sql_erase = {
            "request_id = NULL, detail = NULL WHERE id IN (SELECT id FROM audit_log "
            "WHERE user_id = $1 LIMIT 1000) RETURNING 1) SELECT count(*) FROM changed",
 };
+
+/* What came between, or was left when the database went away amid forgetting. */
+/* clang-format off */
+static const struct pg_statement sql_erase_rest = {
+    .name = "audit_erase_rest",
+    .idempotent = true,
+    .sql = "WITH gone AS (SELECT DISTINCT user_id, " STORE_MARK("user_id") " AS mark "
+           "FROM token_revocations r WHERE NOT EXISTS (SELECT FROM user_sessions s "
+           "WHERE s.user_id = r.user_id)), left_over AS (SELECT l.id, g.mark FROM gone g "
+           "CROSS JOIN LATERAL (SELECT id FROM audit_log a WHERE a.user_id = g.user_id) l "
+           "WHERE EXISTS (SELECT FROM audit_log a WHERE a.user_id = g.mark "
+           "AND a.event = 'user_forgotten') LIMIT 500), changed AS (UPDATE audit_log a SET "
+           "user_id = l.mark, job_id = NULL, address = NULL, request_id = NULL, detail = NULL "
+           "FROM left_over l WHERE a.id = l.id RETURNING 1) SELECT count(*) FROM changed",
+};
+/* clang-format on */
 
 struct audit_row {
     char *texts[COLUMNS];
@@ -171,15 +181,14 @@ void store_audit_clean(struct store *store, int64_t days, store_value_fn *done, 
     exec(store, "sweep", &sql_clean, values, 1, done, arg);
 }
 
-void store_audit_forgotten(struct store *store, const char *mark, store_value_fn *done, void *arg)
-{
-    const char *const values[] = {mark};
-    exec(store, "forget", &sql_forgotten, values, 1, done, arg);
-}
-
 void store_audit_erase(struct store *store, const char *user_id, const char *mark,
                        store_value_fn *done, void *arg)
 {
     const char *const values[] = {user_id, mark};
     exec(store, "forget", &sql_erase, values, 2, done, arg);
+}
+
+void store_audit_erase_rest(struct store *store, store_value_fn *done, void *arg)
+{
+    exec(store, "forget", &sql_erase_rest, NULL, 0, done, arg);
 }

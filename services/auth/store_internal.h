@@ -14,4 +14,8 @@ struct store {
 void store_audit_init(struct store *store);
 void store_audit_fini(struct store *store);
 
+/* audit_mark in SQL. */
+#define STORE_MARK(user_id) \
+    "'forgotten:' || left(encode(sha256(convert_to(" user_id ", 'UTF8')), 'hex'), 32)"
+
 #endif

@@ -34,7 +34,7 @@ static void on_audit_cleaned(void *arg, enum err err, int64_t count)
         rest(auth);
 }
 
-static void on_revocations_cleaned(void *arg, enum err err, int64_t count)
+static void on_rest_erased(void *arg, enum err err, int64_t count)
 {
     struct auth *auth = arg;
     int64_t days = auth->settings->audit_retention_days;
@@ -46,6 +46,17 @@ static void on_revocations_cleaned(void *arg, enum err err, int64_t count)
         store_audit_clean(auth->store, days, on_audit_cleaned, auth);
     else
         on_audit_cleaned(auth, ERR_OK, 0);
+}
+
+static void on_revocations_cleaned(void *arg, enum err err, int64_t count)
+{
+    struct auth *auth = arg;
+    if (err)
+        rest(auth);
+    else if (count >= BATCH)
+        loop_timer_start(auth->sweep, AGAIN_MS);
+    else
+        store_audit_erase_rest(auth->store, on_rest_erased, auth);
 }
 
 static void on_nonces_cleaned(void *arg, enum err err, int64_t count)

@@ -98,3 +98,12 @@ def test_a_run_that_outlives_its_user_leaves_no_more(stack):
     assert late == {"event": "access_refused", "outcome": "refused", "job_id": None,
                     "address": None, "request_id": None, "detail": None}
     assert not rows(stack, user.id)
+
+
+@pytest.mark.slow
+def test_what_was_left_amid_forgetting_goes_with_the_next_sweep(stack):
+    user = sign_in(stack, fresh_email("audit"))
+    assert user.delete("/me").status_code == 200
+    stack.sql("INSERT INTO audit_log (event, outcome, user_id, address)"
+              " VALUES ('signed_in', 'ok', %s, '192.0.2.1')", user.id)
+    wait_until(lambda: not rows(stack, user.id), 120, "the sweep")
