@@ -161,12 +161,20 @@ static void print_replicas(const struct status *status)
     table_print(&table);
 }
 
+/* What services say of themselves, others' too. */
+static void print_trouble(const char *before, const char *red, const char *text)
+{
+    printf("%s%s%s%s", before, output_paint(stdout, PAINT_BAD), red,
+           *red ? output_paint(stdout, PAINT_PLAIN) : "");
+    output_text(stdout, text);
+    printf("%s\n", *red ? "" : output_paint(stdout, PAINT_PLAIN));
+}
+
 static void print_jobs(const struct status *status)
 {
     const char *trouble = js_str(status->jobs, "problem", NULL);
     if (trouble)
-        printf("jobs: %s%s%s\n", output_paint(stdout, PAINT_BAD), trouble,
-               output_paint(stdout, PAINT_PLAIN));
+        print_trouble("jobs: ", "", trouble);
     else
         printf("jobs: %lld waiting, %lld running; PostgreSQL answers\n",
                (long long)js_int(status->jobs, "queued", 0),
@@ -190,8 +198,7 @@ static void print_all(const struct status *status)
     }
     putchar('\n');
     json_array_foreach(status->problems, i, text)
-        printf("%sproblem%s %s\n", output_paint(stdout, PAINT_BAD),
-               output_paint(stdout, PAINT_PLAIN), json_string_value(text));
+        print_trouble("", "problem ", json_string_value(text));
     if (!json_array_size(status->problems))
         printf("%sall is well%s\n", output_paint(stdout, PAINT_GOOD),
                output_paint(stdout, PAINT_PLAIN));

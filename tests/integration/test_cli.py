@@ -363,6 +363,15 @@ def test_a_service_s_error_cannot_command_the_terminal(echo, weather):
     assert "\033]0" not in shown.output and "\u202e" not in shown.output
 
 
+def test_what_a_service_says_of_itself_cannot_command_the_terminal(echo, weather):
+    shown = Terminal(echo, "status")
+    asked = weather.receive(REQUEST)
+    assert asked.method.endswith(".about")
+    weather.answer(asked, FINAL, 0, {"service": "weather", "problem": "a\033]0;owned\007b"})
+    assert shown.status() == cli.FAILED
+    assert "a\ufffd]0;owned\ufffdb" in shown.output and "\033]0" not in shown.output
+
+
 def test_an_error_too_long_is_cut_between_characters(echo, weather):
     with subprocess.Popen([str(MCPBUS), "call", "weather.forecast", "--json"], text=True,
                           env=cli.environment(echo), stdout=subprocess.PIPE,
