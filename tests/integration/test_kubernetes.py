@@ -212,6 +212,8 @@ def test_only_what_is_needed_passes(objects):
         wanted |= {443} if name in ("auth", "jobs", "worker") else set()
         assert set(out) == wanted, name
         assert out.get(5550, [{"broker"}]) == [{"broker"}]
+        assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in out[53], "a node's own DNS cache"
+        assert {one["ipBlock"]["cidr"] for one in out.get(5432, [])} in (set(), {"0.0.0.0/0", "::/0"})
         for peer in out.get(443, []):
             assert "169.254.0.0/16" in peer["ipBlock"]["except"]
         inward = allowed(objects, "ingress", name)
