@@ -33,7 +33,6 @@ enum {
     ANSWER_MAX = 16 * 1024,
     BODY_MAX = 4 << 20,
     NAMES_MAX = 64 << 10,
-    HOST_SHOWN = 200,
     DRAIN_MS = 3000,
 };
 
@@ -42,7 +41,8 @@ struct flight {
     struct webhooks *webhooks;
     struct flight *next, **prev_next;
     struct buf body;
-    char host[HTTP_URL_HOST_MAX], user_id[STORE_USER_MAX + 1], job_id[STORE_ID_MAX + 1];
+    char host[HTTP_URL_MAX]; /* whole, as the store has it: the limit goes by it */
+    char user_id[STORE_USER_MAX + 1], job_id[STORE_ID_MAX + 1];
     int64_t age_ms, began_at, retry_after_ms;
     int status; /* of the answer; 0: none */
 };
@@ -202,7 +202,7 @@ static void begin(struct webhooks *webhooks, const struct store_webhook *webhook
     flight->began_at = loop_now(webhooks->jobs->loop);
     flight->retry_after_ms = -1;
     snprintf(flight->settle.id, sizeof(flight->settle.id), "%s", webhook->id);
-    snprintf(flight->host, sizeof(flight->host), "%.*s", HOST_SHOWN, webhook->host);
+    snprintf(flight->host, sizeof(flight->host), "%s", webhook->host);
     if (webhook->stale) {
         settle(flight, -1);
         return;

@@ -124,7 +124,8 @@ def test_failures_are_tried_again(echo, user, receiver):
 
 
 @pytest.mark.slow
-def test_one_that_hangs_holds_up_nobody(echo, receiver):
+@pytest.mark.parametrize("host", ["127.0.0.1", f"{'0' * 250}177.0.0.1"])
+def test_one_that_hangs_holds_up_nobody(echo, receiver, host):
     """More jobs for a receiver that hangs than both replicas have room for; then another's."""
     hanging = Receiver()
     try:
@@ -132,7 +133,8 @@ def test_one_that_hangs_holds_up_nobody(echo, receiver):
         crowd = [User(echo, original_token(echo)) for _ in range(14)]
         began = time.monotonic()
         with ThreadPoolExecutor(8) as many:
-            list(many.map(lambda n: post_run(crowd[n % len(crowd)], f"hang {n}", callback_url=url),
+            list(many.map(lambda n: post_run(crowd[n % len(crowd)], f"hang {n}",
+                                             callback_url=url.replace("127.0.0.1", host)),
                           range(140)))
         wait_until(lambda: len(hanging.of(url)) >= 8, 20, "requests hang")
         good = receiver.path()
