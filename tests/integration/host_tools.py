@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Stand-ins for what a machine's administrator types: systemctl, apt-get, ssh, scp, sudo, by the name
+"""Stand-ins for what a machine's administrator types: systemctl, apt-get, ssh, scp, runuser, by the name
 under which this is called. Machines are those of hosts.py: $HOSTS_RUN/hosts.json knows them, $HOST is
 the one on which this runs. Units and the package's files are the real ones of deploy/; where they say
 /etc, /root or /var/lib, it is below the machine's folder."""
@@ -60,7 +60,7 @@ def host_at(address):
     sys.exit(f"no route to {address}")
 
 
-# ssh, scp, sudo
+# ssh, scp, runuser
 
 
 def ssh(args):
@@ -82,13 +82,13 @@ def scp(args):
             file, target / os.path.basename(file) if target.is_dir() else target)
 
 
-def sudo(args):
-    assert args[:2] == ["-u", "postgres"]
+def runuser(args):
+    assert args[:3] == ["-u", "postgres", "--"]
     host = Host(os.environ["HOST"])
     become("postgres")
     os.environ["PGHOST"] = str(host.unit_folder)
     os.chdir("/")
-    os.execvp(args[2], args[2:])
+    os.execvp(args[3], args[3:])
 
 
 def become(user, uid=None):
@@ -333,5 +333,5 @@ def systemctl(args):
 
 
 if __name__ == "__main__":
-    {"ssh": ssh, "scp": scp, "sudo": sudo, "apt-get": apt_get, "systemctl": systemctl}[
+    {"ssh": ssh, "scp": scp, "runuser": runuser, "apt-get": apt_get, "systemctl": systemctl}[
         os.path.basename(sys.argv[0])](sys.argv[1:])

@@ -22,7 +22,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 BIN = pathlib.Path(os.environ.get("MCPBUS_BIN") or ROOT / "build" / "bin")
 DOCUMENT = ROOT / "docs" / "deploy.md"
 MACHINES = ("A", "B", "C")  # in the order of their addresses
-TOOLS = ("ssh", "scp", "sudo", "apt-get", "systemctl")
+TOOLS = ("ssh", "scp", "runuser", "apt-get", "systemctl")
 GATEWAY_PORT, SANDBOX_PORT = 8000, 8090
 
 
