@@ -5,7 +5,8 @@
 set -eu
 cd "$(dirname "$0")"
 umask 022
-mkdir -p -m 700 secrets
+mkdir -p secrets
+chmod 700 secrets
 
 random_hex() {
     od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
@@ -16,10 +17,24 @@ put() {
     [ -s "secrets/$1" ] || printf '%s' "$2" >"secrets/$1"
 }
 
+# What is typed is not shown; the terminal is set right again whatever happens.
+trap '[ ! -t 0 ] || stty echo' EXIT
+trap 'exit 1' INT TERM
+
 ask() {
     [ -s "secrets/$1" ] && return 0
     printf '%s: ' "$2" >&2
-    read -r value
+    value=
+    [ ! -t 0 ] || stty -echo
+    read -r value || true
+    [ ! -t 0 ] || {
+        stty echo
+        echo >&2
+    }
+    [ -n "$value" ] || {
+        echo "secrets/$1 is missing still" >&2
+        exit 1
+    }
     put "$1" "$value"
 }
 

@@ -2,6 +2,8 @@
 service gets the secrets that it uses and no others."""
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -85,6 +87,25 @@ def test_an_image_is_built_without_the_secrets_of_a_stack():
     left_out = read(ROOT / ".dockerignore").partition("!deploy\n")[2].splitlines()
     for name in read(COMPOSE / ".gitignore").split():
         assert f"deploy/compose/{name.rstrip('/')}" in left_out
+
+
+def test_secrets_are_made_once_and_none_is_empty(tmp_path):
+    def made(answers):
+        done = subprocess.run(["sh", tmp_path / "secrets.sh"], input=answers, text=True,
+                              capture_output=True, check=False)
+        return done.returncode == 0
+
+    shutil.copy(COMPOSE / "secrets.sh", tmp_path)
+    folder = tmp_path / "secrets"
+    folder.mkdir(mode=0o755)
+    assert not made("one\n\n")
+    assert folder.stat().st_mode & 0o077 == 0
+    before = read(folder / "jwt_secret")
+    assert made("two")
+    assert read(folder / "google_client_secret") == "one" and read(folder / "openai_api_key") == "two"
+    assert len(before) == 64 and read(folder / "jwt_secret") == before
+    named = set(re.findall(r"file: \./secrets/(\w+)", read(COMPOSE / "docker-compose.yml")))
+    assert {file.name for file in folder.iterdir() if file.stat().st_size} == named
 
 
 def test_compose_opens_ports_to_this_host_alone():
