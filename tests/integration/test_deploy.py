@@ -89,6 +89,16 @@ def test_an_image_is_built_without_the_secrets_of_a_stack():
         assert f"deploy/compose/{name.rstrip('/')}" in left_out
 
 
+def test_only_who_calls_outside_is_on_a_network_that_leads_there():
+    compose = read(COMPOSE / "docker-compose.yml")
+    for line in re.findall(r"(?m)^ +networks: (.*)$", compose):
+        assert re.findall(r"\w+", line), "none named is the default network"
+    for name in ("postgres", "keys", "migrate", "cli", "broker-1", "broker-2"):
+        assert not re.search(r"networks: .*outside", service_of(compose, name)), name
+    inside = re.findall(r"(?m)^  (\w+): {internal: true}", compose)
+    assert sorted(inside) == ["apart", "bus", "database"]
+
+
 def test_secrets_are_made_once_and_none_is_empty(tmp_path):
     def made(answers):
         done = subprocess.run(["sh", tmp_path / "secrets.sh"], input=answers, text=True,
