@@ -314,6 +314,9 @@ static void set_network(CURL *easy, const struct http_client_options *options, c
     if (options && options->ca_bundle)
         curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_bundle);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    /* A call that ends while its host's name is looked up: without this curl waits for that thread,
+     * and our loop with it, for as long as somebody's name server likes. It ends by itself. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     /* Rather wait for a connection that can be shared than open one for each call of a burst. */

@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -22,6 +24,21 @@
 static struct listener listener;
 static char base[64];
 static atomic_int connections, drops, drop_connection;
+
+/* A name server that takes its time: curl's threads find this one before libc's. */
+enum { SLOW_S = 4 };
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                struct addrinfo **ret_list)
+{
+    static const struct timespec pause = {SLOW_S, 0};
+    if (node && strcmp(node, "slow.test") == 0) {
+        nanosleep(&pause, NULL);
+        return EAI_AGAIN;
+    }
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) = NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    return real(node, service, hints, ret_list);
+}
 
 /* The server */
 
@@ -569,6 +586,18 @@ static void loop_cancel(void **state)
     loop_destroy(&loop);
 }
 
+static void loop_is_not_held_by_a_name_server(void **state)
+{
+    (void)state;
+    struct outcome got = {0};
+    struct http_call call = {.method = "GET", .url = "http://slow.test/", .timeout_ms = 50};
+    time_t began = time(NULL);
+    loops = true;
+    run(&call, &got);
+    assert_int_equal(got.error, ERR_TIMEOUT);
+    assert_true(time(NULL) - began < SLOW_S - 2);
+}
+
 static void loop_destroy_ends_calls(void **state)
 {
     (void)state;
@@ -680,6 +709,7 @@ int main(void)
         cmocka_unit_test(loop_sends_a_post_once),
         cmocka_unit_test(loop_cancel),
         cmocka_unit_test(loop_destroy_ends_calls),
+        cmocka_unit_test(loop_is_not_held_by_a_name_server),
         cmocka_unit_test(loop_waits_for_a_connection),
         cmocka_unit_test(loop_many_calls),
         cmocka_unit_test(proxies),
