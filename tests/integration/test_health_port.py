@@ -99,7 +99,9 @@ def test_ready_when_it_can_work(probed):
     for kind in KINDS:
         probed.wait(kind, 200)
         assert probed.ask(kind, "/metrics").status_code == 200
-    assert "mcpbus_jobs_queued" in probed.ask("jobs", "/metrics").text
+    # The queue is counted now and then.
+    wait_until(lambda: "mcpbus_jobs_queued" in probed.ask("jobs", "/metrics").text, 20,
+               "the queue's length is told")
 
     # A loop that stands still answers nobody.
     os.kill(probed.processes["auth"].pid, signal.SIGSTOP)
