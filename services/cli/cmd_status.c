@@ -2,12 +2,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libcommon/clock.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "services/cli/output.h"
 #include "services/cli/workers.h"
 
-enum { BROKERS_MAX = 16, LOOK_MS = 3000, REPLICAS_MAX = 500 };
+enum { BROKERS_MAX = 16, LOOK_MS = 3000, ALL_MS = 10000, REPLICAS_MAX = 500 };
 
 /* What every deployment has at least one of. */
 static const char *const needed[] = {"gateway", "auth", "jobs", "worker"};
@@ -16,6 +17,7 @@ struct status {
     const struct bus_settings *settings;
     struct bus_session *session; /* NULL: no broker */
     json_t *brokers, *replicas, *jobs, *workers, *problems;
+    int64_t until; /* no replica is asked any more */
 };
 
 static void problem(struct status *status, const char *what, const char *why)
@@ -50,14 +52,23 @@ static void look_at_brokers(struct status *status)
     }
 }
 
+static enum mcpbus_status ask(struct status *status, const char *name, json_t **ret_about)
+{
+    AUTOFREE char *method = mem_printf("%s.about", name);
+    int64_t left = status->until - clock_ms();
+    if (left <= 0)
+        return MCPBUS_ERR_TIMEOUT;
+    session_set_timeout(status->session, left < LOOK_MS ? left : LOOK_MS);
+    return session_call(status->session, method, json_object(), NULL, NULL, ret_about);
+}
+
 static void look_at_replica(struct status *status, const char *service, const char *instance)
 {
     AUTOFREE char *name = mem_printf("%s@%s", service, instance);
-    AUTOFREE char *method = mem_printf("%s.about", name);
     json_t *about = NULL;
-    enum mcpbus_status failed =
-        session_call(status->session, method, json_object(), NULL, NULL, &about);
-    const char *detail = session_error(status->session)->detail;
+    enum mcpbus_status failed = ask(status, name, &about);
+    const char *detail =
+        failed == MCPBUS_ERR_TIMEOUT ? "no answer" : session_error(status->session)->detail;
     if (failed) /* one of another version, or of another's making, knows no `about` */
         about =
             json_pack("{s:s, s:s}", "service", service, "problem",
@@ -79,23 +90,33 @@ static size_t connected(const struct status *status)
     return count;
 }
 
+static void look_at_service(struct status *status, const char *service, const json_t *instances)
+{
+    size_t i;
+    json_t *instance;
+    json_array_foreach(instances, i, instance)
+    {
+        if (json_array_size(status->replicas) < REPLICAS_MAX)
+            look_at_replica(status, service, json_string_value(instance));
+    }
+}
+
+/* mcpbus's own first: the silent ones of somebody else take the time. */
 static void look_at_replicas(struct status *status)
 {
     AUTOJSON json_t *overview = session_overview(status->session, connected(status), LOOK_MS);
-    json_t *services = json_object_get(overview, "services"), *instances, *instance;
+    json_t *services = json_object_get(overview, "services"), *instances;
     const char *service;
-    size_t i;
-    json_object_foreach(services, service, instances)
-    {
-        json_array_foreach(instances, i, instance)
-        {
-            if (json_array_size(status->replicas) < REPLICAS_MAX)
-                look_at_replica(status, service, json_string_value(instance));
-        }
-    }
-    for (i = 0; i < sizeof needed / sizeof *needed; i++)
-        if (!json_array_size(json_object_get(services, needed[i])))
+    status->until = clock_ms() + ALL_MS;
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        instances = json_object_get(services, needed[i]);
+        look_at_service(status, needed[i], instances);
+        if (!json_array_size(instances))
             problem(status, needed[i], "no replica runs");
+        json_object_del(services, needed[i]);
+    }
+    json_object_foreach(services, service, instances) look_at_service(status, service, instances);
+    session_set_timeout(status->session, LOOK_MS);
 }
 
 static void look_at_jobs(struct status *status)
@@ -212,7 +233,6 @@ static int show(struct status *status, const struct args *args)
         result = session_open_by(status->settings, &status->session);
         if (result)
             return result;
-        session_set_timeout(status->session, LOOK_MS);
         look_at_replicas(status);
         look_at_jobs(status);
     }
