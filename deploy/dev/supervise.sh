@@ -5,7 +5,7 @@
 readonly SUPERVISOR_VARIABLES=(PATH HOME LANG TMPDIR)
 
 # Of each process' log: bytes of a file, and how many older ones are kept.
-readonly LOG_SIZE=10485760 LOG_FILES=5
+readonly LOG_SIZE=${MCPBUS_LOG_BYTES:-10485760} LOG_FILES=5
 
 # Everything that a stack starts carries this in its environ; the user's shell never does.
 stack_mark() {

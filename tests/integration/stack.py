@@ -63,6 +63,7 @@ class Stack:
         self.run.chmod(0o711)
         self.environ = {**os.environ, "MCPBUS_ENV_FILE": "/dev/null",
                         **dict.fromkeys(PORTS, "0"), "RATE_LIMIT": "0",
+                        "MCPBUS_LOG_BYTES": str(2**30),  # tests go by places in the log
                         "STRANGER_RATE_LIMIT": "0",
                         "MCPBUS_RUN_DIR": str(self.run), **(env or {})}
         self.http = requests.Session()
