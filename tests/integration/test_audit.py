@@ -106,4 +106,6 @@ def test_what_was_left_amid_forgetting_goes_with_the_next_sweep(stack):
     assert user.delete("/me").status_code == 200
     stack.sql("INSERT INTO audit_log (event, outcome, user_id, address)"
               " VALUES ('signed_in', 'ok', %s, '192.0.2.1')", user.id)
+    stack.kill("auth")  # its successor sweeps at once, the others within a minute and a half
     wait_until(lambda: not rows(stack, user.id), 120, "the sweep")
+    stack.wait_healthy()
