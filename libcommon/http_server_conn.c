@@ -239,6 +239,13 @@ static bool is_left_idle(const struct http_conn *conn, int64_t now)
            now >= conn->deadline - IDLE_TIMEOUT_MS + LEFT_GRACE_MS;
 }
 
+/* Its request may have come by now: a close would reset the connection. */
+static void end_fresh(struct http_conn *conn)
+{
+    if (!try_place(conn, false) && !conn->begun)
+        http_conn_free(conn);
+}
+
 void http_sweep(void *arg)
 {
     struct http_server *server = arg;
@@ -253,7 +260,7 @@ void http_sweep(void *arg)
                  (request->stream || now >= conn->left_at + LEFT_GRACE_MS))
             http_request_abort(request);
         else if (conn->fresh && http_conn_is_unwanted(conn, now))
-            http_conn_free(conn);
+            end_fresh(conn);
         else if (is_left_idle(conn, now) || http_conn_is_unwanted(conn, now))
             shutdown(conn->fd, SHUT_RDWR);
     }

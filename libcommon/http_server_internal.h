@@ -35,6 +35,7 @@ enum {
     STREAM_FLUSH_MS = 10 * 1000,
     HTTP_PEEK_MAX = 15 * 1024, /* bytes of a header block */
     QUIET_IDLE_MS = 500,       /* for the next request, when the server stops */
+    QUIET_FRESH_MS = 2000,     /* for a connection's first: who has just connected means to ask */
     LEFT_GRACE_MS = 1000,      /* a client that only shut its sending side may still read */
 };
 

@@ -71,5 +71,6 @@ bool http_server_is_quiet(const struct http_server *server)
 bool http_conn_is_unwanted(const struct http_conn *conn, int64_t now)
 {
     bool busy = conn->request || (conn->fresh && conn->begun);
-    return conn->server->quiet && !busy && now >= conn->idle_since + QUIET_IDLE_MS;
+    int64_t patience = conn->fresh ? QUIET_FRESH_MS : QUIET_IDLE_MS;
+    return conn->server->quiet && !busy && now >= conn->idle_since + patience;
 }
