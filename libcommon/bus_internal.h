@@ -36,6 +36,7 @@ struct bus_link {
     void *monitor; /* tells how the handshakes end */
     int monitor_fd;
     bool monitor_due, begun, up; /* has it begun to connect; is it connected now */
+    bool down;                   /* it has ended; what it had brought is still to be read */
     int64_t not_before;          /* when it may begin */
     unsigned key_turn,
         failures;     /* which of the brokers' keys; handshakes failed since the last good */

@@ -88,7 +88,7 @@ static void open_socket(struct bus_link *link)
     loop_fd_add(link->bus->loop, link->fd, EPOLLIN, on_readable, link);
     link->state = LINK_CONNECTING;
     link->since = loop_now(link->bus->loop);
-    link->begun = link->up = false;
+    link->begun = link->up = link->down = false;
     if (link->since >= link->not_before)
         begin(link);
 }
@@ -371,8 +371,8 @@ static void dispatch(struct bus_link *link, struct wire_message *m)
     }
 }
 
-/* What the monitor has told; a connection that has ended gets a new socket, so that nothing of it
- * reaches the next one. */
+/* What the monitor has told, which is not in the order of the messages: a broker's last answers may
+ * be unread when its connection is known to have ended. */
 static void take_news(struct bus_link *link)
 {
     enum link_news news = NEWS_NONE;
@@ -385,11 +385,22 @@ static void take_news(struct bus_link *link)
                 greet(link);
             continue;
         }
-        if (news != NEWS_DOWN)
-            secure_failed(link, news);
+        if (news == NEWS_DOWN) {
+            link->down = link->draining = true;
+            link->up = false;
+            return;
+        }
+        secure_failed(link, news);
         restart(link, true);
         return;
     }
+}
+
+/* A connection that has ended gets a new socket, so that nothing of it reaches the next one. */
+static void end_of_messages(struct bus_link *link)
+{
+    if (link->down)
+        restart(link, true);
 }
 
 bool link_turn(struct bus_link *link)
@@ -402,8 +413,10 @@ bool link_turn(struct bus_link *link)
     uint32_t generation = link->generation;
     for (int i = 0; i < BUS_RECV_BUDGET && link->generation == generation; i++) {
         enum err err = wire_recv(link->socket, false, &message);
-        if (err == ERR_TIMEOUT)
+        if (err == ERR_TIMEOUT) {
+            end_of_messages(link);
             break;
+        }
         busy = true;
         if (err == ERR_OK) {
             dispatch(link, &message);

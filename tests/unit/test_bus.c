@@ -1,6 +1,8 @@
 /* The bus against a real broker over TCP: several peers, one loop. */
 #include "tests/unit/unit.h"
 
+#include <unistd.h>
+
 #include <zmq.h>
 
 #include "libcommon/bus.h"
@@ -464,6 +466,78 @@ static bool has_heard_four(void *arg)
     return heard->count >= 4;
 }
 
+/* A broker by hand: welcomes, and keeps the first request's number. */
+struct stub {
+    void *context, *socket;
+    struct proto_header asked;
+    zmq_msg_t route;
+};
+
+static const char last_answer[] = "{\"events\": [], \"ended\": false, \"last\": 60}";
+
+static void stub_send(struct stub *stub, enum proto_type type, zmq_msg_t *route,
+                      const struct proto_header *asked)
+{
+    struct wire_message message;
+    wire_init(&message);
+    message.header = (struct proto_header){.type = type, .instance = 9};
+    if (asked)
+        message.header =
+            (struct proto_header){.type = type, .instance = asked->instance, .seq = asked->seq};
+    if (asked)
+        wire_set(&message.body, last_answer, strlen(last_answer));
+    zmq_msg_copy(&message.route, route);
+    assert_int_equal(wire_send(stub->socket, true, &message), ERR_OK);
+    wire_fini(&message);
+}
+
+static bool stub_is_asked(void *arg)
+{
+    struct stub *stub = arg;
+    struct wire_message message;
+    wire_init(&message);
+    while (!stub->asked.seq && wire_recv(stub->socket, true, &message) == ERR_OK) {
+        if (message.header.type == PROTO_HELLO)
+            stub_send(stub, PROTO_WELCOME, &message.route, NULL);
+        if (message.header.type != PROTO_REQUEST)
+            continue;
+        stub->asked = message.header;
+        zmq_msg_copy(&stub->route, &message.route);
+    }
+    wire_fini(&message);
+    return stub->asked.seq != 0;
+}
+
+/* The end of a connection is told apart from its messages, and may be heard first. */
+static void test_the_last_answers_of_a_broker_are_read(void **state)
+{
+    (void)state;
+    struct stub stub = {.context = zmq_ctx_new()};
+    struct seen seen;
+    char endpoint[64];
+    size_t len = sizeof endpoint;
+    int linger = WAIT_MS;
+    stub.socket = zmq_socket(stub.context, ZMQ_ROUTER);
+    zmq_msg_init(&stub.route);
+    wire_socket_setup(stub.socket, 100);
+    zmq_setsockopt(stub.socket, ZMQ_LINGER, &linger, sizeof linger);
+    assert_int_equal(zmq_bind(stub.socket, "tcp://127.0.0.1:*"), 0);
+    assert_int_equal(zmq_getsockopt(stub.socket, ZMQ_LAST_ENDPOINT, endpoint, &len), 0);
+    bus_destroy(&world.client);
+    struct bus_options options = {.endpoints = endpoint, .plain = true};
+    assert_int_equal(bus_new(world.loop, &options, &world.client), ERR_OK);
+    call_events(&seen, "jobs.events", 60, WAIT_MS, false);
+    assert_true(loop_run_until(world.loop, stub_is_asked, &stub, WAIT_MS));
+    stub_send(&stub, PROTO_FINAL, &stub.route, &stub.asked);
+    zmq_msg_close(&stub.route);
+    zmq_close(stub.socket);
+    zmq_ctx_term(stub.context);
+    usleep(300 * 1000); /* both are there when the client looks */
+    wait_answer(&seen);
+    assert_int_equal(seen.error, ERR_OK);
+    assert_int_equal(seen.value, 60);
+}
+
 static void test_who_greets_a_broker_that_ends_is_told(void **state)
 {
     (void)state;
@@ -582,6 +656,7 @@ int main(void)
         BUS_TEST(test_cancel_frees_the_broker),
         BUS_TEST(test_broker_restart),
         BUS_TEST(test_drained_replica_gets_nothing),
+        BUS_TEST(test_the_last_answers_of_a_broker_are_read),
         BUS_TEST(test_who_greets_a_broker_that_ends_is_told),
         BUS_TEST(test_a_broker_that_ends_loses_no_call),
         BUS_TEST(test_a_service_waits_until_it_is_off_the_list),
