@@ -16,7 +16,7 @@ import psycopg2
 
 from client import User, original_token
 from net_spaces import Network
-from stack import ROOT, slow, wait_until
+from stack import ROOT, rows_of, slow, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
 BIN = pathlib.Path(os.environ.get("MCPBUS_BIN") or ROOT / "build" / "bin")
@@ -152,13 +152,7 @@ class Hosts:
             connection = psycopg2.connect(
                 host=self.net.address("A"), dbname="mcpbus", user="mcpbus", password=password,
                 sslmode="require", connect_timeout=10)
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(query, args)
-                return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
+        return rows_of(connection, query, args)
 
     def health(self, door="A"):
         """{service: replicas} of a healthy /health; None otherwise."""

@@ -16,7 +16,7 @@ import psycopg2
 
 from client import User, original_token
 from net_spaces import Network
-from stack import ROOT, slow, wait_until
+from stack import ROOT, rows_of, slow, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
 BIN = pathlib.Path(os.environ.get("MCPBUS_BIN") or ROOT / "build" / "bin")
@@ -291,13 +291,7 @@ class Lab:
         """From the client's host. Rows of a query; none for a statement without a result."""
         with self.net["client"].entered():
             connection = psycopg2.connect(self.database_url, connect_timeout=10)
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(query, args)
-                return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
+        return rows_of(connection, query, args)
 
     def health(self, n=1):
         """The body of GET /health, or None."""

@@ -39,6 +39,17 @@ def wait_until(condition, seconds=10, what="the condition"):
         time.sleep(0.03)
 
 
+def rows_of(connection, query, args):
+    """Of one query; the connection is closed."""
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(query, args)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
 def is_drained(log):
     """Has svlogd read all, and written it? Then it sleeps until there is more."""
     try:
@@ -273,14 +284,7 @@ class Stack:
 
     def sql(self, query, *args):
         """Rows of a query (autocommit); none for a statement without a result."""
-        connection = psycopg2.connect(self.vars["DATABASE_URL"])
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(query, args)
-                return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
+        return rows_of(psycopg2.connect(self.vars["DATABASE_URL"]), query, args)
 
     # The end
 

@@ -8,26 +8,9 @@
 
 #include "libcommon/bus_keys.h"
 #include "libcommon/mem.h"
+#include "tests/unit/folder.h"
 
 enum { WAIT_MS = 10000 };
-
-static char folder[64];
-
-static int set_up(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/test_bus_czmq.XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
 
 static const char *path_of(const char *file)
 {
@@ -143,9 +126,10 @@ int main(void)
     zsys_init();
     zsys_handler_set(NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_czmq_reads_ours, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_we_read_czmq_s, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_zauth_lets_our_keys_in, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_czmq_reads_ours, folder_set_up, folder_tear_down),
+        cmocka_unit_test_setup_teardown(test_we_read_czmq_s, folder_set_up, folder_tear_down),
+        cmocka_unit_test_setup_teardown(test_zauth_lets_our_keys_in, folder_set_up,
+                                        folder_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

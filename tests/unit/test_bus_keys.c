@@ -7,24 +7,7 @@
 
 #include "libcommon/bus_keys.h"
 #include "libcommon/mem.h"
-
-static char folder[64];
-
-static int set_up(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/test_bus_keys.XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
+#include "tests/unit/folder.h"
 
 static void write_text(const char *name, const char *text, mode_t mode)
 {
@@ -268,7 +251,7 @@ static void test_a_secret_that_others_can_read(void **state)
     assert_int_equal(bus_keys_load_secret("/nonexistent", &back, why), ERR_INVALID);
 }
 
-#define KEYS_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define KEYS_TEST(f) cmocka_unit_test_setup_teardown(f, folder_set_up, folder_tear_down)
 
 int main(void)
 {
