@@ -133,19 +133,21 @@ enum err bus_keys_load(const char *path, struct bus_keys **ret_keys, char ret_wh
         return ERR_INVALID;
     struct bus_keys *keys = mem_alloc(sizeof *keys);
     keys->by_key = map_new();
-    bool full = false, readable = true;
+    bool crowded = false, full = false, readable = true;
     const struct dirent *entry = NULL;
-    for (int i = 0; !full && readable && (entry = readdir(folder)); i++) {
-        full = i == ENTRIES_MAX || keys->count == BUS_KEYS_MAX;
-        if (!full && is_public_name(entry->d_name))
+    for (int i = 0; !crowded && !full && readable && (entry = readdir(folder)); i++) {
+        crowded = i == ENTRIES_MAX;
+        full = keys->count == BUS_KEYS_MAX;
+        if (!crowded && !full && is_public_name(entry->d_name))
             readable = add_file(keys, dirfd(folder), entry->d_name);
     }
     closedir(folder);
-    if (full || !readable) {
-        snprintf(ret_why, BUS_WHY_SIZE,
-                 full ? "the folder %.150s holds more than %d keys"
-                      : "the files of the folder %.150s can't be read",
-                 path, BUS_KEYS_MAX);
+    if (crowded || full || !readable) {
+        if (readable)
+            snprintf(ret_why, BUS_WHY_SIZE, "the folder %.150s holds more than %d %s", path,
+                     full ? BUS_KEYS_MAX : ENTRIES_MAX, full ? "keys" : "files");
+        else
+            snprintf(ret_why, BUS_WHY_SIZE, "the files of the folder %.150s can't be read", path);
         bus_keys_destroy(&keys);
         return ERR_INVALID;
     }

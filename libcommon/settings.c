@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "libcommon/mem.h"
+#include "libcommon/near.h"
 
 enum { LINE_MAX_BYTES = 65536 };
 
@@ -207,16 +208,28 @@ static bool store(const struct setting *s, const char *value, void *config)
     return true;
 }
 
+static void notice_name(const struct setting *table, size_t count, const char *name,
+                        settings_notice_fn *notice)
+{
+    struct near near;
+    char what[160];
+    near_begin(&near, name);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(table[i].name, name) == 0)
+            return;
+        if (table[i].type != SETTING_OBSOLETE)
+            near_offer(&near, table[i].name);
+    }
+    snprintf(what, sizeof what, "is not a setting of mcpbus; it is ignored%s%s%s",
+             near.best ? " (did you mean " : "", near.best ? near.best : "", near.best ? "?)" : "");
+    notice(name, what);
+}
+
 static void notice_unknown(const struct setting *table, size_t count, const struct pairs *pairs,
                            settings_notice_fn *notice)
 {
-    for (size_t i = 0; notice && i < pairs->count; i++) {
-        bool known = false;
-        for (size_t j = 0; j < count && !known; j++)
-            known = strcmp(table[j].name, pairs->items[i].name) == 0;
-        if (!known)
-            notice(pairs->items[i].name, "is not a setting of mcpbus; it is ignored");
-    }
+    for (size_t i = 0; notice && i < pairs->count; i++)
+        notice_name(table, count, pairs->items[i].name, notice);
 }
 
 static enum err load_one(const struct setting *s, const struct pairs *pairs, void *config,

@@ -176,9 +176,8 @@ char *callback_page(const json_t *login, const char *nonce);
 char *callback_error_page(const char *detail, const char *nonce);
 
 /* Handlers. */
-route_fn route_root, route_health, route_metrics, route_chat, route_docs, route_docs_init,
-    route_docs_css, route_docs_bundle, route_openapi, route_scopes, route_begin, route_callback,
-    route_auth_status, route_login, route_logout, route_me, route_forget, route_run, route_result,
-    route_jobs, route_events, route_cancel, route_approve, route_deny;
+route_fn route_root, route_health, route_metrics, route_chat, route_page, route_scopes, route_begin,
+    route_callback, route_auth_status, route_login, route_logout, route_me, route_forget, route_run,
+    route_result, route_jobs, route_events, route_cancel, route_approve, route_deny;
 
 #endif

@@ -75,6 +75,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: only with ./dev test --all or --long")
     config.addinivalue_line("markers", "once: with ./dev test --all, in the release build alone")
     config.addinivalue_line("markers", "long: only with ./dev test --long")
+    config.addinivalue_line("markers", "page: in a browser, not again under the sanitizers")
 
 
 def pytest_collection_modifyitems(items):
@@ -84,6 +85,8 @@ def pytest_collection_modifyitems(items):
         for needed, name, flag in ((1, "slow", "--all"), (2, "long", "--long")):
             if level < needed and item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=f"{name}: ./dev test {flag} runs it"))
+        if item.get_closest_marker("page") and slow() > 1:
+            item.add_marker(pytest.mark.skip(reason="page: ./dev test runs it, unsanitized"))
         if item.get_closest_marker("once") and (level < 1 or slow() > 1):
             item.add_marker(pytest.mark.skip(reason="once: ./dev test --all runs it, unsanitized"))
 

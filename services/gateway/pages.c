@@ -1,0 +1,18 @@
+/* What browsers are shown (the interactive documentation, the chat page) and GET /openapi.json:
+ * files of this program, nothing from elsewhere. */
+#include "services/gateway/gateway.h"
+
+#include "libcommon/http_assets.h"
+
+#define POLICY                                                                        \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " \
+    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; "      \
+    "frame-ancestors 'none'"
+
+void route_page(struct call *call)
+{
+    static const struct http_header headers[] = {
+        {"Content-Security-Policy", POLICY}, {"Referrer-Policy", "no-referrer"}, {0}};
+    if (!http_assets_serve(&web_assets, call_request(call), headers))
+        call_detail(call, 404, "Not Found");
+}
