@@ -10,7 +10,7 @@
 #include "libcommon/js.h"
 #include "libcommon/loop.h"
 #include "libcommon/service.h"
-#include "services/gateway/client_address.h"
+#include "services/client_address.h"
 #include "services/gateway/cors.h"
 #include "services/gateway/identity.h"
 #include "services/gateway/lookup.h"

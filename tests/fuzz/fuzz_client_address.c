@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "libcommon/mem.h"
-#include "services/gateway/client_address.h"
+#include "services/client_address.h"
 
 static void require(bool holds)
 {

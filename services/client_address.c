@@ -1,4 +1,4 @@
-#include "services/gateway/client_address.h"
+#include "services/client_address.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>

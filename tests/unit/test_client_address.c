@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "services/gateway/client_address.h"
+#include "services/client_address.h"
 
 static const char trusted[] = "10.0.0.0/8, 127.0.0.1,2001:db8::/32 , fd00::1";
 

@@ -2,8 +2,8 @@
  * TRUSTED_PROXIES names, the address that the proxies tell of. Of a list of hops the right-most
  * that is no trusted proxy counts: what stands to its left is a stranger's word. Pure but for the
  * form that reads a request; any thread. */
-#ifndef MCPBUS_GATEWAY_CLIENT_ADDRESS_H
-#define MCPBUS_GATEWAY_CLIENT_ADDRESS_H
+#ifndef MCPBUS_CLIENT_ADDRESS_H
+#define MCPBUS_CLIENT_ADDRESS_H
 
 #include <stdbool.h>
 #include <stddef.h>
