@@ -8,6 +8,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+pytest.register_assert_rewrite("pages")
+
 import webhook_receiver  # noqa: E402
 from stack import Stack, slow  # noqa: E402
 

@@ -1,63 +1,14 @@
 """In a real browser: signing in through the consent page, and the interactive docs."""
-import json
-import shutil
-import tempfile
 from urllib.parse import urlsplit
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
 from client import User, begin_sign_in, fresh_email
-from stack import slow
+from pages import complaints, find, requested, wait
 
-pytest_plugins = ["shared_stacks"]
-
-SWITCHES = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--disable-dev-shm-usage", "--no-proxy-server", "--window-size=1200,1000")
-
-
-@pytest.fixture
-def browser():
-    folder = tempfile.mkdtemp(prefix="browser-")
-    options = Options()
-    options.binary_location = "/usr/bin/chromium"
-    for switch in (*SWITCHES, f"--user-data-dir={folder}"):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
-    driver.set_page_load_timeout(60 * slow())
-    yield driver
-    driver.quit()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def wait(browser, condition, what):
-    return WebDriverWait(browser, 30 * slow(), 0.1).until(lambda _: condition(), what)
-
-
-def find(browser, selector):
-    found = wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, selector), selector)
-    return found[0]
-
-
-def requested(browser, origin):
-    """Addresses that pages of that origin have asked for; the browser's own start page is none."""
-    for entry in browser.get_log("performance"):
-        message = json.loads(entry["message"])["message"]
-        if message["method"] == "Network.requestWillBeSent" \
-                and message["params"].get("documentURL", "").startswith(origin):
-            yield message["params"]["request"]["url"]
-
-
-def complaints(browser):
-    """What the console says of errors; a missing favicon is none."""
-    return [entry["message"] for entry in browser.get_log("browser")
-            if entry["level"] == "SEVERE" and "favicon" not in entry["message"]]
+pytest_plugins = ["shared_stacks", "pages"]
+pytestmark = pytest.mark.page
 
 
 def test_sign_in(browser, wide_stack):
@@ -108,12 +59,10 @@ def test_docs(browser, wide_stack):
     text = find(browser, "body").text.replace("\u200b", "")
     for path in ("/run", "/jobs/{job_id}/events", "/auth/scopes", "/me"):
         assert path in text
-    origin = wide_stack.url + "/"
-    addresses = list(requested(browser, origin))
+    addresses = list(requested(browser, wide_stack.url))
     assert any(address.endswith("/openapi.json") for address in addresses)
-    foreign = [address for address in addresses
-               if not address.startswith((origin, "data:", "blob:"))]
-    assert foreign == []
+    assert [address for address in addresses
+            if not address.startswith((wide_stack.url + "/", "data:", "blob:"))] == []
     assert complaints(browser) == []
 
 
