@@ -2,6 +2,7 @@
 # ./dev test: everything in a temporary folder, on free ports, beside whatever is up.
 
 TEST_FAILURES=()
+TEST_DIGEST=''
 
 cmd_test() {
     local all=0 level=0 names=()
@@ -56,17 +57,28 @@ build_only() {
     (build "$1")
 }
 
-# check NAME COMMAND…: runs it, remembers a failure.
+# check NAME COMMAND…: runs it, remembers a failure and what it said. (A pipe would not end before a
+# process that the command has left behind.)
 check() {
-    local name=$1
+    local name=$1 log=$TEST_DIR/check.log status=0 out teller
     shift
     say "test: $name"
-    if ("$@"); then
-        return 0
-    fi
+    exec {out}> >(exec tee "$log")
+    teller=$!
+    ("$@") >&"$out" 2>&1 {out}>&- || status=$?
+    exec {out}>&-
+    timeout 10 tail --pid="$teller" -f /dev/null || true
+    ((status)) || return 0
     TEST_FAILURES+=("$name")
+    TEST_DIGEST+=$(digest "$log")$'\n'
     warn "failed: $name"
     return 1
+}
+
+# What a failed check said that matters: failed tests, findings, else its last lines.
+digest() {
+    grep -aE '^(FAILED|ERROR) |^FINDING |\*\*\*(Failed|Timeout)|\(Failed\)$' "$1" | tail -n 8 | cut -c 1-300 ||
+        tail -n 5 "$1" | cut -c 1-300
 }
 
 # Nothing of the caller's stack or accounts may reach the tests.
@@ -233,6 +245,7 @@ test_verdict() {
     trap - EXIT
     test_cleanup
     if ((${#TEST_FAILURES[@]})); then
+        printf '%s' "$TEST_DIGEST"
         echo "${RED}FAILED${PLAIN} in $seconds s: $(printf '%s; ' "${TEST_FAILURES[@]}")"
         exit 1
     fi
