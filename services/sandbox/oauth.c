@@ -7,7 +7,7 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "services/sandbox/errors.h"
-#include "services/sandbox/form.h"
+#include "libcommon/form.h"
 
 enum { IDENTITY = SCOPE_OPENID | SCOPE_EMAIL | SCOPE_PROFILE, LOCATION_MAX = 16384 };
 

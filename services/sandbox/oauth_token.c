@@ -6,7 +6,7 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "services/sandbox/errors.h"
-#include "services/sandbox/form.h"
+#include "libcommon/form.h"
 #include "services/sandbox/oauth.h"
 
 #define ACCESS_PREFIX "ya29."

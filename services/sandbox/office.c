@@ -3,7 +3,7 @@
 
 #include "libcommon/buf.h"
 #include "services/sandbox/data.h"
-#include "services/sandbox/form.h"
+#include "libcommon/form.h"
 
 enum { DOCUMENT_MAX = 4 << 20, PARTS = 3 };
 

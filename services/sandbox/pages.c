@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "services/sandbox/errors.h"
-#include "services/sandbox/form.h"
+#include "libcommon/form.h"
 #include "services/sandbox/oauth.h"
 
 enum { PAGE_MAX = 128 << 10, CSP_MAX = 4096 };

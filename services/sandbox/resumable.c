@@ -8,7 +8,7 @@
 #include "libcommon/crypto.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
-#include "services/sandbox/form.h"
+#include "libcommon/form.h"
 
 enum { ID_LEN = 22, GRAIN = 256 * 1024, HOST_MAX = 200 };
 

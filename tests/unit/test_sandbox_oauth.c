@@ -5,7 +5,7 @@
 
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
-#include "services/sandbox/form.h"
+#include "libcommon/form.h"
 #include "services/sandbox/oauth.h"
 
 /* The example of RFC 7636, appendix B. */

@@ -1,6 +1,6 @@
 /* Texts of the web: URL-encoded forms, percent-encoding, HTML. Pure. */
-#ifndef MCPBUS_SANDBOX_FORM_H
-#define MCPBUS_SANDBOX_FORM_H
+#ifndef MCPBUS_FORM_H
+#define MCPBUS_FORM_H
 
 #include <stddef.h>
 

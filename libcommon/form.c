@@ -1,4 +1,4 @@
-#include "services/sandbox/form.h"
+#include "libcommon/form.h"
 
 #include <ctype.h>
 #include <string.h>
