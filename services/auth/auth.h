@@ -40,6 +40,7 @@ void auth_reply_store_error(struct bus_call **call_p, enum err err);
 
 /* The methods (proto/protocol.json, auth.*). */
 bus_handler_fn oauth_begin, oauth_callback;
+bus_handler_fn identify_begin, identify_callback;
 bus_handler_fn sessions_status, sessions_login, sessions_logout, sessions_forget;
 bus_handler_fn sessions_revocations, sessions_check, sessions_find;
 bus_handler_fn access_google;

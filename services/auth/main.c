@@ -9,11 +9,18 @@
 #include "services/outside.h"
 
 static const struct bus_method methods[] = {
-    {"begin", oauth_begin},           {"callback", oauth_callback},
-    {"status", sessions_status},      {"login", sessions_login},
-    {"logout", sessions_logout},      {"forget", sessions_forget},
-    {"google_access", access_google}, {"revocations", sessions_revocations},
-    {"check", sessions_check},        {"find", sessions_find},
+    {"begin", oauth_begin},
+    {"callback", oauth_callback},
+    {"identify_begin", identify_begin},
+    {"identify", identify_callback},
+    {"status", sessions_status},
+    {"login", sessions_login},
+    {"logout", sessions_logout},
+    {"forget", sessions_forget},
+    {"google_access", access_google},
+    {"revocations", sessions_revocations},
+    {"check", sessions_check},
+    {"find", sessions_find},
 };
 
 static const char *const required[] = {"DATABASE_URL", "JWT_SECRET", "GOOGLE_CLIENT_ID",

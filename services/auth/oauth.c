@@ -8,10 +8,10 @@
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "services/auth/audit.h"
+#include "services/auth/came_back.h"
 #include "services/auth/scopes.h"
-#include "services/auth/state.h"
 
-enum { FIND_ATTEMPTS = 3, CODE_MAX_BYTES = 4096, ERROR_SHOWN_BYTES = 64 };
+enum { FIND_ATTEMPTS = 3 };
 
 /* A browser that came back, until it is answered. */
 struct signin {
@@ -79,7 +79,7 @@ void oauth_begin(void *service, struct bus_call *call, json_t *args)
     struct state state;
     state_init(&state, names, auth->redirect_fixed ? NULL : js_str(args, "origin", NULL),
                time(NULL));
-    AUTOFREE char *sealed = state_seal(&state, auth->state_key);
+    AUTOFREE char *sealed = state_seal(&state, STATE_SIGN_IN, auth->state_key);
     AUTOFREE char *url = auth_url(auth, &state, sealed);
     bus_reply(&call, json_pack("{s:s, s:s, s:s}", "auth_url", url, "user_id", state.user_id,
                                "state", sealed));
@@ -254,53 +254,17 @@ static void on_redeemed(void *arg, enum err err, int64_t value)
     }
 }
 
-/* The provider's error, if it looks like one of RFC 6749's: anybody can call this address. */
-static const char *shown_error(const char *error)
-{
-    size_t len = strspn(error, "abcdefghijklmnopqrstuvwxyz_");
-    return error[len] == '\0' && len <= ERROR_SHOWN_BYTES ? error : "unknown error";
-}
-
-/* Before anything shows that the browser began a sign-in here: anybody may send such requests. */
-static void turn_away(struct auth *auth, struct bus_call **call_p, const json_t *args,
-                      const char *why)
-{
-    audit(auth,
-          &(struct audit){.event = "sign_in_refused", .args = args, .why = why, .line_only = true});
-    bus_reply_error(call_p, ERR_INVALID, "%s", why);
-}
-
 void oauth_callback(void *service, struct bus_call *call, json_t *args)
 {
     struct auth *auth = auth_of(service);
-    const char *error = js_str(args, "error", ""), *sealed = js_str(args, "state", "");
-    const char *code = js_str(args, "code", "");
     struct state state;
-    if (error[0]) {
-        AUTOFREE char *why = mem_printf("The sign-in was refused: %s", shown_error(error));
-        turn_away(auth, &call, args, why);
+    if (!came_back(auth, &call, args, STATE_SIGN_IN, &state))
         return;
-    }
-    enum err err = state_open(sealed, auth->state_key, time(NULL), &state);
-    if (err == ERR_INVALID)
-        err = state_open(sealed, auth->state_key_previous, time(NULL), &state);
-    if (err) {
-        turn_away(auth, &call, args,
-                  err == ERR_EXPIRED ? "This sign-in took too long: begin again"
-                  : sealed[0]        ? "Invalid state: begin the sign-in again"
-                                     : "Missing state: begin the sign-in again");
-        return;
-    }
-    if (!code[0] || strlen(code) > CODE_MAX_BYTES) {
-        state_fini(&state);
-        turn_away(auth, &call, args, "Missing code: begin the sign-in again");
-        return;
-    }
     struct signin *signin = mem_alloc(sizeof(*signin));
     *signin = (struct signin){.auth = auth,
                               .call = call,
                               .args = json_incref(args),
-                              .code = mem_strdup(code),
+                              .code = mem_strdup(js_str(args, "code", "")),
                               .state = state};
     store_nonce_redeem(auth->store, state.nonce, state.expires_at, on_redeemed, signin);
 }

@@ -6,7 +6,8 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 
-static const char context[] = "oauth-state";
+static const char *const contexts[] = {
+    [STATE_SIGN_IN] = "oauth-state", [STATE_IDENTIFY] = "identify-state"};
 
 void state_init(struct state *state, json_t *scopes, const char *origin, int64_t now)
 {
@@ -28,14 +29,15 @@ void state_fini(struct state *state)
     *state = (struct state){.scopes = NULL};
 }
 
-char *state_seal(const struct state *state, const uint8_t key[CRYPTO_KEY_BYTES])
+char *state_seal(const struct state *state, enum state_purpose purpose,
+                 const uint8_t key[CRYPTO_KEY_BYTES])
 {
     AUTOJSON json_t *body =
         json_pack("{s:O, s:s, s:s, s:s, s:I, s:s*}", "scopes", state->scopes, "verifier",
                   state->verifier, "user_id", state->user_id, "nonce", state->nonce, "exp",
                   (json_int_t)state->expires_at, "origin", state->origin);
     AUTOFREE char *text = js_dump(body);
-    return crypto_seal(key, context, text, strlen(text));
+    return crypto_seal(key, contexts[purpose], text, strlen(text));
 }
 
 static bool copy_text(const json_t *body, const char *name, char *ret_text, size_t size)
@@ -47,12 +49,13 @@ static bool copy_text(const json_t *body, const char *name, char *ret_text, size
     return true;
 }
 
-enum err state_open(const char *sealed, const uint8_t key[CRYPTO_KEY_BYTES], int64_t now,
-                    struct state *ret_state)
+enum err state_open(const char *sealed, enum state_purpose purpose,
+                    const uint8_t key[CRYPTO_KEY_BYTES], int64_t now, struct state *ret_state)
 {
     AUTOFREE char *text = NULL;
     size_t len;
-    if (strlen(sealed) > STATE_MAX_BYTES || crypto_open(key, context, sealed, &text, &len))
+    if (strlen(sealed) > STATE_MAX_BYTES ||
+        crypto_open(key, contexts[purpose], sealed, &text, &len))
         return ERR_INVALID;
     AUTOJSON json_t *body = NULL;
     if (js_parse(text, len, &body, NULL))

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void open_state(const char *text)
 {
     struct state state;
-    if (state_open(text, key, 1000, &state) == ERR_OK)
+    if (state_open(text, STATE_SIGN_IN, key, 1000, &state) == ERR_OK)
         abort(); /* the fuzzer can't know the key */
 }
 
@@ -30,7 +30,7 @@ static void open_sealed(const char *text, size_t len)
     if (len > STATE_MAX_BYTES / 2)
         return;
     AUTOFREE char *sealed = crypto_seal(key, "oauth-state", text, len);
-    if (state_open(sealed, key, 1000, &state) == ERR_OK)
+    if (state_open(sealed, STATE_SIGN_IN, key, 1000, &state) == ERR_OK)
         state_fini(&state);
 }
 

@@ -18,7 +18,7 @@ static void make(struct state *state, char **ret_sealed, uint8_t key[CRYPTO_KEY_
     AUTOJSON json_t *scopes = json_pack("[s, s]", "drive", "gmail_full");
     crypto_derive_key("the secret of all services", "state", key);
     state_init(state, scopes, NULL, NOW);
-    *ret_sealed = state_seal(state, key);
+    *ret_sealed = state_seal(state, STATE_SIGN_IN, key);
 }
 
 static void opens_what_was_sealed(void **unused)
@@ -29,7 +29,7 @@ static void opens_what_was_sealed(void **unused)
     AUTOFREE char *sealed = NULL;
     make(&state, &sealed, key);
     assert_true(strlen(sealed) < 1024);
-    assert_int_equal(state_open(sealed, key, NOW + STATE_LIFE_S - 1, &read), ERR_OK);
+    assert_int_equal(state_open(sealed, STATE_SIGN_IN, key, NOW + STATE_LIFE_S - 1, &read), ERR_OK);
     assert_string_equal(read.verifier, state.verifier);
     assert_string_equal(read.user_id, state.user_id);
     assert_string_equal(read.nonce, state.nonce);
@@ -47,8 +47,8 @@ static void keeps_where_it_came_from(void **unused)
     AUTOJSON json_t *scopes = json_array();
     crypto_derive_key("the secret of all services", "state", key);
     state_init(&state, scopes, "https://bus.example", NOW);
-    AUTOFREE char *sealed = state_seal(&state, key);
-    assert_int_equal(state_open(sealed, key, NOW, &read), ERR_OK);
+    AUTOFREE char *sealed = state_seal(&state, STATE_SIGN_IN, key);
+    assert_int_equal(state_open(sealed, STATE_SIGN_IN, key, NOW, &read), ERR_OK);
     assert_string_equal(read.origin, "https://bus.example");
     state_fini(&state);
     state_fini(&read);
@@ -61,7 +61,8 @@ static void ends_in_time(void **unused)
     uint8_t key[CRYPTO_KEY_BYTES];
     AUTOFREE char *sealed = NULL;
     make(&state, &sealed, key);
-    assert_int_equal(state_open(sealed, key, NOW + STATE_LIFE_S, &read), ERR_EXPIRED);
+    assert_int_equal(state_open(sealed, STATE_SIGN_IN, key, NOW + STATE_LIFE_S, &read),
+                     ERR_EXPIRED);
     state_fini(&state);
 }
 
@@ -73,18 +74,34 @@ static void refuses_what_was_not_sealed_here(void **unused)
     AUTOFREE char *sealed = NULL;
     make(&state, &sealed, key);
     crypto_derive_key("the secret of all services", "tokens", other);
-    assert_int_equal(state_open(sealed, other, NOW, &read), ERR_INVALID);
-    assert_int_equal(state_open("", key, NOW, &read), ERR_INVALID);
-    assert_int_equal(state_open("v1.00000000.AAAA", key, NOW, &read), ERR_INVALID);
+    assert_int_equal(state_open(sealed, STATE_SIGN_IN, other, NOW, &read), ERR_INVALID);
+    assert_int_equal(state_open("", STATE_SIGN_IN, key, NOW, &read), ERR_INVALID);
+    assert_int_equal(state_open("v1.00000000.AAAA", STATE_SIGN_IN, key, NOW, &read), ERR_INVALID);
     AUTOFREE char *long_text = mem_alloc(STATE_MAX_BYTES + 2);
     memset(long_text, 'A', STATE_MAX_BYTES + 1);
-    assert_int_equal(state_open(long_text, key, NOW, &read), ERR_INVALID);
+    assert_int_equal(state_open(long_text, STATE_SIGN_IN, key, NOW, &read), ERR_INVALID);
     static const char *const bodies[] = {"{}", "[]", "text", "{\"scopes\":[],\"exp\":9999999999}"};
     for (size_t i = 0; i < sizeof(bodies) / sizeof(*bodies); i++) {
         AUTOFREE char *odd = crypto_seal(key, "oauth-state", bodies[i], strlen(bodies[i]));
-        assert_int_equal(state_open(odd, key, NOW, &read), ERR_INVALID);
+        assert_int_equal(state_open(odd, STATE_SIGN_IN, key, NOW, &read), ERR_INVALID);
     }
     state_fini(&state);
+}
+
+static void is_for_one_purpose(void **unused)
+{
+    (void)unused;
+    struct state state, read;
+    uint8_t key[CRYPTO_KEY_BYTES];
+    AUTOFREE char *sealed = NULL;
+    make(&state, &sealed, key);
+    AUTOFREE char *other = state_seal(&state, STATE_IDENTIFY, key);
+    assert_int_equal(state_open(sealed, STATE_IDENTIFY, key, NOW, &read), ERR_INVALID);
+    assert_int_equal(state_open(other, STATE_SIGN_IN, key, NOW, &read), ERR_INVALID);
+    assert_int_equal(state_open(other, STATE_IDENTIFY, key, NOW, &read), ERR_OK);
+    assert_string_equal(read.nonce, state.nonce);
+    state_fini(&state);
+    state_fini(&read);
 }
 
 static void each_is_its_own(void **unused)
@@ -113,9 +130,13 @@ static void challenge_follows_rfc_7636(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(opens_what_was_sealed), cmocka_unit_test(keeps_where_it_came_from),
-        cmocka_unit_test(ends_in_time),          cmocka_unit_test(refuses_what_was_not_sealed_here),
-        cmocka_unit_test(each_is_its_own),       cmocka_unit_test(challenge_follows_rfc_7636),
+        cmocka_unit_test(opens_what_was_sealed),
+        cmocka_unit_test(keeps_where_it_came_from),
+        cmocka_unit_test(ends_in_time),
+        cmocka_unit_test(refuses_what_was_not_sealed_here),
+        cmocka_unit_test(is_for_one_purpose),
+        cmocka_unit_test(each_is_its_own),
+        cmocka_unit_test(challenge_follows_rfc_7636),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
