@@ -43,7 +43,7 @@ new_brokers() {
 
 restart_for_brokers() {
     local service name
-    for service in auth jobs worker gateway; do
+    for service in auth jobs worker gateway monitor; do
         for name in $(instances "$service"); do
             sv -w 20 restart "$RUN/sv/$name" >/dev/null || warn "$name has not restarted yet"
         done

@@ -3,7 +3,7 @@
 
 # Variables written for the services (secrets/stack.env), in this order.
 STACK_VARIABLES=(DATABASE_URL JWT_SECRET TOKEN_ENCRYPTION_KEY BROKER_ENDPOINT BUS_SECURITY BUS_KEYS
-    GATEWAY_ADDRESS CORE_DUMPS
+    GATEWAY_ADDRESS MONITOR_ADDRESS CORE_DUMPS
     GATEWAY_PORT MONITOR_PORT SANDBOX_PORT POSTGRES_PORT HEALTH_PORT PUBLIC_URL GATEWAY_URL MONITOR_URL
     SANDBOX_URL GOOGLE_CLIENT_ID GOOGLE_CLIENT_SECRET GOOGLE_AUTH_URI GOOGLE_TOKEN_URI
     GOOGLE_USERINFO_URI GOOGLE_REVOKE_URI GOOGLE_API_BASE OPENAI_API_KEY OPENAI_BASE_URL)
@@ -42,8 +42,6 @@ choose_port() {
     if ((port_ref == 0)); then
         port_ref=$(free_ports 1) || exit
     elif [[ $1 == POSTGRES_PORT ]] && is_set DATABASE_URL; then
-        return 0
-    elif [[ $1 == MONITOR_PORT && ! -x $BIN/mcpbus-monitor ]]; then
         return 0
     elif port_taken "$port_ref"; then
         die "port $port_ref ($1) is taken by another program; set $1 to another one, or to 0" \
@@ -86,6 +84,7 @@ make_keys() {
 use_sandbox() {
     default CORE_DUMPS on # gdb and the tests look into the processes
     default GATEWAY_ADDRESS 127.0.0.1
+    default MONITOR_ADDRESS 127.0.0.1
     default PUBLIC_URL "http://localhost:$GATEWAY_PORT"
     GATEWAY_URL=http://127.0.0.1:$GATEWAY_PORT
     SANDBOX_URL=http://127.0.0.1:$SANDBOX_PORT
@@ -131,9 +130,8 @@ set_broker_endpoint() {
 
 # Writes env (for people and tests) and secrets/stack.env (for the services).
 write_env() {
-    local name shown=(GATEWAY_URL SANDBOX_URL BROKER_ENDPOINT BUS_SECURITY DATABASE_URL PUBLIC_URL)
+    local name shown=(GATEWAY_URL MONITOR_URL SANDBOX_URL BROKER_ENDPOINT BUS_SECURITY DATABASE_URL PUBLIC_URL)
     is_set BUS_KEYS && shown+=(BUS_KEYS)
-    [[ -x $BIN/mcpbus-monitor ]] && shown+=(MONITOR_URL)
     (
         umask 077
         for name in "${shown[@]}"; do

@@ -2,8 +2,8 @@
 # ./dev up, down
 
 # In the order of their start.
-SERVICES=(sandbox broker auth jobs worker gateway)
-declare -A SCALE=([sandbox]=1 [broker]=1 [auth]=1 [jobs]=1 [worker]=1 [gateway]=1)
+SERVICES=(sandbox broker auth jobs worker gateway monitor)
+declare -A SCALE=([sandbox]=1 [broker]=1 [auth]=1 [jobs]=1 [worker]=1 [gateway]=1 [monitor]=1)
 declare -A SCALE_WANTED=()
 PRIVATE_POSTGRES=0
 
@@ -26,9 +26,8 @@ parse_scale() {
     [[ $1 =~ ^([a-z]+)=([0-9]{1,3})$ ]] || die "--scale takes SERVICE=N, not \"$1\""
     local service=${BASH_REMATCH[1]} n=$((10#${BASH_REMATCH[2]}))
     case $service in
-    gateway | broker | auth | jobs | worker) ;;
-    monitor) die "there is no monitor yet" ;;
-    *) die "--scale knows gateway, broker, auth, jobs and worker, not \"$service\"" ;;
+    gateway | broker | auth | jobs | worker | monitor) ;;
+    *) die "--scale knows gateway, broker, auth, jobs, worker and monitor, not \"$service\"" ;;
     esac
     ((n >= 1 && n <= 64)) || die "--scale $service takes 1 to 64"
     SCALE_WANTED[$service]=$n
@@ -104,10 +103,6 @@ fresh_stack() {
 
 check_programs() {
     local service
-    if [[ -x $BIN/mcpbus-monitor ]]; then
-        SERVICES+=(monitor)
-        SCALE[monitor]=1
-    fi
     for service in "${SERVICES[@]}"; do
         [[ -x $BIN/mcpbus-$service ]] || die "there is no program $BIN/mcpbus-$service"
     done
@@ -139,13 +134,18 @@ migrate() {
 # Services that end again and again have said why in their log.
 wait_healthy() {
     local end=$((SECONDS + 60)) restarts
-    until curl -fsS -o /dev/null -m 2 "$GATEWAY_URL/health" 2>/dev/null; do
+    until answers "$GATEWAY_URL/health" && answers "$MONITOR_URL/healthcheck"; do
         restarts=$({ cat "$RUN"/sv/*/exits 2>/dev/null || true; } | wc -l)
         ((restarts < 20)) || fail_start "these end again and again: $(restless)"
-        ((SECONDS < end)) || fail_start "no healthy answer from $GATEWAY_URL/health in 60 s"
+        ((SECONDS < end)) || fail_start "no healthy answer from $GATEWAY_URL or $MONITOR_URL in 60 s"
         sleep 0.1
     done
     rm -f "$RUN"/sv/*/exits
+}
+
+# answers URL: with a good status.
+answers() {
+    curl -fsS -o /dev/null -m 2 "$1" 2>/dev/null
 }
 
 # Which have ended since the start, and how the last time.

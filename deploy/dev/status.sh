@@ -13,7 +13,7 @@ cmd_status() {
         line=$(status_line "$name") || bad=1
         echo "$line"
     done
-    echo "gateway $GATEWAY_URL  sandbox $SANDBOX_URL"
+    echo "gateway $GATEWAY_URL  dashboard $MONITOR_URL  sandbox $SANDBOX_URL"
     exit "$bad"
 }
 
@@ -35,6 +35,7 @@ probe() {
     case $1 in
     postgres-*) pg_ready "$POSTGRES_PORT" ;;
     gateway-*) curl -fsS -o /dev/null -m 5 "$GATEWAY_URL/health" 2>/dev/null ;;
+    monitor-*) curl -fsS -o /dev/null -m 5 "$MONITOR_URL/healthcheck" 2>/dev/null ;;
     sandbox-*) curl -sS -o /dev/null -m 5 "$SANDBOX_URL/" 2>/dev/null ;;
     esac
 }

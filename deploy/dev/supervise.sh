@@ -94,7 +94,7 @@ write_instance() {
 service_lines() {
     printf 'source %q\n' "$RUN/secrets/caller.env" "$RUN/secrets/stack.env"
     case $1 in
-    worker | broker | sandbox) echo 'unset {JWT_SECRET,TOKEN_ENCRYPTION_KEY}{,_PREVIOUS} DATABASE_URL' ;;
+    worker | broker | sandbox | monitor) echo 'unset {JWT_SECRET,TOKEN_ENCRYPTION_KEY}{,_PREVIOUS} DATABASE_URL' ;;
     esac
     [[ $1 == broker ]] && echo "export BROKER_PORT=$((BROKER_PORT + $2 - 1))"
     printf 'export MCPBUS_BIN=%q PATH=%q:"$PATH"\n' "$BIN" "$BIN"

@@ -118,6 +118,15 @@ class Stack:
         return self.vars["GATEWAY_URL"]
 
     @property
+    def monitor_url(self):
+        return self.vars["MONITOR_URL"]
+
+    @property
+    def monitor_token(self):
+        """What the monitor's API takes as a Bearer token."""
+        return self.vars.get("MONITOR_TOKEN", "")
+
+    @property
     def sandbox_url(self):
         return self.vars["SANDBOX_URL"]
 

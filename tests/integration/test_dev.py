@@ -11,7 +11,7 @@ import pytest
 
 from stack import ROOT, slow, unique, wait_until
 
-SERVICES = ("sandbox", "broker", "auth", "jobs", "worker", "gateway")
+SERVICES = ("sandbox", "broker", "auth", "jobs", "worker", "gateway", "monitor")
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_logs(own):
     assert own.dev("logs", "nobody", check=False).returncode != 0
 
 
-@pytest.mark.parametrize("scale", ("monitor=1", "worker=0", "nobody=2", "worker"))
+@pytest.mark.parametrize("scale", ("monitor=0", "worker=0", "nobody=2", "worker"))
 def test_scale_refuses_what_it_cannot_do(own, scale):
     done = own.dev("up", "-d", "--scale", scale, check=False)
     assert done.returncode != 0

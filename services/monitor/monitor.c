@@ -1,0 +1,132 @@
+#include "services/monitor/monitor.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+
+enum {
+    BODY_MAX = 64 * 1024,
+    CONNECTIONS_MAX = 1000,
+    RECEIVE_TIMEOUT_MS = 15 * 1000,
+    ANSWER_TIMEOUT_MS = 30 * 1000,
+};
+
+static void refuse_method(struct http_request *request, const char *allow)
+{
+    static const char body[] = "{\"detail\":\"Method Not Allowed\"}";
+    struct http_header headers[] = {{"Allow", allow}, {0}};
+    http_respond(request, 405, "application/json", body, sizeof(body) - 1, headers);
+}
+
+static bool on_headers(void *arg, struct http_request *request)
+{
+    struct monitor *monitor = arg;
+    char allow[ROUTE_ALLOW_SIZE];
+    struct call *call = call_new(monitor, request);
+    switch (routes_match(routes, route_count, http_request_method(request),
+                         http_request_path(request), &call->route, call->param, allow)) {
+    case ROUTE_UNKNOWN:
+        call_detail(call, 404, "Not Found");
+        return false;
+    case ROUTE_WRONG_METHOD:
+        refuse_method(request, allow);
+        return false;
+    case ROUTE_FOUND:
+        break;
+    }
+    return call->route->open || login_allows(monitor->login, request, &call->who);
+}
+
+static void on_request(void *arg, struct http_request *request)
+{
+    (void)arg;
+    struct call *call = http_request_data(request);
+    call->route->handler(call);
+}
+
+static void decorate(void *arg, const struct http_request *request, int status,
+                     struct http_response *response)
+{
+    const struct monitor *monitor = arg;
+    (void)status;
+    login_decorate(monitor->login, request, response);
+}
+
+static enum err listen_http(struct monitor *monitor)
+{
+    const struct settings *settings = monitor->settings;
+    struct http_server_options options = {.address = settings->monitor_address,
+                                          .port = (int)settings->monitor_port,
+                                          .reuse_port = true,
+                                          .body_max = BODY_MAX,
+                                          .connections_max = CONNECTIONS_MAX,
+                                          .streams_max = 1,
+                                          .receive_timeout_ms = RECEIVE_TIMEOUT_MS,
+                                          .answer_timeout_ms = ANSWER_TIMEOUT_MS,
+                                          .on_headers = on_headers,
+                                          .on_request = on_request,
+                                          .decorate = decorate,
+                                          .arg = monitor};
+    enum err err = http_server_new(monitor->loop, &options, &monitor->http);
+    if (err)
+        log_error("listen_failed", LOG_S("address", settings->monitor_address),
+                  LOG_I("port", settings->monitor_port),
+                  LOG_S("why", err == ERR_CONFLICT ? "the port is taken" : "cannot bind it"));
+    else
+        log_info("listening", LOG_S("address", settings->monitor_address),
+                 LOG_I("port", http_server_port(monitor->http)));
+    return err;
+}
+
+/* What the table of settings can't judge, in the words that it uses. */
+static bool settings_are_good(const struct settings *settings)
+{
+    struct in6_addr address;
+    if (inet_pton(AF_INET, settings->monitor_address, &address) == 1 ||
+        inet_pton(AF_INET6, settings->monitor_address, &address) == 1)
+        return true;
+    fprintf(stderr, "mcpbus-monitor: MONITOR_ADDRESS takes an IP address, not \"%.100s\"\n",
+            settings->monitor_address);
+    return false;
+}
+
+enum err monitor_start(struct service *service)
+{
+    if (!settings_are_good(service->settings))
+        return ERR_INVALID;
+    struct monitor *monitor = mem_alloc(sizeof(*monitor));
+    service->state = monitor;
+    monitor->loop = service->loop;
+    monitor->bus = service->bus;
+    monitor->settings = service->settings;
+    enum err err = login_start(service, &monitor->login);
+    if (!err)
+        err = listen_http(monitor);
+    if (err)
+        monitor_stop(service);
+    return err;
+}
+
+void monitor_drain(struct service *service)
+{
+    struct monitor *monitor = service->state;
+    http_server_quiesce(monitor->http);
+}
+
+bool monitor_drained(struct service *service)
+{
+    struct monitor *monitor = service->state;
+    return http_server_is_quiet(monitor->http);
+}
+
+void monitor_stop(struct service *service)
+{
+    struct monitor *monitor = service->state;
+    login_destroy(&monitor->login);
+    http_server_destroy(&monitor->http);
+    service->state = NULL;
+    free(monitor);
+}
