@@ -1,0 +1,109 @@
+/* Is it well? In one sentence, in numbers, as a picture of a job's way, and over time. */
+import { get, poll } from "/pages/api.js";
+import { charts } from "/pages/history.js";
+import { bdi, h, keyed, mark, say, when } from "/pages/dom.js";
+import { count, duration, plural, rate, setClock } from "/pages/format.js";
+import { pathPicture } from "/pages/path.js";
+
+const POLL_MS = 1500;
+
+let version = null;
+
+function healthCard() {
+    const headline = h("h1", {});
+    const problems = h("ul", { class: "problems" });
+    const element = h("section", { class: "health notice", "aria-label": "Health" },
+        h("div", { class: "health-text" }, headline, problems));
+    return { element, set: (data) => setHealth(element, headline, problems, data) };
+}
+
+/** A sentence that a newcomer understands: is it well, and what is it doing? */
+function headlineOf(data, problems) {
+    if (problems.length)
+        return problems.length === 1 ? "One thing needs attention"
+            : `${problems.length} things need attention`;
+    const running = data.queue?.running ?? 0;
+    const queued = data.queue?.queued ?? 0;
+    if (!running && !queued)
+        return "All is well: nothing to do at the moment";
+    return `All is well: ${plural(running, "job")} running, ` +
+        `${queued ? `${count(queued)} waiting` : "none waiting"}`;
+}
+
+function setHealth(element, headline, list, data) {
+    const problems = Array.isArray(data.problems) ? data.problems : [];
+    const well = data.ok && problems.length === 0;
+    mark(element, "class", `health notice ${well ? "good" : "bad"}`);
+    say(headline, headlineOf(data, well ? [] : problems.length ? problems : [""]));
+    list.hidden = problems.length === 0;
+    keyed(list, problems.map((text, i) => ({ text, i })), (one) => `${one.i} ${one.text}`,
+        (one) => h("li", {}, bdi(one.text, 400)), () => {});
+}
+
+function numbers() {
+    const items = {};
+    const element = h("dl", { class: "numbers" });
+    for (const [key, label] of [["rate", "Jobs ended per second"], ["queued", "Waiting in the queue"],
+        ["running", "Running"], ["p50", "Half of the jobs take up to"],
+        ["p95", "95 of 100 take up to"]]) {
+        items[key] = { value: h("dd", { class: "big num", "data-number": key }),
+            note: h("dd", { class: "muted small" }) };
+        element.append(h("div", { class: "card number" }, h("dt", { class: "muted small" }, label),
+            items[key].value, items[key].note));
+    }
+    const set = (key, value, note) => {
+        say(items[key].value, value);
+        say(items[key].note, note);
+    };
+    return { element, set: (data) => setNumbers(set, data) };
+}
+
+function setNumbers(set, data) {
+    const { queue = {}, rates = {}, latency = {}, workers = {} } = data;
+    const failed = rates.failed ?? 0;
+    set("rate", rate((rates.completed ?? 0) + failed),
+        failed ? `${rate(failed)} of them failed` : "last minute, none failed");
+    set("queued", count(queue.queued), `${rate(rates.submitted)} come in per second`);
+    set("running", count(queue.running), `of ${count(workers.capacity)} that ` +
+        `${plural(workers.count ?? 0, "worker")} can run at once`);
+    const wait = latency.wait?.p50;
+    set("p50", duration(latency.total?.p50), wait === null || wait === undefined
+        ? "no job ended in 5 minutes" : `of it ${duration(wait)} waiting`);
+    set("p95", duration(latency.total?.p95), latency.total?.p99 === null
+        || latency.total?.p99 === undefined ? "" : `99 of 100 up to ${duration(latency.total.p99)}`);
+}
+
+/** A page from before an update may not fit its service any more. */
+function noteVersion(data) {
+    if (version && data.version !== version)
+        document.dispatchEvent(new Event("newversion"));
+    version = data.version;
+}
+
+export function overview(main, params, signal) {
+    const health = healthCard();
+    const big = numbers();
+    const picture = pathPicture();
+    const time = charts(params, signal);
+    const error = h("p", { class: "notice warn", role: "alert", hidden: true });
+    const body = h("div", { class: "stack", hidden: true }, health.element, big.element,
+        picture.element, time.element);
+    const loading = h("p", { class: "muted" }, "Loading…");
+    main.append(loading, error, body);
+    poll(async () => {
+        const data = await get("/api/overview", signal);
+        setClock(data.now);
+        noteVersion(data);
+        loading.remove();
+        error.hidden = true;
+        body.hidden = false;
+        health.set(data);
+        big.set(data);
+        picture.set(data);
+        await time.refresh();
+    }, () => POLL_MS, signal, (refused) => {
+        loading.remove();
+        when(error, refused.message, () => error.replaceChildren(bdi(refused.message, 400)));
+        error.hidden = false;
+    });
+}

@@ -1,0 +1,114 @@
+/* Who runs the agents: load, version, state; drain and resume. */
+import { get, poll, post } from "/pages/api.js";
+import { Table, bdi, confirm, h, mark, say, toast } from "/pages/dom.js";
+import { ago, bytes, count, duration, now, plural } from "/pages/format.js";
+
+const POLL_MS = 1500;
+const REMEMBERED_MS = 600000;
+
+/** Workers that were there while this page was open are shown as gone for ten minutes. */
+const seen = new Map();
+
+function stateOf(worker) {
+    if (worker.gone)
+        return ["bad", `gone, last seen ${ago(worker.gone)}`];
+    if (worker.reachable === false)
+        return ["bad", "gone: does not answer"];
+    if (worker.draining)
+        return ["warn", worker.running ? `draining, ${plural(worker.running, "job")} left` : "drained"];
+    return worker.running ? ["running", "working"] : ["good", "free"];
+}
+
+function loadBar(cell, worker) {
+    const running = worker.gone ? 0 : worker.running ?? 0;
+    const share = worker.capacity ? Math.min(1, running / worker.capacity) : 0;
+    const bar = h("span", { class: "bar", "aria-hidden": "true" }, h("span", {}));
+    bar.firstChild.style.setProperty("width", `${share * 100}%`);
+    if (share > 0.9)
+        bar.classList.add("full");
+    cell.replaceChildren(h("span", { class: "load" }, bar,
+        h("span", { class: "num nowrap" }, `${count(running)} of ${count(worker.capacity)}`)));
+}
+
+async function order(worker, verb, again) {
+    const drain = verb === "drain";
+    if (!await confirm(drain ? "Drain this worker?" : "Let this worker take jobs again?",
+        drain ? `${worker.name} finishes what it runs and takes nothing new until it is resumed. ` +
+            "Other workers take what waits." : `${worker.name} takes jobs from the queue again.`,
+        drain ? "Drain" : "Resume"))
+        return;
+    try {
+        await post(`/api/worker/${verb}/${encodeURIComponent(worker.name)}`);
+        toast(drain ? "The worker is told to drain." : "The worker is told to go on.");
+        again();
+    } catch (error) {
+        toast(`That did not work: ${error.message}`, "bad");
+    }
+}
+
+function tableOf(again) {
+    return new Table("Workers", [
+        { head: "Worker", rowHead: true, of: (w) => w.name, show: (cell, w) =>
+            cell.replaceChildren(bdi(w.name, 80)) },
+        { head: "State", of: (w) => stateOf(w), show: (cell, w) => {
+            const [kind, text] = stateOf(w);
+            cell.replaceChildren(h("span", { class: `badge ${kind}` }, text));
+        } },
+        { head: "Load", of: (w) => [w.running, w.capacity, Boolean(w.gone)], show: loadBar },
+        { head: "Memory", num: true, of: (w) => bytes(w.memory_bytes) },
+        { head: "Up for", num: true, of: (w) => (w.gone ? "–" : duration(w.uptime_ms)) },
+        { head: "Version", of: (w) => w.version ?? "", show: (cell, w) =>
+            cell.replaceChildren(bdi(w.version ?? "–", 30)) },
+        { head: "Host", of: (w) => w.host ?? "", show: (cell, w) =>
+            cell.replaceChildren(bdi(w.host ?? "–", 60)) },
+        { head: "Do", of: (w) => [w.draining, Boolean(w.gone), w.reachable !== false],
+            show: (cell, w) => {
+                cell.replaceChildren();
+                if (w.gone || w.reachable === false)
+                    return;
+                const verb = w.draining ? "resume" : "drain";
+                cell.append(h("button", { type: "button", class: "small", "data-do": verb,
+                    "aria-label": `${verb} ${w.name}`, on: { click: () => order(w, verb, again) } },
+                w.draining ? "Resume" : "Drain"));
+            } },
+    ], (w) => w.name, "No worker is there: jobs are accepted and wait. Start one with " +
+        "mcpbus-worker, or ./dev up --scale worker=2.");
+}
+
+/** What the server tells, and those that it told before and tells no more. */
+function withGone(answer) {
+    const time = now();
+    const there = Object.entries(answer).map(([name, worker]) => ({ ...worker, name }));
+    for (const worker of there) {
+        if (worker.reachable !== false)
+            seen.set(worker.name, { worker, at: time });
+    }
+    const gone = [];
+    for (const [name, { worker, at }] of seen) {
+        if (time - at > REMEMBERED_MS)
+            seen.delete(name);
+        else if (!Object.hasOwn(answer, name))
+            gone.push({ ...worker, name, gone: at });
+    }
+    return [...there, ...gone].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+export function workers(main, params, signal) {
+    const summary = h("p", { class: "muted" }, "Loading…");
+    let again = () => {};
+    const table = tableOf(() => again());
+    table.element.hidden = true;
+    main.append(h("h1", {}, "Workers"), summary, table.element);
+    again = poll(async () => {
+        const answer = await get("/api/workers", signal);
+        const list = withGone(answer);
+        const well = list.filter((w) => !w.gone && w.reachable !== false);
+        const running = well.reduce((all, w) => all + (w.running ?? 0), 0);
+        const room = well.reduce((all, w) => all + (w.capacity ?? 0), 0);
+        say(summary, `${plural(well.length, "worker")} there, ${plural(running, "job")} running, ` +
+            `room for ${count(room)} at once.`);
+        mark(summary, "role", null);
+        table.element.hidden = false;
+        table.set(list, (w) => (w.gone || w.reachable === false ? "gone" : ""));
+    }, () => POLL_MS, signal, (refused) => say(summary, refused.message));
+}
