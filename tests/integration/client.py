@@ -8,6 +8,7 @@ from urllib.parse import quote
 import jwt
 import requests
 
+import api_document
 from stack import ENDED, slow
 
 SCOPE_PREFIX = "https://www.googleapis.com/auth/"
@@ -22,6 +23,7 @@ def http(method, url, **arguments):
     arguments.setdefault("timeout", 75)
     with requests.Session() as session:
         session.trust_env = False
+        session.hooks["response"].append(api_document.look)
         return session.request(method, url, **arguments)
 
 
@@ -164,7 +166,9 @@ def read_events(answer):
         field, _, value = line.partition(":")
         value = value[1:] if value.startswith(" ") else value
         if not line and data:
-            yield Event(int(number), kind, "\n".join(data))
+            event = Event(int(number), kind, "\n".join(data))
+            api_document.check_event(answer.url, kind, event.data)
+            yield event
         if not line:
             kind, data = "message", []
         elif field == "id":

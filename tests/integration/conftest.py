@@ -10,6 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 pytest.register_assert_rewrite("pages")
 
+import api_document  # noqa: E402
 import webhook_receiver  # noqa: E402
 from stack import Stack, slow  # noqa: E402
 
@@ -58,6 +59,14 @@ def deadline():
     signal.alarm(TEST_SECONDS * slow())
     yield
     signal.alarm(0)
+
+
+@pytest.fixture(autouse=True)
+def documented():
+    """Whatever a gateway answered is as openapi.json says."""
+    yield
+    problems = api_document.take_problems()
+    assert not problems, "not as openapi.json says:\n" + "\n".join(problems[:20])
 
 
 @pytest.fixture(autouse=True)

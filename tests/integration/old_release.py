@@ -52,6 +52,8 @@ def build(tree):
 class OldStack(Stack):
     """Begins as the last release is; each process can be given other programs."""
 
+    documented = False
+
     def __init__(self, tree, programs, **kwargs):
         self.tree = tree
         super().__init__(**{**kwargs, "env": {**kwargs.get("env", {}),

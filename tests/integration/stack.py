@@ -17,6 +17,8 @@ import uuid
 import psycopg2
 import requests
 
+import api_document
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 DEV = ROOT / "dev"
 PORTS = ("GATEWAY_PORT", "MONITOR_PORT", "SANDBOX_PORT", "BROKER_PORT", "POSTGRES_PORT")
@@ -68,6 +70,8 @@ def is_drained(log):
 class Stack:
     """env: further settings. The run folder exists until close()."""
 
+    documented = True  # its answers must be what openapi.json says
+
     def __init__(self, env=None, scale=None, start=True):
         parent = os.environ.get("MCPBUS_TEST_DIR") or tempfile.gettempdir()
         self.run = pathlib.Path(tempfile.mkdtemp(prefix="stack-", dir=parent))
@@ -79,6 +83,7 @@ class Stack:
                         "MCPBUS_RUN_DIR": str(self.run), **(env or {})}
         self.http = requests.Session()
         self.http.trust_env = False
+        self.http.hooks["response"].append(api_document.look)
         self.vars = {}
         self._tokens = {}
         if start:
@@ -108,6 +113,8 @@ class Stack:
         for line in (self.run / "env").read_text().splitlines():
             name, _, value = line.removeprefix("export ").partition("=")
             self.vars[name] = "".join(shlex.split(value))
+        if self.documented:
+            api_document.gateways.add(self.url)
 
     @property
     def run_dir(self):
@@ -287,8 +294,9 @@ class Stack:
             for line in answer.iter_lines(chunk_size=1, decode_unicode=True):
                 name, _, value = line.partition(":")
                 if not line and "data" in event:
-                    yield {"id": int(event["id"]), "event": event["event"],
-                           "data": json.loads(event["data"])}
+                    event = {**event, "id": int(event["id"]), "data": json.loads(event["data"])}
+                    api_document.check_event(answer.url, event["event"], event["data"])
+                    yield {key: event[key] for key in ("id", "event", "data")}
                 event = {**event, name: value.removeprefix(" ")} if line else {}
 
     def sql(self, query, *args):
@@ -301,6 +309,7 @@ class Stack:
         """Stops and deletes all of it. Nothing may be left, and no sanitizer may have reported."""
         reports = [file.read_text(errors="replace")
                    for file in [*self.run.glob("**/*san.[0-9]*"), *self.reports()]]
+        api_document.gateways.discard(self.vars.get("GATEWAY_URL"))
         failed = self.dev("down", "--purge", check=False)
         left = self.processes()
         shutil.rmtree(self.run, ignore_errors=True)
