@@ -90,7 +90,7 @@ test_environment() {
             MCPBUS_* | *_PORT | PUBLIC_URL | BROKER_ENDPOINT | WORKER_* | JOB_* | RATE_LIMIT | \
             QUEUE_LIMIT | LOG_LEVEL | LOG_FORMAT | HTTPS_PROXY | https_proxy | HTTP_PROXY | \
             http_proxy | ALL_PROXY | all_proxy | NO_PROXY | no_proxy | CA_BUNDLE | \
-            TRUSTED_PROX* | STRANGER_RATE_LIMIT | WEBHOOK_*)
+            TRUSTED_PROX* | STRANGER_RATE_LIMIT | WEBHOOK_* | MONITOR_*)
             unset "$name"
             ;;
         esac
@@ -191,9 +191,9 @@ fuzz_one() {
     fi
 }
 
-# run_pytest PROGRAMS NAME…
+# run_pytest PROGRAMS NAME…: two files at a time, for they mostly wait; with names one after another.
 run_pytest() {
-    local bin=$1 filter=()
+    local bin=$1 filter=(-n 2 --dist loadfile)
     shift
     (($# == 0)) || filter=(-k "$(printf '%s or ' "$@" | sed 's/ or $//')")
     MCPBUS_BIN=$bin MCPBUS_SOAK=$TEST_SOAK check "integration, ${bin#"$ROOT"/}" pytest_in_root \

@@ -89,6 +89,7 @@ def test_rows_stay_and_the_forgotten_leave_only_a_mark(stack):
 def test_a_run_that_outlives_its_user_leaves_no_more(stack):
     """Whoever is forgotten while jobs run: a worker may ask for their access afterwards."""
     user = sign_in(stack, fresh_email("audit"))
+    wait_for(stack, user.id, "signed_in")  # behind it nothing is written any more
     assert user.delete("/me").status_code == 200
     asked = cli.mcpbus(stack, "call", "auth.google_access",
                        json.dumps({"user_id": user.id, "job_id": "late-1"}))

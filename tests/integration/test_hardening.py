@@ -10,7 +10,7 @@ import pytest
 from stack import ROOT, slow
 
 BIN = pathlib.Path(os.environ.get("MCPBUS_BIN", ROOT / "build" / "bin"))
-LIBRARIES = sorted({path.resolve() for path in BIN.parent.glob("**/libmcpbus.so*")})
+LIBRARIES = sorted({path.resolve() for path in BIN.parent.glob("libmcpbus/libmcpbus.so*")})
 PROGRAMS = sorted(path for path in BIN.glob("mcpbus*") if path.is_file())
 
 pytestmark = pytest.mark.skipif(slow() > 1, reason="sanitizers need other flags")
