@@ -24,8 +24,8 @@ function mark(char) {
     const code = char.codePointAt(0);
     const span = document.createElement("span");
     span.className = "mark";
-    span.textContent = code < 0x20 ? String.fromCodePoint(0x2400 + code)
-        : code === 0x7f ? "\u2421" : `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
+    const hex = code.toString(16).toUpperCase();
+    span.textContent = code < 0x80 ? `\\x${hex.padStart(2, "0")}` : `U+${hex.padStart(4, "0")}`;
     return span;
 }
 

@@ -1,5 +1,5 @@
-/* Calls of the monitor's API: one request at a time, whatever the pages want; a page is polled until
-   it is left. */
+/* Calls of the monitor's API: one request at a time, whatever the pages want; a page is polled
+   until it is left. */
 
 const TIMEOUT_MS = 15000;
 const HIDDEN_MS = 15000;

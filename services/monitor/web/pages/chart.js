@@ -103,7 +103,7 @@ export class Chart {
                 y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] },
             },
             axes: [
-                { ...axis, space: 70, values: (_, splits) => this.times(splits) },
+                { ...axis, size: 30, space: 70, values: (_, splits) => this.times(splits) },
                 { ...axis, size: 62, space: 40,
                     values: (_, splits) => splits.map((value) => this.format(value)) },
             ],
@@ -111,7 +111,7 @@ export class Chart {
                 label: one.label, show: this.visible[i], width: 2, spanGaps: false,
                 stroke: colour(this.canvas, one.colour), dash: one.dash,
                 fill: one.fill ? colour(this.canvas, one.colour, 0.15) : undefined,
-                points: { show: (plot, _, from, to) => to - from < 2 || this.isLonely(i, from, to) },
+                points: { show: (_, __, from, to) => this.isLonely(i, from, to) },
             }))],
             hooks: { setCursor: [(plot) => {
                 this.hovered = plot.cursor.idx ?? null;
@@ -120,7 +120,7 @@ export class Chart {
         };
     }
 
-    /** Steps with a gap on both sides have no line: they are shown as points. */
+    /** So few that a line would hardly be seen: they are shown as points. */
     isLonely(i, from, to) {
         const values = this.data[i + 1];
         let there = 0;

@@ -8,9 +8,9 @@ export function h(tag, attributes = {}, ...children) {
     for (const [name, value] of Object.entries(attributes)) {
         if (name === "on")
             Object.entries(value).forEach(([type, f]) => element.addEventListener(type, f));
-        else if (value === true)
-            element.setAttribute(name, "");
-        else if (value !== false && value !== null && value !== undefined)
+        else if (typeof value === "boolean" && !name.startsWith("aria-"))
+            element.toggleAttribute(name, value);
+        else if (value !== null && value !== undefined)
             element.setAttribute(name, String(value));
     }
     element.append(...children.flat().filter((child) => child !== null && child !== undefined));
@@ -27,7 +27,7 @@ export function say(element, text) {
 
 /** An attribute; null takes it away. */
 export function mark(element, name, value) {
-    if (value === null || value === undefined || value === false)
+    if (value === null || value === undefined)
         element.removeAttribute(name);
     else if (element.getAttribute(name) !== String(value))
         element.setAttribute(name, String(value));

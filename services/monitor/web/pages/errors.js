@@ -26,7 +26,7 @@ function table() {
         { head: "Last", class: "nowrap", of: (e) => [e.last_at, ago(e.last_at)],
             show: (cell, e) => time(cell, e.last_at) },
         { head: "Newest job", class: "nowrap", of: (e) => e.job_id ?? "", show: (cell, e) =>
-            cell.replaceChildren(e.job_id ? jobLink(e.job_id, `…${e.job_id.slice(-12)}`) : "–") },
+            cell.replaceChildren(e.job_id ? jobLink(e.job_id) : "–") },
     ], (e) => e.error, "No job has failed.");
 }
 
@@ -39,9 +39,9 @@ export function errors(main, params, signal) {
     poll(async () => {
         const answer = await get("/api/errors", signal);
         const found = answer.errors ?? [];
-        say(summary, found.length ? `${plural(found.length, "kind")} of error among the newest ` +
-            `${plural(answer.looked_at, "failed job")}; numbers, ids and quoted parts are made alike.`
-            : "Nothing has gone wrong.");
+        say(summary, found.length ? `${plural(found.length, "kind")} of error in the newest ` +
+            `${plural(answer.looked_at, "failed job")}. Errors that differ only in numbers, ids ` +
+            "and quoted parts are counted as one." : "Nothing has gone wrong.");
         list.element.hidden = false;
         list.set(found);
     }, () => POLL_MS, signal, (refused) => say(summary, refused.message));

@@ -23,7 +23,7 @@ export function rate(value) {
         return "0";
     if (value < 0.1)
         return value.toFixed(2);
-    return value < 10 ? value.toFixed(1) : count(value);
+    return value < 10 ? value.toFixed(1).replace(".0", "") : count(value);
 }
 
 /** Milliseconds. */
@@ -36,7 +36,7 @@ export function duration(ms) {
         return `${Math.round(ms)} ms`;
     const seconds = ms / 1000;
     if (seconds < 59.95)
-        return `${seconds < 10 ? seconds.toFixed(2) : seconds.toFixed(1)} s`;
+        return `${seconds.toFixed(seconds < 10 ? 2 : 1).replace(/\.0+$/, "")} s`;
     const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
     const first = parts.findIndex(([size]) => seconds >= size);
     const [size, unit] = parts[first];

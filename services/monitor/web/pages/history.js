@@ -73,11 +73,13 @@ function makeCharts() {
     };
     const times = new Chart("Time to the result", [
         { label: "half", colour: "--accent", fill: true }, { label: "95 %", colour: "--violet" },
-        { label: "99 %", colour: "--bad" }, { label: "waiting, half", colour: "--quiet", dash: [4, 4] },
+        { label: "99 %", colour: "--bad" },
+        { label: "waiting, half", colour: "--quiet", dash: [4, 4] },
         { label: "waiting, 95 %", colour: "--warn", dash: [4, 4] },
     ], duration);
     const queue = new Chart("Queue", [
-        { label: "waiting", colour: "--warn", fill: true }, { label: "running", colour: "--accent" },
+        { label: "waiting", colour: "--warn", fill: true },
+        { label: "running", colour: "--accent" },
     ], count);
     return { jobs, times, queue };
 }

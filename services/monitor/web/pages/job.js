@@ -21,7 +21,9 @@ function time(value) {
         `${fullTime(value)} (${ago(value)})`) : "–";
 }
 
-const lasted = (from, to) => (from ? duration(Math.max(0, (to ? toMs(to) : now()) - toMs(from))) : "–");
+function lasted(from, to) {
+    return from ? duration(Math.max(0, (to ? toMs(to) : now()) - toMs(from))) : "–";
+}
 
 /** From the events when the job itself doesn't tell. */
 function startOf(job, events) {
@@ -46,7 +48,7 @@ function costOf(job, events) {
 function tokens(usage) {
     if (!usage)
         return "–";
-    const cached = usage.cached_tokens ? `, ${count(usage.cached_tokens)} of them from a cache` : "";
+    const cached = usage.cached_tokens ? ` (${count(usage.cached_tokens)} from a cache)` : "";
     return `${count(usage.total_tokens)}: ${count(usage.input_tokens)} read${cached}, ` +
         `${count(usage.output_tokens)} written`;
 }
@@ -81,16 +83,19 @@ function setFacts(put, job, where, events) {
     put("cost", dollars(costOf(job, events)));
 }
 
+const ASK = {
+    cancel: ["Cancel this job?", "A running job is stopped within a second. What its tools have " +
+        "done stays done.", "Cancel the job", true],
+    retry: ["Run this job again?", "The same message is submitted as a new job for the same user: " +
+        "tools that act (send a mail, for one) act again.", "Run it again", false],
+};
+
 async function act(verb, job, done) {
-    const cancel = verb === "cancel";
-    if (!await confirm(cancel ? "Cancel this job?" : "Run this job again?",
-        cancel ? "A running job is stopped within a second. What its tools have done stays done."
-            : "The same message is submitted again as a new job, for the same user. Tools that act " +
-                "(a mail that is sent) act again.", cancel ? "Cancel the job" : "Run it again", cancel))
+    if (!await confirm(...ASK[verb]))
         return;
     try {
         const answer = await post(`/api/jobs/${encodeURIComponent(job)}/${verb}`);
-        toast(cancel ? "The job is cancelled." : "It runs again, as a new job.");
+        toast(verb === "cancel" ? "The job is cancelled." : "It runs again, as a new job.");
         done(answer);
     } catch (error) {
         toast(`That did not work: ${error.message}`, "bad");
@@ -98,7 +103,8 @@ async function act(verb, job, done) {
 }
 
 function section(title, ...content) {
-    return h("section", { class: "card stack", "aria-label": title }, h("h2", {}, title), ...content);
+    return h("section", { class: "card stack", "aria-label": title }, h("h2", {}, title),
+        ...content);
 }
 
 class JobPage {
@@ -108,12 +114,10 @@ class JobPage {
         this.events = [];
         this.after = 0;
         this.state = h("span", { role: "status" });
-        this.cancel = h("button", { type: "button", class: "danger", hidden: true, "data-do": "cancel",
-            on: { click: () => act("cancel", id, () => this.again()) } }, "Cancel");
-        this.retry = h("button", { type: "button", hidden: true, "data-do": "retry",
-            on: { click: () => act("retry", id, (answer) => {
-                location.hash = `#/job/${encodeURIComponent(answer.job_id)}`;
-            }) } }, "Run again");
+        this.cancel = this.button("cancel", "Cancel", "danger", () => this.again());
+        this.retry = this.button("retry", "Run again", "", (answer) => {
+            location.hash = `#/job/${encodeURIComponent(answer.job_id)}`;
+        });
         this.facts = facts();
         this.message = h("div", { class: "message" });
         this.error = h("div", { class: "error-text" });
@@ -129,6 +133,11 @@ class JobPage {
             h("div", { class: "row spread" }, h("div", { class: "row" },
                 h("h1", { class: "job-title" }, "Job ", bdi(id, 80)), this.state),
             h("div", { class: "row" }, this.cancel, this.retry)), this.notice, this.body);
+    }
+
+    button(verb, label, kind, done) {
+        return h("button", { type: "button", class: kind, hidden: true, "data-do": verb,
+            on: { click: () => act(verb, this.id, done) } }, label);
     }
 
     async load() {

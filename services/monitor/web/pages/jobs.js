@@ -7,8 +7,10 @@ const POLL_MS = 2000;
 const PAGE = 50;
 const STATES = ["pending", "running", "completed", "failed", "cancelled"];
 
-export function jobLink(id, text) {
-    return h("a", { href: `#/job/${encodeURIComponent(id)}`, class: "mono" }, bdi(text ?? id, 40));
+/* The end of a UUIDv7 tells jobs apart, its beginning only when they were made. */
+export function jobLink(id) {
+    const text = id.length > 16 ? `…${id.slice(-12)}` : id;
+    return h("a", { href: `#/job/${encodeURIComponent(id)}`, class: "mono" }, bdi(text, 40));
 }
 
 export function stateBadge(status) {
@@ -27,19 +29,18 @@ function took(job) {
 function tableOf(filter) {
     return new Table("Jobs", [
         { head: "Job", rowHead: true, class: "nowrap", of: (j) => j.job_id,
-            // The end of a UUIDv7 tells jobs apart, its beginning only when they were made.
-            show: (cell, j) => cell.replaceChildren(
-                jobLink(j.job_id, j.job_id.length > 16 ? `…${j.job_id.slice(-12)}` : j.job_id)) },
-        { head: "State", of: (j) => j.status, show: (cell, j) =>
+            show: (cell, j) => cell.replaceChildren(jobLink(j.job_id)) },
+        { head: "State", class: "nowrap", of: (j) => j.status, show: (cell, j) =>
             cell.replaceChildren(stateBadge(j.status)) },
-        { head: "Message", class: "wide", of: (j) => [j.message, j.error_message], show: (cell, j) => {
-            cell.replaceChildren(bdi(j.message || "(empty)", 160));
-            if (j.error_message)
-                cell.append(h("div", { class: "fault small" }, bdi(j.error_message, 160)));
-        } },
-        { head: "User", of: (j) => j.user_id, show: (cell, j) => cell.replaceChildren(
-            h("a", { href: filter({ user: j.user_id }), class: "mono small",
-                title: "Only this user's jobs" }, bdi(j.user_id, 14))) },
+        { head: "Message", class: "wide", of: (j) => [j.message, j.error_message],
+            show: (cell, j) => {
+                cell.replaceChildren(bdi(j.message || "(empty)", 160));
+                if (j.error_message)
+                    cell.append(h("div", { class: "fault small" }, bdi(j.error_message, 160)));
+            } },
+        { head: "User", class: "nowrap", of: (j) => j.user_id,
+            show: (cell, j) => cell.replaceChildren(h("a", { href: filter({ user: j.user_id }),
+                class: "mono small", title: "Only this user's jobs" }, bdi(j.user_id, 14))) },
         { head: "Submitted", class: "nowrap", of: (j) => [at(j.created_at), ago(j.created_at)],
             show: (cell, j) => cell.replaceChildren(h("time", { datetime: j.created_at,
                 title: fullTime(j.created_at) }, ago(j.created_at))) },
@@ -89,8 +90,8 @@ function pager(values, live) {
             if (!live.paused)
                 live.again();
         } } }, "Pause");
-    return { pause, older, element: h("nav", { class: "row", "aria-label": "Pages of jobs" }, newest,
-        older) };
+    const element = h("nav", { class: "row", "aria-label": "Pages of jobs" }, newest, older);
+    return { pause, older, element };
 }
 
 export function jobs(main, params, signal) {
@@ -117,7 +118,8 @@ export function jobs(main, params, signal) {
             return;
         const answer = await get(`/api/jobs?${query}`, signal);
         const list = answer.jobs ?? [];
-        say(summary, `${plural(list.length, "job")}${values.before ? ", older ones" : ", newest first"}` +
+        const which = values.before ? "older ones" : "newest first";
+        say(summary, `${plural(list.length, "job")}, ${which}` +
             (values.q || values.user || values.status ? ", of those that fit" : ""));
         table.element.hidden = false;
         table.set(list);

@@ -40,12 +40,14 @@ function setHealth(element, headline, list, data) {
         (one) => h("li", {}, bdi(one.text, 400)), () => {});
 }
 
+const NUMBERS = [["rate", "Jobs ended per second"], ["queued", "Waiting in the queue"],
+    ["running", "Running"], ["p50", "Half of the jobs take up to"],
+    ["p95", "95 of 100 take up to"]];
+
 function numbers() {
     const items = {};
     const element = h("dl", { class: "numbers" });
-    for (const [key, label] of [["rate", "Jobs ended per second"], ["queued", "Waiting in the queue"],
-        ["running", "Running"], ["p50", "Half of the jobs take up to"],
-        ["p95", "95 of 100 take up to"]]) {
+    for (const [key, label] of NUMBERS) {
         items[key] = { value: h("dd", { class: "big num", "data-number": key }),
             note: h("dd", { class: "muted small" }) };
         element.append(h("div", { class: "card number" }, h("dt", { class: "muted small" }, label),
@@ -62,15 +64,16 @@ function setNumbers(set, data) {
     const { queue = {}, rates = {}, latency = {}, workers = {} } = data;
     const failed = rates.failed ?? 0;
     set("rate", rate((rates.completed ?? 0) + failed),
-        failed ? `${rate(failed)} of them failed` : "last minute, none failed");
+        failed ? `${rate(failed)} per second failed` : "last minute, none failed");
     set("queued", count(queue.queued), `${rate(rates.submitted)} come in per second`);
     set("running", count(queue.running), `of ${count(workers.capacity)} that ` +
         `${plural(workers.count ?? 0, "worker")} can run at once`);
-    const wait = latency.wait?.p50;
-    set("p50", duration(latency.total?.p50), wait === null || wait === undefined
-        ? "no job ended in 5 minutes" : `of it ${duration(wait)} waiting`);
-    set("p95", duration(latency.total?.p95), latency.total?.p99 === null
-        || latency.total?.p99 === undefined ? "" : `99 of 100 up to ${duration(latency.total.p99)}`);
+    const wait = latency.wait?.p50 ?? null;
+    const p99 = latency.total?.p99 ?? null;
+    set("p50", duration(latency.total?.p50), wait === null ? "no job ended in 5 minutes"
+        : `half wait up to ${duration(wait)} of it`);
+    set("p95", duration(latency.total?.p95),
+        p99 === null ? "" : `99 of 100 up to ${duration(p99)}`);
 }
 
 /** A page from before an update may not fit its service any more. */

@@ -27,8 +27,8 @@ function ofBrokers(list) {
 
 function ofWorkers(workers) {
     const state = !workers.count ? "bad" : workers.draining >= workers.count ? "warn" : "good";
-    return { state, note: workers.count
-        ? `${count(workers.count)}${workers.draining ? `, ${workers.draining} draining` : ""}` : "none" };
+    const draining = workers.draining ? `, ${count(workers.draining)} draining` : "";
+    return { state, note: workers.count ? `${count(workers.count)}${draining}` : "none" };
 }
 
 function ofDatabase(database) {
@@ -61,9 +61,9 @@ export function pathPicture() {
     }));
     const element = h("section", { class: "stack", "aria-labelledby": "path-title" },
         h("div", {}, h("h2", { id: "path-title" }, "How a job travels"),
-            h("p", { class: "muted small" }, "Each job is a question to an AI agent. It is kept in " +
-                "PostgreSQL before it is answered, so that none is lost; a worker lets the model and " +
-                "its tools work on it.")), list);
+            h("p", { class: "muted small" }, "Each job is a request to an AI agent. It is kept " +
+                "in PostgreSQL before it is accepted, so that none is lost; a worker lets the " +
+                "model and its tools work on it.")), list);
     return { element, set: (data) => {
         for (const [key, { state, note }] of Object.entries(statesOf(data))) {
             mark(nodes[key].badge, "class", `badge ${state}`);

@@ -6,7 +6,8 @@ import { bytes, count, duration, setClock } from "/pages/format.js";
 const POLL_MS = 2000;
 
 function badge(cell, good, yes, no) {
-    cell.replaceChildren(h("span", { class: `badge ${good ? "good" : "bad"}` }, good ? yes : bdi(no, 200)));
+    cell.replaceChildren(good ? h("span", { class: "badge good" }, yes)
+        : h("span", { class: "badge bad long" }, bdi(no, 200)));
 }
 
 const strange = (pick, limit = 80) => ({ of: (one) => pick(one) ?? "–",
@@ -25,7 +26,8 @@ function replicaTable() {
         { head: "Requests", num: true, of: (one) => count(one.requests) },
         { head: "Process", num: true, of: (one) => (one.pid ? String(one.pid) : "–") },
         { head: "Version", ...strange((one) => one.version, 30) },
-    ], (one) => `${one.service} ${one.instance} ${one.host} ${one.pid}`, "No service has answered.");
+    ], (one) => JSON.stringify([one.service, one.instance, one.host, one.pid]),
+    "No service has answered.");
 }
 
 function brokerTable() {

@@ -32,7 +32,6 @@ class Walk {
         this.attempt = 0;
         this.free = NaN; // since when the model may have been at work
         this.open("queued", "Queued", created, { state: "running" });
-        this.waiting = this.rows[0];
     }
 
     open(kind, title, from, more) {
@@ -74,7 +73,7 @@ class Walk {
             this.free = time;
         } else if (data.status === "pending" && this.attempt) {
             this.closeAll(time);
-            this.waiting = this.open("retry", "Back in the queue", time, { state: "warn",
+            this.open("retry", "Back in the queue", time, { state: "warn",
                 texts: data.error_message ? [{ label: "Why", text: data.error_message }] : [] });
         } else if (Object.hasOwn(TERMINAL, data.status ?? "")) {
             this.closeAll(time);
@@ -100,7 +99,6 @@ class Walk {
         if (Number.isFinite(ms) && ms >= 0)
             row.from = Math.max(row.from, time - ms);
         this.close(row, time, data.is_error ? "bad" : "good");
-        row.note = data.is_error ? "the tool reports an error" : "";
         row.texts.push({ label: "Answer", text: text(data.content ?? "") });
         this.free = time;
     }
@@ -125,7 +123,7 @@ class Walk {
         this.turn(data, time);
         const calls = Array.isArray(data.calls) ? data.calls : [];
         this.closeAll(time);
-        this.waiting = this.open("approval", "Waiting for the user's approval", time, {
+        this.open("approval", "Waiting for the user's approval", time, {
             state: "warn", texts: calls.map((call) => ({ label: "Call",
                 text: `${call.name}\n${text(call.arguments ?? {})}` })) });
     }
@@ -133,10 +131,10 @@ class Walk {
     approval(data, time) {
         this.closeAll(time);
         const approved = data.decision === "approve";
-        this.open("mark", approved ? "Approved by the user" : "Denied by the user", time, { to: time,
-            state: approved ? "good" : "bad",
+        this.open("mark", approved ? "Approved by the user" : "Denied by the user", time, {
+            to: time, state: approved ? "good" : "bad",
             texts: data.reason ? [{ label: "Reason", text: text(data.reason) }] : [] });
-        this.waiting = this.open("queued", "Queued again", time, { state: "running" });
+        this.open("queued", "Queued again", time, { state: "running" });
     }
 }
 

@@ -4,7 +4,7 @@ import { duration, now } from "/pages/format.js";
 import { folded } from "/style/text.js";
 
 const SHOWN = 300;
-const STATES = { good: "ended well", bad: "failed", warn: "", running: "", quiet: "", model: "" };
+const TOOL_WORDS = { good: "answered", bad: "answered with an error", warn: "no answer" };
 
 function makeRow() {
     const title = h("span", { class: "step-title" });
@@ -51,10 +51,9 @@ function setRow(element, row, from, to) {
     say(time, point ? `at ${duration(row.from - from)}`
         : `${duration(end - row.from)}${row.to === null ? " so far" : ""}`);
     const shape = bar.firstChild.style;
-    shape.setProperty("inset-inline-start", `${(left * 100).toFixed(2)}%`);
+    shape.setProperty("inset-inline-start", `min(${(left * 100).toFixed(2)}%, 100% - 3px)`);
     shape.setProperty("width", `${(width * 100).toFixed(2)}%`);
-    const words = [STATES[row.state] && row.kind === "tool" ? STATES[row.state] : "", row.note];
-    say(note, words.filter(Boolean).join(", "));
+    say(note, row.kind === "tool" && row.to !== null ? TOOL_WORDS[row.state] ?? "" : row.note);
     note.hidden = !note.textContent;
     setTexts(texts, row);
 }

@@ -15,7 +15,8 @@ function stateOf(worker) {
     if (worker.reachable === false)
         return ["bad", "gone: does not answer"];
     if (worker.draining)
-        return ["warn", worker.running ? `draining, ${plural(worker.running, "job")} left` : "drained"];
+        return ["warn", worker.running ? `draining, ${plural(worker.running, "job")} left`
+            : "drained"];
     return worker.running ? ["running", "working"] : ["good", "free"];
 }
 
