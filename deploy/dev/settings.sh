@@ -2,8 +2,8 @@
 # What a stack runs with: ports, secrets, the sandbox in place of Google and OpenAI.
 
 # Variables written for the services (secrets/stack.env), in this order.
-STACK_VARIABLES=(DATABASE_URL JWT_SECRET TOKEN_ENCRYPTION_KEY BROKER_ENDPOINT BUS_SECURITY BUS_KEYS
-    GATEWAY_ADDRESS MONITOR_ADDRESS CORE_DUMPS
+STACK_VARIABLES=(DATABASE_URL JWT_SECRET TOKEN_ENCRYPTION_KEY MONITOR_TOKEN BROKER_ENDPOINT
+    BUS_SECURITY BUS_KEYS GATEWAY_ADDRESS MONITOR_ADDRESS CORE_DUMPS
     GATEWAY_PORT MONITOR_PORT SANDBOX_PORT POSTGRES_PORT HEALTH_PORT PUBLIC_URL GATEWAY_URL MONITOR_URL
     SANDBOX_URL GOOGLE_CLIENT_ID GOOGLE_CLIENT_SECRET GOOGLE_AUTH_URI GOOGLE_TOKEN_URI
     GOOGLE_USERINFO_URI GOOGLE_REVOKE_URI GOOGLE_API_BASE OPENAI_API_KEY OPENAI_BASE_URL)
@@ -58,7 +58,7 @@ make_secrets() {
     local name
     mkdir -p "$RUN/secrets"
     chmod 700 "$RUN/secrets"
-    for name in JWT_SECRET TOKEN_ENCRYPTION_KEY POSTGRES_PASSWORD; do
+    for name in JWT_SECRET TOKEN_ENCRYPTION_KEY MONITOR_TOKEN POSTGRES_PASSWORD; do
         if [[ ! -s $RUN/secrets/$name ]]; then
             (umask 077 && random_hex 32 >"$RUN/secrets/$name.new")
             mv "$RUN/secrets/$name.new" "$RUN/secrets/$name"
@@ -66,6 +66,7 @@ make_secrets() {
     done
     default JWT_SECRET "$(<"$RUN/secrets/JWT_SECRET")"
     default TOKEN_ENCRYPTION_KEY "$(<"$RUN/secrets/TOKEN_ENCRYPTION_KEY")"
+    default MONITOR_TOKEN "$(<"$RUN/secrets/MONITOR_TOKEN")"
 }
 
 # The keys of the bus, one for each role, likewise.
@@ -130,7 +131,8 @@ set_broker_endpoint() {
 
 # Writes env (for people and tests) and secrets/stack.env (for the services).
 write_env() {
-    local name shown=(GATEWAY_URL MONITOR_URL SANDBOX_URL BROKER_ENDPOINT BUS_SECURITY DATABASE_URL PUBLIC_URL)
+    local name shown=(GATEWAY_URL MONITOR_URL MONITOR_TOKEN SANDBOX_URL BROKER_ENDPOINT BUS_SECURITY
+        DATABASE_URL PUBLIC_URL)
     is_set BUS_KEYS && shown+=(BUS_KEYS)
     (
         umask 077

@@ -96,6 +96,7 @@ service_lines() {
     case $1 in
     worker | broker | sandbox | monitor) echo 'unset {JWT_SECRET,TOKEN_ENCRYPTION_KEY}{,_PREVIOUS} DATABASE_URL' ;;
     esac
+    [[ $1 == monitor ]] || echo 'unset MONITOR_TOKEN{,_PREVIOUS}'
     [[ $1 == broker ]] && echo "export BROKER_PORT=$((BROKER_PORT + $2 - 1))"
     printf 'export MCPBUS_BIN=%q PATH=%q:"$PATH"\n' "$BIN" "$BIN"
     printf 'cd %q\n' "$RUN"

@@ -37,10 +37,10 @@ def test_status_shows_every_process(own):
 
 def test_the_run_folder_keeps_its_secrets(own):
     for name in ("env", "secrets/JWT_SECRET", "secrets/TOKEN_ENCRYPTION_KEY",
-                 "secrets/stack.env", "secrets/caller.env"):
+                 "secrets/MONITOR_TOKEN", "secrets/stack.env", "secrets/caller.env"):
         assert (own.run / name).stat().st_mode & 0o077 == 0, name
-    secret = (own.run / "secrets/JWT_SECRET").read_text().strip()
-    assert secret not in own.log()
+    for name in ("JWT_SECRET", "MONITOR_TOKEN"):
+        assert (own.run / "secrets" / name).read_text().strip() not in own.log()
 
 
 def test_nobody_else_writes_into_the_run_folder_whatever_the_umask(own):
