@@ -17,6 +17,7 @@
 #include "libcommon/bus_cert.h"
 #include "libcommon/err.h"
 #include "libcommon/loop.h"
+#include "libcommon/trace.h"
 
 struct bus;
 struct bus_call; /* a request being served here */
@@ -57,7 +58,8 @@ struct bus_options {
      * minute at most for each broker and reason; may be NULL. */
     void (*trouble)(void *arg, const char *endpoint, const char *what);
     void *trouble_arg;
-    char *why; /* BUS_WHY_SIZE bytes, for what is wrong when bus_new fails; may be NULL */
+    bool measured; /* calls and requests are counted in the process's metrics */
+    char *why;     /* BUS_WHY_SIZE bytes, for what is wrong when bus_new fails; may be NULL */
 };
 
 /* ERR_INVALID: the endpoints; ERR_DENIED: the keys, or plain beyond loopback. */
@@ -75,11 +77,6 @@ bool bus_connected(const struct bus *bus);
  * one is connected, or may be yet. Borrowed until the loop's next turn. */
 const char *bus_trouble(const struct bus *bus);
 
-/* Trace context that travels with a call and its logs; zeros: none. */
-struct bus_trace {
-    uint8_t trace_id[16], span_id[8];
-};
-
 struct bus_request {
     const char *method; /* "jobs.submit"; "jobs@INSTANCE.submit" for one replica */
     json_t *args;       /* consumed (even on failure) */
@@ -87,7 +84,10 @@ struct bus_request {
     int64_t timeout_ms;
     bool idempotent; /* may be repeated on another replica when the outcome is unknown */
     int max_repeats; /* 0: as often as the deadline allows; below 0: never */
-    const struct bus_trace *trace; /* may be NULL */
+    /* What the call is about: it becomes a span below this one's, when that is sampled. Borrowed
+     * until bus_call returns; both may be NULL. */
+    const struct trace *trace;
+    const char *request_id; /* of the HTTP request; up to 128 characters */
     bool raw; /* good bodies (of parts, too) are wanted as text, unparsed and unchecked */
 };
 
@@ -137,7 +137,10 @@ void bus_reply_part(struct bus_call *call, json_t *part);
 void bus_reply_part_text(struct bus_call *call, struct buf *part);
 /* Milliseconds left until the caller's deadline (0 when it has passed). */
 int64_t bus_call_time_left(const struct bus_call *call);
-const struct bus_trace *bus_call_trace(const struct bus_call *call);
+/* The context of serving this call, for what it does in turn; no trace id: there is none. */
+const struct trace *bus_call_trace(const struct bus_call *call);
+/* Of the HTTP request that it is about; "" when it said none. */
+const char *bus_call_request_id(const struct bus_call *call);
 /* False for a one-way request: what it is answered with goes nowhere. */
 bool bus_call_wants_answer(const struct bus_call *call);
 /* Instance of the caller's process. */

@@ -5,10 +5,13 @@
 
 #include "libcommon/bus_internal.h"
 #include "libcommon/js.h"
+#include "libcommon/js_write.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
+#include "libcommon/metrics.h"
+#include "libcommon/span.h"
 
-enum { RETRY_FIRST_MS = 5, RETRY_MAX_MS = 100 };
+enum { RETRY_FIRST_MS = 5, RETRY_MAX_MS = 100, REQUEST_ID_MAX = 128 };
 
 struct call {
     struct bus *bus;
@@ -21,7 +24,9 @@ struct call {
     int retries, max_repeats;
     bool idempotent, raw, waiting_for_link;
     bool named; /* for one replica alone */
-    struct bus_trace trace;
+    struct span span;
+    char *metadata; /* NULL: none */
+    int64_t started_us;
     struct loop_timer *timer; /* the next retry, or the deadline */
     bus_answer_fn *done;
     void *arg;
@@ -59,12 +64,36 @@ static void call_free(struct call *call)
     map_take(call->bus->calls_by_id, &call->id, sizeof call->id);
     loop_timer_destroy(&call->timer);
     free(call->method);
+    free(call->metadata);
     free(call->body);
     free(call);
 }
 
+static void note_end(const struct call *call, enum err error)
+{
+    static struct metric_set durations, failures;
+    const char *method = call->described ? call->described->name : "other";
+    if (call->bus->options.measured)
+        metric_observe_since(
+            metric_histogram_by(&durations, call->described, "mcpbus_bus_call_duration_seconds",
+                                "method", method,
+                                "Calls over the bus by method, from the caller's side."),
+            call->started_us);
+    if (call->bus->options.measured && error)
+        metric_add(metric_counter_by(&failures, err_name(error), "mcpbus_bus_call_failures_total",
+                                     "error", err_name(error),
+                                     "Calls over the bus that failed, by error."),
+                   1);
+    if (span_is_on(&call->span))
+        span_end(&call->span, method, SPAN_CLIENT, error ? err_name(error) : NULL,
+                 SPAN_ATTRS(SPAN_S("rpc.system.name", "mcpbus"), SPAN_S("rpc.method", method),
+                            SPAN_S("error.type", error ? err_name(error) : NULL),
+                            SPAN_I("mcpbus.bus.retries", call->retries)));
+}
+
 static void finish(struct call *call, const struct bus_answer *answer)
 {
+    note_end(call, answer->error);
     bus_answer_fn *done = call->done;
     void *arg = call->arg;
     call_free(call);
@@ -86,14 +115,18 @@ static void send_request(struct call *call, struct bus_link *link, int64_t left)
     call->link = link;
     message.header = (struct proto_header){
         .type = PROTO_REQUEST,
-        .flags = call->idempotent ? PROTO_FLAG_IDEMPOTENT : 0,
+        .flags = (uint8_t)((call->idempotent ? PROTO_FLAG_IDEMPOTENT : 0) |
+                           (call->span.trace.sampled ? PROTO_FLAG_SAMPLED : 0)),
         .instance = bus->instance,
         .seq = call->seq,
         .ttl_ms = left > PROTO_TTL_MAX_MS ? PROTO_TTL_MAX_MS : (uint32_t)left,
     };
-    memcpy(message.header.trace_id, call->trace.trace_id, sizeof call->trace.trace_id);
-    memcpy(message.header.span_id, call->trace.span_id, sizeof call->trace.span_id);
+    const struct trace *trace = &call->span.trace;
+    memcpy(message.header.trace_id, trace->trace_id, sizeof trace->trace_id);
+    memcpy(message.header.span_id, trace->span_id, sizeof trace->span_id);
     wire_set(&message.method, call->method, strlen(call->method));
+    if (call->metadata)
+        wire_set(&message.metadata, call->metadata, strlen(call->metadata));
     wire_set(&message.body, call->body, call->body_len);
     map_put(bus->calls_by_seq, &call->seq, sizeof call->seq, call);
     link_send(link, &message);
@@ -322,6 +355,16 @@ static enum err prepare(struct call *call, struct bus_request *request)
     return map_count(call->bus->calls_by_id) >= BUS_CALLS_MAX ? ERR_OVERLOADED : ERR_OK;
 }
 
+static char *metadata_of(const char *request_id)
+{
+    struct buf text;
+    buf_init(&text, PROTO_METADATA_MAX_BYTES);
+    buf_add_char(&text, '{');
+    js_add_member(&text, "request_id", request_id);
+    buf_add_char(&text, '}');
+    return buf_steal(&text);
+}
+
 uint64_t bus_call(struct bus *bus, struct bus_request request, bus_answer_fn *done, void *arg)
 {
     struct call *call = mem_alloc(sizeof *call);
@@ -340,8 +383,11 @@ uint64_t bus_call(struct bus *bus, struct bus_request request, bus_answer_fn *do
         call->body_len = request.text->len;
         call->body = buf_steal(request.text);
     }
-    if (request.trace)
-        call->trace = *request.trace;
+    if (bus->options.measured)
+        call->started_us = metric_now_us();
+    call->span = span_begin(request.trace);
+    if (request.request_id && *request.request_id && strlen(request.request_id) <= REQUEST_ID_MAX)
+        call->metadata = metadata_of(request.request_id);
     call->timer = loop_timer_new(bus->loop, on_timer, call);
     if (!call->early)
         call->early = prepare(call, &request);

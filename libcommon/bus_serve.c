@@ -8,8 +8,10 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
+#include "libcommon/metrics.h"
+#include "libcommon/span.h"
 
-enum { CREDIT_DEFAULT = 1024, CREDIT_MIN = 8, DETAIL_MAX = 512 };
+enum { CREDIT_DEFAULT = 1024, CREDIT_MIN = 8, DETAIL_MAX = 512, REQUEST_ID_MAX = 128 };
 
 struct bus_call {
     struct bus *bus;
@@ -20,7 +22,10 @@ struct bus_call {
     int64_t deadline;
     uint32_t parts;
     bool cancelled;
-    struct bus_trace trace;
+    struct span span;
+    char *request_id; /* NULL: none */
+    int64_t started_us;
+    enum err error; /* that it was answered with */
 };
 
 struct serving_key {
@@ -47,9 +52,32 @@ static void count_answered(struct bus_link *link)
     link_grant_credit(link);
 }
 
+static void note_end(const struct bus_call *call)
+{
+    static struct metric_set durations, failures;
+    const char *method = call->method ? call->method->name : "other";
+    const char *error = call->error ? err_name(call->error) : NULL;
+    if (call->bus->options.measured)
+        metric_observe_since(
+            metric_histogram_by(
+                &durations, call->method, "mcpbus_bus_request_duration_seconds", "method", method,
+                "Requests from the bus by method, from their coming to the answer."),
+            call->started_us);
+    if (call->bus->options.measured && error)
+        metric_add(metric_counter_by(&failures, error, "mcpbus_bus_request_failures_total", "error",
+                                     error, "Requests from the bus answered with an error."),
+                   1);
+    if (span_is_on(&call->span))
+        span_end(&call->span, method, SPAN_SERVER, error,
+                 SPAN_ATTRS(SPAN_S("rpc.system.name", "mcpbus"), SPAN_S("rpc.method", method),
+                            SPAN_S("error.type", error),
+                            SPAN_S("mcpbus.request_id", call->request_id)));
+}
+
 static void call_free(struct bus_call *call)
 {
     struct bus *bus = call->bus;
+    note_end(call);
     if (!(call->header.flags & PROTO_FLAG_ONEWAY)) {
         struct serving_key key = key_of(&call->header);
         map_take(bus->serving, &key, sizeof key);
@@ -57,6 +85,7 @@ static void call_free(struct bus_call *call)
             count_answered(call->link);
     }
     bus->serving_count--;
+    free(call->request_id);
     free(call);
 }
 
@@ -72,6 +101,7 @@ static bool is_wanted(const struct bus_call *call)
 static void send_text(struct bus_call *call, enum proto_type type, enum err status,
                       uint32_t retry_after_ms, char *text, size_t len)
 {
+    call->error = status;
     if (!is_wanted(call)) {
         free(text);
         return;
@@ -171,9 +201,14 @@ int64_t bus_call_time_left(const struct bus_call *call)
     return call->cancelled || left < 0 ? 0 : left;
 }
 
-const struct bus_trace *bus_call_trace(const struct bus_call *call)
+const struct trace *bus_call_trace(const struct bus_call *call)
 {
-    return &call->trace;
+    return &call->span.trace;
+}
+
+const char *bus_call_request_id(const struct bus_call *call)
+{
+    return call->request_id ? call->request_id : "";
 }
 
 bool bus_call_wants_answer(const struct bus_call *call)
@@ -203,8 +238,12 @@ static struct bus_call *call_new(struct bus *bus, struct bus_link *link,
                               .generation = link->generation,
                               .header = *header,
                               .deadline = loop_now(bus->loop) + header->ttl_ms};
-    memcpy(call->trace.trace_id, header->trace_id, sizeof header->trace_id);
-    memcpy(call->trace.span_id, header->span_id, sizeof header->span_id);
+    struct trace trace = {.sampled = header->flags & PROTO_FLAG_SAMPLED};
+    memcpy(trace.trace_id, header->trace_id, sizeof header->trace_id);
+    memcpy(trace.span_id, header->span_id, sizeof header->span_id);
+    call->span = span_begin(&trace);
+    if (bus->options.measured)
+        call->started_us = metric_now_us();
     bus->serving_count++;
     if (!(header->flags & PROTO_FLAG_ONEWAY)) {
         struct serving_key key = key_of(header);
@@ -219,6 +258,29 @@ static const struct bus_method *find_handler(const struct bus *bus, const char *
         if (strcmp(bus->options.methods[i].name, name) == 0)
             return &bus->options.methods[i];
     return NULL;
+}
+
+/* What does not fit is left out: it is for logs alone. */
+static void read_metadata(struct bus_call *call, zmq_msg_t *metadata)
+{
+    AUTOJSON json_t *object = NULL;
+    if (zmq_msg_size(metadata) == 0 ||
+        js_parse(zmq_msg_data(metadata), zmq_msg_size(metadata), &object, NULL) != ERR_OK)
+        return;
+    const char *id = js_str(object, "request_id", "");
+    if (*id && strlen(id) <= REQUEST_ID_MAX)
+        call->request_id = mem_strdup(id);
+}
+
+/* For those who follow one request through the services. */
+static void log_request(const struct bus_call *call, const char *method)
+{
+    char trace_id[TRACE_ID_SIZE];
+    if (!log_enabled(LOG_LEVEL_DEBUG) || !call->request_id)
+        return;
+    trace_id_format(&call->span.trace, trace_id);
+    log_debug("bus_request", LOG_S("method", method), LOG_S("request_id", call->request_id),
+              LOG_S("trace_id", trace_id));
 }
 
 static bool is_doubled(struct bus *bus, const struct proto_header *header)
@@ -254,6 +316,7 @@ void serve_on_request(struct bus *bus, struct bus_link *link, struct wire_messag
         return;
     }
     struct bus_call *call = call_new(bus, link, &message->header);
+    read_metadata(call, &message->metadata);
     if (bus->closing) {
         bus_reply_error(&call, ERR_DRAINING, "the service is shutting down");
         return;
@@ -269,10 +332,12 @@ void serve_on_request(struct bus *bus, struct bus_link *link, struct wire_messag
         method = find_handler(bus, target.method);
         call->method = proto_method_find(target.service, target.method);
     }
-    if (method)
+    if (method) {
+        log_request(call, method->name);
         handle(call, method, &message->body);
-    else
+    } else {
         bus_reply_error(&call, ERR_NOT_FOUND, "no such method");
+    }
 }
 
 static void withdraw(struct bus_call *call)
@@ -316,7 +381,9 @@ void serve_release_all(struct bus *bus)
 {
     size_t at = 0;
     struct bus_call *call = NULL;
-    while ((call = map_next(bus->serving, &at)))
+    while ((call = map_next(bus->serving, &at))) {
+        free(call->request_id);
         free(call);
+    }
     map_destroy(&bus->serving);
 }

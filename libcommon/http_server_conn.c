@@ -152,7 +152,7 @@ void http_conn_refuse(const struct http_server *server, int fd, const char *stat
     int len =
         snprintf(text, sizeof(text),
                  "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-                 "%sX-Request-Id: %s%012llx\r\nConnection: close\r\n\r\n%s",
+                 "%sX-Request-Id: %s%016llx\r\nConnection: close\r\n\r\n%s",
                  status, strlen(body), strncmp(status, "503", 3) == 0 ? "Retry-After: 1\r\n" : "",
                  server->trace_prefix, (unsigned long long)server->trace_next, body);
     if (send(fd, text, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {

@@ -84,16 +84,20 @@ static void parse_target(struct http_request *request, const char *uri, size_t l
         request->path = path;
 }
 
-/* The server's prefix and twelve hexadecimal digits. */
+/* 32 hex digits, so that it can name a trace as well, whose last half then has to look random: the
+ * number is spread over it (splitmix64's finalizer), each to another. */
 static void trace_new(struct http_request *request)
 {
     struct http_server *server = request->server;
-    uint64_t number = server->trace_next++;
+    uint64_t number = ++server->trace_next * 0x9e3779b97f4a7c15;
     size_t prefix = sizeof(server->trace_prefix) - 1;
+    number = (number ^ number >> 30) * 0xbf58476d1ce4e5b9;
+    number = (number ^ number >> 27) * 0x94d049bb133111eb;
+    number ^= number >> 31;
     memcpy(request->trace, server->trace_prefix, prefix);
-    for (size_t i = prefix + 12; i-- > prefix; number >>= 4)
+    for (size_t i = prefix + 16; i-- > prefix; number >>= 4)
         request->trace[i] = "0123456789abcdef"[number & 15];
-    request->trace[prefix + 12] = '\0';
+    request->trace[prefix + 16] = '\0';
 }
 
 static struct http_request *request_alloc(struct http_server *server)

@@ -1,27 +1,39 @@
 #include "libcommon/metrics.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "libcommon/mem.h"
 
-enum { METRICS_MAX = 1024 };
+enum { METRICS_MAX = 2048, COLLECTORS_MAX = 16 };
 
-static const double bounds_ms[] = {0.25, 0.5, 1,   2.5,  5,    10,   25,    50,
-                                   100,  250, 500, 1000, 2500, 5000, 10000, 60000};
+/* From a statement's time to that of a long job. */
+static const double bounds_ms[] = {0.1,  0.25,  0.5,   1,     2.5,    5,      10,
+                                   25,   50,    100,   250,   500,    1000,   2500,
+                                   5000, 10000, 30000, 60000, 300000, 1800000};
 enum { BOUNDS = sizeof bounds_ms / sizeof *bounds_ms };
 
 struct metric {
     const char *name, *labels, *help, *type;
     int64_t value;
-    int64_t buckets[BOUNDS];
-    double sum_ms;
-    int64_t count;
+    bool is_real;
+    double real; /* a sum, or a value with a fraction */
+    int64_t *buckets;
+};
+
+struct collector {
+    void (*fn)(void *arg);
+    void *arg;
 };
 
 static struct metric *metrics[METRICS_MAX];
 static size_t metric_count;
-static struct metric overflow; /* where updates go when the table is full */
+static int64_t overflow_buckets[BOUNDS + 1];
+static struct metric overflow = {.buckets = overflow_buckets}; /* when the table is full */
+static struct collector collectors[COLLECTORS_MAX];
+static size_t collector_count;
 
 static bool same(const char *a, const char *b)
 {
@@ -41,6 +53,8 @@ static struct metric *metric_make(const char *name, const char *labels, const ch
     metric->labels = mem_strdup_opt(labels);
     metric->help = help;
     metric->type = type;
+    if (strcmp(type, "histogram") == 0)
+        metric->buckets = mem_alloc((BOUNDS + 1) * sizeof *metric->buckets);
     metrics[metric_count++] = metric;
     return metric;
 }
@@ -60,6 +74,37 @@ struct metric *metric_histogram(const char *name, const char *labels, const char
     return metric_make(name, labels, help, "histogram");
 }
 
+static struct metric *by(struct metric_set *set, const void *key, const char *name,
+                         const char *label, const char *value, const char *help, const char *type)
+{
+    static const char other;
+    char labels[160];
+    if (!key || set->count >= METRIC_SET_MAX)
+        key = &other;
+    size_t at = ((uintptr_t)key >> 3) * 0x9e3779b1u % METRIC_SET_SLOTS;
+    while (set->slots[at].key && set->slots[at].key != key)
+        at = (at + 1) % METRIC_SET_SLOTS;
+    if (!set->slots[at].key) {
+        snprintf(labels, sizeof labels, "%s=\"%s\"", label, key == &other ? "other" : value);
+        set->slots[at].key = key;
+        set->slots[at].metric = metric_make(name, labels, help, type);
+        set->count++;
+    }
+    return set->slots[at].metric;
+}
+
+struct metric *metric_counter_by(struct metric_set *set, const void *key, const char *name,
+                                 const char *label, const char *value, const char *help)
+{
+    return by(set, key, name, label, value, help, "counter");
+}
+
+struct metric *metric_histogram_by(struct metric_set *set, const void *key, const char *name,
+                                   const char *label, const char *value, const char *help)
+{
+    return by(set, key, name, label, value, help, "histogram");
+}
+
 void metric_add(struct metric *metric, int64_t n)
 {
     metric->value += n;
@@ -70,41 +115,84 @@ void metric_set(struct metric *metric, int64_t value)
     metric->value = value;
 }
 
+void metric_set_seconds(struct metric *metric, double seconds)
+{
+    metric->is_real = true;
+    metric->real = seconds;
+}
+
 void metric_observe_ms(struct metric *metric, double ms)
 {
-    for (size_t i = 0; i < BOUNDS; i++)
-        if (ms <= bounds_ms[i])
-            metric->buckets[i]++;
-    metric->sum_ms += ms;
-    metric->count++;
+    size_t i = 0;
+    while (i < BOUNDS && ms > bounds_ms[i])
+        i++;
+    metric->buckets[i]++;
+    metric->real += ms;
+    metric->value++;
+}
+
+int64_t metric_now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+void metric_observe_since(struct metric *metric, int64_t start_us)
+{
+    metric_observe_ms(metric, (double)(metric_now_us() - start_us) / 1000);
+}
+
+void metrics_on_write(void (*fn)(void *arg), void *arg)
+{
+    if (collector_count < COLLECTORS_MAX)
+        collectors[collector_count++] = (struct collector){fn, arg};
+}
+
+void metrics_off_write(void (*fn)(void *arg), void *arg)
+{
+    for (size_t i = 0; i < collector_count; i++)
+        if (collectors[i].fn == fn && collectors[i].arg == arg) {
+            memmove(&collectors[i], &collectors[i + 1],
+                    (collector_count - i - 1) * sizeof collectors[0]);
+            collector_count--;
+            return;
+        }
 }
 
 static void write_histogram(const struct metric *m, struct buf *out)
 {
     const char *labels = m->labels ? m->labels : "", *comma = m->labels ? "," : "";
-    for (size_t i = 0; i < BOUNDS; i++)
+    int64_t sum = 0;
+    for (size_t i = 0; i < BOUNDS; i++) {
+        sum += m->buckets[i];
         buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %lld\n", m->name, labels, comma,
-                   bounds_ms[i] / 1000, (long long)m->buckets[i]);
+                   bounds_ms[i] / 1000, (long long)sum);
+    }
     buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %lld\n", m->name, labels, comma,
-               (long long)m->count);
+               (long long)m->value);
     const char *open = m->labels ? "{" : "", *close = m->labels ? "}" : "";
-    buf_printf(out, "%s_sum%s%s%s %.6f\n", m->name, open, labels, close, m->sum_ms / 1000);
-    buf_printf(out, "%s_count%s%s%s %lld\n", m->name, open, labels, close, (long long)m->count);
+    buf_printf(out, "%s_sum%s%s%s %.6f\n", m->name, open, labels, close, m->real / 1000);
+    buf_printf(out, "%s_count%s%s%s %lld\n", m->name, open, labels, close, (long long)m->value);
 }
 
 static void write_one(const struct metric *m, struct buf *out)
 {
-    if (strcmp(m->type, "histogram") == 0)
+    const char *open = m->labels ? "{" : "", *close = m->labels ? "}" : "";
+    const char *labels = m->labels ? m->labels : "";
+    if (m->buckets)
         write_histogram(m, out);
-    else if (m->labels)
-        buf_printf(out, "%s{%s} %lld\n", m->name, m->labels, (long long)m->value);
+    else if (m->is_real)
+        buf_printf(out, "%s%s%s%s %.6f\n", m->name, open, labels, close, m->real);
     else
-        buf_printf(out, "%s %lld\n", m->name, (long long)m->value);
+        buf_printf(out, "%s%s%s%s %lld\n", m->name, open, labels, close, (long long)m->value);
 }
 
 /* The text form wants all lines of one name together. */
 void metrics_write(struct buf *out)
 {
+    for (size_t i = 0; i < collector_count; i++)
+        collectors[i].fn(collectors[i].arg);
     for (size_t i = 0; i < metric_count; i++) {
         bool first = true;
         for (size_t j = 0; j < i && first; j++)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "libcommon/mem.h"
+#include "libcommon/metrics.h"
 #include "libcommon/pg_internal.h"
 
 enum { DEADLINE_PERIOD_MS = 50, OVERDUE_PERIOD_MS = 1000, STAGGER_MS = 20 };
@@ -53,8 +54,27 @@ void pg_task_free(struct pg_task *task)
     free(task);
 }
 
+static void note_end(const struct pg_task *task, enum err error)
+{
+    static struct metric_set durations, failures;
+    const struct pg_statement *statement = task->statement;
+    if (!statement || !task->sent_us)
+        return;
+    metric_observe_since(
+        metric_histogram_by(&durations, statement, "mcpbus_pg_statement_duration_seconds",
+                            "statement", statement->name,
+                            "Statements by name, from their sending to the commit."),
+        task->sent_us);
+    if (error)
+        metric_add(metric_counter_by(&failures, statement, "mcpbus_pg_statement_failures_total",
+                                     "statement", statement->name,
+                                     "Statements that ended with an error, by name."),
+                   1);
+}
+
 void pg_task_end(struct pg_task *task, enum err error, const PGresult *result)
 {
+    note_end(task, error);
     if (task->done)
         task->done(task->arg, error, error == ERR_OK ? (const struct pg_rows *)result : NULL);
     pg_task_free(task);

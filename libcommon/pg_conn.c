@@ -7,6 +7,7 @@
 #include "libcommon/crypto.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
+#include "libcommon/metrics.h"
 #include "libcommon/pg_internal.h"
 
 enum {
@@ -215,6 +216,7 @@ static bool send_check(struct pg_conn *conn, enum pg_check check, const char *sq
 {
     struct pg_task *task = mem_alloc(sizeof *task);
     task->sent_at = loop_now(conn->pg->loop);
+    task->sent_us = metric_now_us();
     task->check = check;
     pg_list_push(&conn->in_flight, task);
     return PQsendQueryParams(conn->conn, sql, 0, NULL, NULL, NULL, NULL, 0) == 1 &&
@@ -495,6 +497,7 @@ static bool send_task(struct pg_conn *conn, struct pg_task *task)
 
 void pg_conn_pump(struct pg_conn *conn)
 {
+    task->sent_us = metric_now_us();
     struct pg *pg = conn->pg;
     bool sent = false;
     while (conn->state == PG_CONN_READY && conn->in_flight.count < PG_IN_FLIGHT_MAX) {

@@ -10,6 +10,7 @@
 #include "libcommon/mem.h"
 #include "libcommon/service_about.h"
 #include "libcommon/service_health.h"
+#include "libcommon/service_observe.h"
 
 enum { DRAIN_DEFAULT_MS = 5000, DRAIN_TICK_MS = 5, NOTICES_MAX = 32 };
 
@@ -22,6 +23,7 @@ struct runtime {
     int64_t drain_end;
     struct loop_timer *drain_timer;
     struct service_health *health; /* NULL without HEALTH_PORT */
+    struct service_observe *observe;
 };
 
 static void print_help(const struct service_def *def)
@@ -214,6 +216,7 @@ static enum err open_bus(struct runtime *rt)
                                   .keys = keys,
                                   .key = key,
                                   .trouble = on_bus_trouble,
+                                  .measured = true,
                                   .why = why};
     enum err err = bus_new(rt->service.loop, &options, &rt->service.bus);
     if (err == ERR_DENIED)
@@ -257,6 +260,25 @@ static enum err open_health(struct runtime *rt)
     return err;
 }
 
+static enum err open_observe(struct runtime *rt)
+{
+    const struct service_def *def = rt->def;
+    const void *settings = rt->service.settings;
+    struct service_observe_options options = {
+        .loop = rt->service.loop,
+        .name = def->name,
+        .endpoint = text_setting(def, settings, "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        .headers = text_setting(def, settings, "OTEL_EXPORTER_OTLP_HEADERS"),
+        .service = text_setting(def, settings, "OTEL_SERVICE_NAME"),
+        .sampler = text_setting(def, settings, "OTEL_TRACES_SAMPLER"),
+        .sampler_arg = text_setting(def, settings, "OTEL_TRACES_SAMPLER_ARG"),
+        .http = {.proxy = text_setting(def, settings, "HTTPS_PROXY"),
+                 .no_proxy = text_setting(def, settings, "NO_PROXY"),
+                 .ca_bundle = text_setting(def, settings, "CA_BUNDLE"),
+                 .connections_max = 2}};
+    return service_observe_new(&options, &rt->observe);
+}
+
 /* A sanitizer looks for leaks from a process of its own. */
 static bool may_dump(const struct runtime *rt)
 {
@@ -282,7 +304,8 @@ static int run(struct runtime *rt)
     loop_signals(rt->service.loop, signals, on_signal, rt);
     rt->drain_timer = loop_timer_new(rt->service.loop, on_drain_tick, rt);
     int status = 1;
-    if (open_health(rt) == ERR_OK && (def->off_bus || open_bus(rt) == ERR_OK)) {
+    if (open_observe(rt) == ERR_OK && open_health(rt) == ERR_OK &&
+        (def->off_bus || open_bus(rt) == ERR_OK)) {
         if (def->start(&rt->service) == ERR_OK) {
             log_info("started", LOG_S("version", MCPBUS_VERSION));
             loop_run(rt->service.loop);
@@ -293,6 +316,7 @@ static int run(struct runtime *rt)
         bus_destroy(&rt->service.bus);
     }
     free(rt->methods);
+    service_observe_destroy(&rt->observe);
     service_health_destroy(&rt->health);
     loop_timer_destroy(&rt->drain_timer);
     loop_destroy(&rt->service.loop);

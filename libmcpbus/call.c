@@ -18,7 +18,7 @@ struct call {
     size_t bytes;
     bool idempotent, cancelled;
     int max_repeats;
-    struct bus_trace trace;
+    struct trace trace;
     const struct proto_method *described;
     mcpbus_answer_fn *done;
     void *arg;
@@ -165,9 +165,9 @@ static bool hex_bytes(const char *text, size_t count, uint8_t *ret_bytes)
 }
 
 /* W3C Trace Context, 3.2: version 00. */
-static bool read_trace(const char *text, struct bus_trace *ret_trace)
+static bool read_trace(const char *text, struct trace *ret_trace)
 {
-    struct bus_trace trace = {0};
+    struct trace trace = {0};
     uint8_t flags = 0;
     if (strnlen(text, TRACEPARENT_LEN + 1) != TRACEPARENT_LEN || memcmp(text, "00-", 3) != 0 ||
         text[35] != '-' || text[52] != '-' || !hex_bytes(text + 3, 16, trace.trace_id) ||

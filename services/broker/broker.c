@@ -70,6 +70,8 @@ static void pass_one_way(struct broker *broker, struct wire_message *message,
     }
     if (to && has_room(to))
         forward(broker, message, to);
+    else
+        count_dropped();
 }
 
 static enum err pass_request(struct broker *broker, struct wire_message *message, struct peer *from,
@@ -141,8 +143,10 @@ static void on_answer(struct broker *broker, struct wire_message *message, struc
         return;
     struct peer *caller = flight->caller;
     flight->parts = message->header.part;
-    if (message->header.type == PROTO_FINAL)
+    if (message->header.type == PROTO_FINAL) {
+        count_answered(flight);
         flight_end(broker, flight);
+    }
     if (!caller->dead)
         forward(broker, message, caller);
 }
@@ -161,6 +165,7 @@ static void on_cancel(struct broker *broker, struct wire_message *message, struc
 static void on_peer_message(struct broker *broker, struct wire_message *message, struct peer *from)
 {
     from->last_received = loop_now(broker->loop);
+    count_message(message->header.type, message->header.flags & PROTO_FLAG_ONEWAY);
     switch (message->header.type) {
     case PROTO_REQUEST:
         on_request(broker, message, from);
@@ -341,6 +346,7 @@ enum err broker_new(struct loop *loop, const struct broker_options *options,
     broker->news = loop_timer_new(loop, peers_announce, broker);
     broker->tick = loop_timer_new(loop, on_tick, broker);
     loop_source_add(loop, turn, broker);
+    counts_begin(broker);
     open_socket(broker);
     enum err err = secure(broker, options, ret_why);
     if (!err)
@@ -384,6 +390,7 @@ void broker_destroy(struct broker **broker_p)
     while ((peer = map_next(broker->peers, &at)))
         peer_send_plain(broker, peer, PROTO_DISCONNECT);
     loop_source_remove(broker->loop, turn, broker);
+    counts_end(broker);
     loop_timer_destroy(&broker->tick);
     loop_timer_destroy(&broker->news);
     if (broker->fd >= 0)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "libcommon/mem.h"
+#include "libcommon/metrics.h"
 #include "services/broker/internal.h"
 
 enum { GRACE_MS = 1000 };
@@ -26,6 +27,7 @@ enum err flight_begin(struct broker *broker, const struct proto_header *request,
     *flight = (struct flight){.key = {request->instance, request->seq},
                               .caller = caller,
                               .server = server,
+                              .started_us = metric_now_us(),
                               .expires = loop_now(broker->loop) + request->ttl_ms + GRACE_MS};
     map_put(broker->flights, &flight->key, sizeof flight->key, flight);
     caller->flights++;
@@ -49,6 +51,7 @@ void flight_refuse(struct broker *broker, struct peer *caller, uint64_t seq, uin
                    enum err error)
 {
     struct wire_message message;
+    count_refused(error);
     wire_init(&message);
     message.header = (struct proto_header){.type = PROTO_FINAL,
                                            .status = error,

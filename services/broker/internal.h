@@ -73,6 +73,7 @@ struct flight {
     struct peer *caller, *server;
     uint32_t parts;
     int64_t expires;
+    int64_t started_us;
 };
 
 struct broker {
@@ -173,6 +174,15 @@ void peers_announce(void *broker);
 void peers_flush(struct broker *broker);
 void peers_tick(struct broker *broker);
 void peers_free(struct broker *broker);
+
+/* counts.c: the metrics. */
+void counts_begin(struct broker *broker);
+void counts_end(struct broker *broker);
+void count_message(enum proto_type type, bool one_way);
+/* A request that the broker itself has refused, or a one-way message that found no room. */
+void count_refused(enum err error);
+void count_dropped(void);
+void count_answered(const struct flight *flight);
 
 /* flights.c */
 MUST_CHECK enum err flight_begin(struct broker *broker, const struct proto_header *request,

@@ -12,6 +12,7 @@ struct call *call_new(struct gateway *gateway, struct http_request *request)
     call->gateway = gateway;
     call->request = http_request_id(request);
     call->started_ms = clock_ms();
+    call_trace_begin(call, request);
     http_request_set_data(request, call, call_free);
     return call;
 }
@@ -42,31 +43,6 @@ static void answered(void *arg, const struct bus_answer *answer)
         call->on_answer(call, answer);
 }
 
-static bool read_hex(const char *text, uint8_t *ret_bytes, size_t count)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < 2 * count; i++) {
-        const char *digit = text[i] ? strchr(digits, text[i]) : NULL;
-        if (!digit)
-            return false;
-        ret_bytes[i / 2] = (uint8_t)(ret_bytes[i / 2] << 4 | (digit - digits));
-    }
-    return true;
-}
-
-/* W3C Trace Context: 00-TRACE-SPAN-FLAGS, all in hex. */
-static bool read_trace(const struct http_request *request, struct bus_trace *ret_trace)
-{
-    const char *text = http_request_header(request, "traceparent");
-    struct bus_trace trace = {0};
-    if (!text || strlen(text) != 55 || strncmp(text, "00-", 3) != 0 || text[35] != '-' ||
-        !read_hex(text + 3, trace.trace_id, sizeof(trace.trace_id)) ||
-        !read_hex(text + 36, trace.span_id, sizeof(trace.span_id)))
-        return false;
-    *ret_trace = trace;
-    return true;
-}
-
 static bool is_repeatable(const char *name)
 {
     struct proto_target target;
@@ -80,16 +56,16 @@ void call_bus(struct call *call, const char *method, json_t *args, int64_t timeo
               call_answer_fn *on_answer)
 {
     struct http_request *request = call_request(call);
-    struct bus_trace trace;
     call->on_answer = on_answer;
-    call->bus_call = bus_call(
-        call->gateway->bus,
-        (struct bus_request){.method = method,
-                             .args = args,
-                             .timeout_ms = timeout_ms,
-                             .idempotent = is_repeatable(method),
-                             .trace = request && read_trace(request, &trace) ? &trace : NULL},
-        answered, call);
+    call->bus_call =
+        bus_call(call->gateway->bus,
+                 (struct bus_request){.method = method,
+                                      .args = args,
+                                      .timeout_ms = timeout_ms,
+                                      .idempotent = is_repeatable(method),
+                                      .trace = &call->span.trace,
+                                      .request_id = request ? http_request_trace(request) : NULL},
+                 answered, call);
 }
 
 void call_text(struct call *call, int status, const char *text, size_t len)

@@ -115,6 +115,7 @@ static void decorate(void *arg, const struct http_request *request, int status,
     if (cors_varies(gateway->cors))
         http_response_header(response, "Vary", "Origin");
     http_metrics_count(gateway->metrics, http_request_data(request), status);
+    call_trace_end(http_request_data(request), request, status);
 }
 
 static void on_revocations(void *arg)

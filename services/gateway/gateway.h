@@ -10,6 +10,7 @@
 #include "libcommon/js.h"
 #include "libcommon/loop.h"
 #include "libcommon/service.h"
+#include "libcommon/span.h"
 #include "services/client_address.h"
 #include "services/gateway/cors.h"
 #include "services/gateway/identity.h"
@@ -64,6 +65,8 @@ struct call {
     const struct route *route;
     uint64_t request; /* the HTTP request's id */
     double started_ms;
+    struct span span;  /* of the HTTP request */
+    bool is_own_trace; /* its request id says what trace it is: nothing else need be told */
     char param[ROUTE_PARAM_MAX + 1];
 
     struct identity *identity; /* of a route that needs a token */
@@ -170,6 +173,11 @@ struct http_metrics *http_metrics_new(void);
 void http_metrics_destroy(struct http_metrics **metrics_p);
 void http_metrics_count(struct http_metrics *metrics, const struct call *call, int status);
 double clock_ms(void);
+
+/* call_trace.c: which trace a request belongs to, and what is told of it. */
+void call_trace_begin(struct call *call, const struct http_request *request);
+/* Once, when it is answered. */
+void call_trace_end(const struct call *call, const struct http_request *request, int status);
 
 /* callback_page.c: free() the page. `nonce` goes into its Content-Security-Policy. */
 char *callback_page(const json_t *login, const char *nonce);

@@ -31,6 +31,7 @@ struct item {
     struct call *call; /* NULL: the client has gone */
     struct buf json;
     char job_id[CRYPTO_UUID_SIZE];
+    struct span span;
     int64_t deadline;
     struct item *next;
 };
@@ -70,12 +71,24 @@ static void item_free(struct item *item)
     free(item);
 }
 
+static void end_span(const struct item *item, const char *job_id, const char *error)
+{
+    if (span_is_on(&item->span))
+        span_end(&item->span, "send jobs", SPAN_PRODUCER, error,
+                 SPAN_ATTRS(SPAN_S("messaging.system", "mcpbus"),
+                            SPAN_S("messaging.operation.name", "send"),
+                            SPAN_S("messaging.operation.type", "send"),
+                            SPAN_S("messaging.destination.name", "jobs"),
+                            SPAN_S("messaging.message.id", job_id), SPAN_S("error.type", error)));
+}
+
 static void item_accepted(struct item *item, const char *job_id)
 {
     static const char head[] = "{\"job_id\":";
     static const char tail[] =
         ",\"status\":\"queued\",\"message\":\"Task has been queued for processing\"}";
     struct buf text;
+    end_span(item, job_id, NULL);
     if (item->call) {
         buf_init(&text, BODY_MAX);
         buf_add(&text, head, sizeof(head) - 1);
@@ -89,6 +102,7 @@ static void item_accepted(struct item *item, const char *job_id)
 static void item_failed(struct item *item, enum err error, const char *detail,
                         int64_t retry_after_ms)
 {
+    end_span(item, NULL, err_name(error));
     if (item->call)
         call_error(item->call, error, detail, retry_after_ms);
     item_free(item);
@@ -329,6 +343,22 @@ static void add_options(struct buf *json, const struct run_options *options)
     js_dump_buf(options->more, json);
 }
 
+/* What follows the job from here on, wherever it goes. */
+static void add_trace(const struct call *call, struct item *item)
+{
+    const struct http_request *request = call_request(call);
+    const char *state = http_request_header(request, "tracestate");
+    char parent[TRACE_PARENT_SIZE];
+    item->span = span_begin(&call->span.trace);
+    js_add_member(&item->json, "request_id", http_request_trace(request));
+    if (call->is_own_trace)
+        return;
+    trace_format(&item->span.trace, parent);
+    js_add_member(&item->json, "traceparent", parent);
+    if (http_request_header(request, "traceparent") && trace_state_is_good(state))
+        js_add_member(&item->json, "tracestate", state);
+}
+
 /* `message` ends with a NUL when there are options: it is a parsed one then. */
 static struct item *item_new(const struct call *call, const char *message, size_t len,
                              const char *key, const struct run_options *options)
@@ -345,6 +375,7 @@ static struct item *item_new(const struct call *call, const char *message, size_
     if (key)
         add_key(json, key, message, len, options);
     add_options(json, options);
+    add_trace(call, item);
     buf_add_char(json, '}');
     return item;
 }

@@ -15,7 +15,7 @@ struct bus_call {
     bool one_way, cancelled;
     const struct proto_method *method;
     int64_t deadline;
-    struct bus_trace trace;
+    struct trace trace;
 };
 
 static void answer(struct bus_call *call, enum err status, int64_t retry_after_ms, char *body)
@@ -90,9 +90,15 @@ int64_t bus_call_time_left(const struct bus_call *call)
     return call->cancelled || left < 0 ? 0 : left;
 }
 
-const struct bus_trace *bus_call_trace(const struct bus_call *call)
+const struct trace *bus_call_trace(const struct bus_call *call)
 {
     return &call->trace;
+}
+
+const char *bus_call_request_id(const struct bus_call *call)
+{
+    (void)call;
+    return "";
 }
 
 uint64_t bus_call_from(const struct bus_call *call)

@@ -85,6 +85,12 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     sim_trace("%s", line);
 }
 
+bool log_enabled(enum log_level level)
+{
+    (void)level;
+    return true;
+}
+
 /* The registry lives as long as the process, instances do not. */
 struct metric *metric_counter(const char *name, const char *labels, const char *help)
 {
@@ -97,6 +103,43 @@ struct metric *metric_counter(const char *name, const char *labels, const char *
 struct metric *metric_gauge(const char *name, const char *labels, const char *help)
 {
     return metric_counter(name, labels, help);
+}
+
+struct metric *metric_histogram(const char *name, const char *labels, const char *help)
+{
+    return metric_counter(name, labels, help);
+}
+
+void metric_observe_ms(struct metric *metric, double ms)
+{
+    (void)metric;
+    (void)ms;
+}
+
+void metric_observe_since(struct metric *metric, int64_t start_us)
+{
+    metric_add(metric, start_us);
+}
+
+int64_t metric_now_us(void)
+{
+    return 0;
+}
+
+void metric_set_seconds(struct metric *metric, double seconds)
+{
+    metric_observe_ms(metric, seconds);
+}
+
+void metrics_on_write(void (*fn)(void *arg), void *arg)
+{
+    (void)fn;
+    (void)arg;
+}
+
+void metrics_off_write(void (*fn)(void *arg), void *arg)
+{
+    metrics_on_write(fn, arg);
 }
 
 void metric_add(struct metric *metric, int64_t n)
