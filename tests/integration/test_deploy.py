@@ -24,7 +24,9 @@ def settings():
 
 
 SETTINGS = settings()
-SECRETS = {name for name, (_, kind) in SETTINGS.items() if kind == "SECRET"}
+# Of the runtime that all services share, and nothing that a deployment has to have.
+EVERYWHERE = {"OTEL_EXPORTER_OTLP_HEADERS"}
+SECRETS = {name for name, (_, kind) in SETTINGS.items() if kind == "SECRET"} - EVERYWHERE
 
 
 def used_by(service):
@@ -127,7 +129,7 @@ def test_compose_opens_ports_to_this_host_alone():
 
 def test_the_entrypoint_takes_every_secret_as_a_file():
     loop = re.search(r"(?s)for name in (.*?); do", read(DOCKER / "entrypoint")).group(1)
-    assert set(loop.replace("\\", " ").split()) == SECRETS
+    assert set(loop.replace("\\", " ").split()) == SECRETS | EVERYWHERE
 
 
 def test_units_are_confined_alike():
