@@ -16,7 +16,7 @@ DROP VIEW IF EXISTS own_jobs, own_jobs_of_many, own_job_rows, own_job_events, ow
 DROP VIEW job_records CASCADE;
 DROP TABLE IF EXISTS job_queue, job_events, job_idempotency, job_totals, job_mishaps, job_upkeep,
     job_conversations, job_webhooks, worker_sessions, token_revocations, token_revocation_counter,
-    oauth_nonces, audit_log, mcpbus_migrations;
+    oauth_nonces, audit_log, job_stats, job_stats_sources, mcpbus_migrations;
 DROP FUNCTION IF EXISTS job_data_deleted, job_data_truncated, job_data_mishap, job_data_told,
     job_webhooks_deleted, job_webhooks_truncated CASCADE;
 DROP FUNCTION IF EXISTS job_queue_told, job_webhook_put, job_totals_advance, job_usage, audit_log_kept,

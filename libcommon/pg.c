@@ -277,6 +277,11 @@ const char *pg_problem(const struct pg *pg)
     return pg->problem[0] ? pg->problem : "connecting";
 }
 
+const char *pg_server(const struct pg *pg)
+{
+    return pg_connected(pg) ? pg->server : "";
+}
+
 size_t pg_pending(const struct pg *pg)
 {
     size_t pending = pg->waiting_count + pg->failed.count;

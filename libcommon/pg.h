@@ -44,6 +44,9 @@ bool pg_connected(const struct pg *pg); /* at least one connection is ready */
 /* Why no connection is ready, as a line for the log (it holds no secret); "" when one is. Borrowed
  * until the loop's next turn. */
 const char *pg_problem(const struct pg *pg);
+/* "host:port" of the server that the newest connection is with; "" when none is ready. Borrowed
+ * until the loop's next turn. */
+const char *pg_server(const struct pg *pg);
 size_t pg_pending(const struct pg *pg);
 
 /* A statement, a static object: it is prepared once on each connection, under `name`. Parameters

@@ -315,6 +315,15 @@ static const char *refusal(struct pg_conn *conn, const struct pg_task *task)
     return NULL;
 }
 
+static void note_server(struct pg_conn *conn)
+{
+    const char *host = PQhost(conn->conn), *port = PQport(conn->conn);
+    host = host ? host : "";
+    bool is_ipv6 = host[0] != '/' && strchr(host, ':');
+    snprintf(conn->pg->server, sizeof conn->pg->server, "%s%s%s:%s", is_ipv6 ? "[" : "", host,
+             is_ipv6 ? "]" : "", port ? port : "");
+}
+
 /* The answers to what begins a connection; the last of them makes it ready. */
 static void checked(struct pg_conn *conn, struct pg_task *task)
 {
@@ -326,6 +335,7 @@ static void checked(struct pg_conn *conn, struct pg_task *task)
         conn->state = PG_CONN_READY;
         conn->backoff_ms = BACKOFF_MIN_MS;
         conn->pg->problem[0] = '\0';
+        note_server(conn);
         loop_timer_stop(conn->timer);
         leave_replaced(conn->pg);
         pg_conn_pump(conn);
@@ -487,6 +497,7 @@ static bool send_task(struct pg_conn *conn, struct pg_task *task)
     const char *const *values = (const char *const *)task->values;
     task->sent = true;
     task->sent_at = loop_now(conn->pg->loop);
+    task->sent_us = metric_now_us();
     task->failed = (struct pg_step){NULL, false};
     task->step = task->step_count = 0;
     pg_list_push(&conn->in_flight, task);
@@ -497,7 +508,6 @@ static bool send_task(struct pg_conn *conn, struct pg_task *task)
 
 void pg_conn_pump(struct pg_conn *conn)
 {
-    task->sent_us = metric_now_us();
     struct pg *pg = conn->pg;
     bool sent = false;
     while (conn->state == PG_CONN_READY && conn->in_flight.count < PG_IN_FLIGHT_MAX) {

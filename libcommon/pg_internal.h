@@ -85,7 +85,7 @@ struct pg {
     size_t waiting_max, waiting_count; /* over all lists */
     struct pg_list waiting, failed;
     struct loop_timer *deadlines, *failures;
-    char problem[PG_PROBLEM_SIZE];
+    char problem[PG_PROBLEM_SIZE], server[PG_PROBLEM_SIZE];
 };
 
 void pg_list_init(struct pg_list *list);

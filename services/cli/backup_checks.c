@@ -42,7 +42,8 @@ const size_t backup_structure_check_count =
     "(10, 'job_webhooks', 'r'), (10, 'job_webhook_put', 'f'),"                                \
     "(10, 'job_data_told', 'job_data'), (10, 'job_queue_told', 'job_queue'),"                 \
     "(10, 'job_webhooks_deleted', 'job_data'), (10, 'job_webhooks_truncated', 'job_data'),"   \
-    "(12, 'audit_log', 'r'), (12, 'audit_log_kept', 'audit_log')"
+    "(12, 'audit_log', 'r'), (12, 'audit_log_kept', 'audit_log'),"                            \
+    "(13, 'job_stats', 'r'), (13, 'job_stats_sources', 'r')"
 
 const struct backup_check backup_checks[] = {
     {"additions",

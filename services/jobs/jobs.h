@@ -67,6 +67,7 @@ struct jobs {
     int64_t ping_next, answered_at; /* when the database last answered; 0: not yet */
 
     struct operators *operators; /* operators.c */
+    struct insight *insight;     /* insight.c */
 
     /* runs.c */
     int64_t missing_next, missing_began;
@@ -113,6 +114,10 @@ void dispatch_wake(struct jobs *jobs);
 void operators_init(struct jobs *jobs);
 void operators_fini(struct jobs *jobs);
 
+/* insight.c */
+void insight_init(struct jobs *jobs);
+void insight_fini(struct jobs *jobs);
+
 /* webhooks.c: tells the addresses that came with jobs. ERR_INVALID: a setting, said on stderr. */
 MUST_CHECK enum err webhooks_new(struct jobs *jobs, struct webhooks **ret_webhooks);
 void webhooks_destroy(struct webhooks **webhooks_p); /* when the store has gone */
@@ -133,7 +138,8 @@ static inline struct jobs *jobs_of(void *service)
 }
 bus_handler_fn jobs_submit, jobs_get, jobs_get_many, jobs_list, jobs_events, jobs_cancel,
     jobs_decide, jobs_conversation, jobs_forget, jobs_health, jobs_session_open, jobs_session_renew,
-    jobs_session_close, jobs_offer, jobs_append, jobs_finish, jobs_workers, jobs_find, jobs_recent;
+    jobs_session_close, jobs_offer, jobs_append, jobs_finish, jobs_workers, jobs_find, jobs_recent,
+    jobs_stats, jobs_errors, jobs_database;
 
 /* Is it the data of an event `waiting_approval`, {calls: [{id, name, …}], …}? */
 bool jobs_asks_approval(const json_t *data);

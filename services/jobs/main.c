@@ -47,6 +47,7 @@ static enum err start(struct service *service)
     dispatch_init(jobs);
     upkeep_init(jobs);
     operators_init(jobs);
+    insight_init(jobs);
     jobs->reach = bus_reach_new(&(struct bus_reach_options){
         .loop = jobs->loop, .bus = jobs->bus, .ask = ask_database, .arg = jobs});
     service->state = jobs;
@@ -71,7 +72,9 @@ static bool drained(struct service *service)
 {
     struct jobs *jobs = service->state;
     bool told = webhooks_drain(jobs->webhooks);
-    return told && bus_active(jobs->bus) == 0 && store_pending(jobs->store) == 0;
+    store_stats_flush(jobs->store, true);
+    return told && store_stats_flushed(jobs->store) && bus_active(jobs->bus) == 0 &&
+           store_pending(jobs->store) == 0;
 }
 
 static void stop(struct service *service)
@@ -88,6 +91,7 @@ static void stop(struct service *service)
     dispatch_fini(jobs);
     requests_fini(jobs);
     operators_fini(jobs);
+    insight_fini(jobs);
     fair_queue_destroy(&jobs->queue);
     slots_destroy(&jobs->slots);
     free(jobs);
@@ -113,6 +117,9 @@ static const struct bus_method methods[] = {
     {"workers", jobs_workers},
     {"find", jobs_find},
     {"recent", jobs_recent},
+    {"stats", jobs_stats},
+    {"errors", jobs_errors},
+    {"database", jobs_database},
 };
 
 int main(int argc, char **argv)

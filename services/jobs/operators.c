@@ -1,95 +1,52 @@
-/* What operators ask for: who works, whose job that is, what came in lately. One look at the
- * workers serves all who ask within its time: it walks through the queue. */
-#include <string.h>
-
+/* What operators ask for: who works, whose job that is, what came in lately. */
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
-#include "services/jobs/jobs.h"
+#include "services/jobs/look.h"
 
-enum {
-    ASKING_MAX = 64,
-    FRESH_MS = 1000,
-    FRESH_MAX_MS = 10000,
-    SHARE = 10, /* of the time that a look takes */
-    RECENT_MAX = 200,
-    READ_MAX_MS = 10000,
-};
+enum { RECENT_MAX = 200, READ_MAX_MS = 10000 };
 
 struct operators {
-    struct jobs *jobs;
-    json_t *workers; /* NULL: not looked yet */
-    int64_t began, fresh_until;
-    bool looking;
-    struct bus_call *asking[ASKING_MAX];
-    size_t asking_count;
+    struct look workers;
 };
+
+static void on_workers(void *arg, enum err error, json_t *result)
+{
+    look_end(arg, error, result);
+}
+
+static void look_at_workers(struct look *look)
+{
+    store_workers(look->jobs->store, on_workers, look);
+}
 
 void operators_init(struct jobs *jobs)
 {
     jobs->operators = mem_alloc(sizeof *jobs->operators);
-    jobs->operators->jobs = jobs;
+    look_init(&jobs->operators->workers, jobs, look_at_workers);
 }
 
 void operators_fini(struct jobs *jobs)
 {
-    json_decref(jobs->operators->workers);
+    look_fini(&jobs->operators->workers);
     free(jobs->operators);
     jobs->operators = NULL;
 }
 
-static void answer(struct bus_call **call_p, enum err error, json_t *result)
-{
-    if (error == ERR_NOT_FOUND)
-        bus_reply_error(call_p, error, "Job not found");
-    else if (error)
-        jobs_reply_error(call_p, error);
-    else
-        bus_reply(call_p, json_incref(result));
-}
-
-static void on_workers(void *arg, enum err error, json_t *result)
-{
-    struct operators *operators = arg;
-    int64_t now = loop_now(operators->jobs->loop);
-    int64_t fresh = SHARE * (now - operators->began);
-    operators->looking = false;
-    if (!error) {
-        json_decref(operators->workers);
-        operators->workers = json_incref(result);
-        operators->fresh_until = now + (fresh < FRESH_MS       ? FRESH_MS
-                                        : fresh < FRESH_MAX_MS ? fresh
-                                                               : FRESH_MAX_MS);
-    }
-    for (size_t i = 0; i < operators->asking_count; i++)
-        answer(&operators->asking[i], error, result);
-    operators->asking_count = 0;
-}
-
 void jobs_workers(void *service, struct bus_call *call, json_t *args)
 {
-    struct operators *operators = jobs_of(service)->operators;
-    int64_t now = loop_now(operators->jobs->loop);
     (void)args;
-    if (operators->workers && now < operators->fresh_until) {
-        bus_reply(&call, json_incref(operators->workers));
-        return;
-    }
-    if (operators->asking_count == ASKING_MAX) {
-        jobs_reply_error(&call, ERR_OVERLOADED);
-        return;
-    }
-    operators->asking[operators->asking_count++] = call;
-    if (operators->looking)
-        return;
-    operators->looking = true;
-    operators->began = now;
-    store_workers(operators->jobs->store, on_workers, operators);
+    look_ask(&jobs_of(service)->operators->workers, call);
 }
 
 static void on_read(void *arg, enum err error, json_t *result)
 {
     struct bus_call *call = arg;
-    answer(&call, error, result);
+    if (error == ERR_NOT_FOUND)
+        bus_reply_error(&call, error, "Job not found");
+    else if (error)
+        jobs_reply_error(&call, error);
+    else
+        bus_reply(&call, json_incref(result));
 }
 
 static int64_t time_for(const struct bus_call *call)
@@ -111,6 +68,11 @@ void jobs_recent(void *service, struct bus_call *call, json_t *args)
         bus_reply_error(&call, ERR_INVALID, "limit must be 1 to %d", RECENT_MAX);
         return;
     }
-    store_recent(jobs_of(service)->store, limit, js_str(args, "before", NULL),
-                 js_str(args, "status", ""), time_for(call), on_read, call);
+    struct store_filter filter = {
+        .before = js_str(args, "before", NULL),
+        .user_id = js_str(args, "user_id", NULL),
+        .status = js_str(args, "status", ""),
+        .text = js_str(args, "text", ""),
+    };
+    store_recent(jobs_of(service)->store, limit, &filter, time_for(call), on_read, call);
 }

@@ -529,6 +529,7 @@ static void finish_one(struct request *request, size_t index, const json_t *item
         .error_message = finishing->error_message,
         .token_usage = finishing->token_usage,
         .env_names = finishing->env_names,
+        .used = stats_used_of(finishing->token_usage ? json_object_get(item, "token_usage") : NULL),
         .done = on_finished,
     };
     enum err error = is_waiting(outcome) ? store_park(request->jobs->store, &finishing->item)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "libcommon/mem.h"
-#include "services/jobs/store_internal.h"
+#include "services/jobs/store_stats.h"
 
 enum {
     BATCH_MAX = 256,
@@ -71,6 +71,7 @@ enum err store_new(const struct store_options *options, struct store **ret_store
         store_destroy(&store);
         return error;
     }
+    store_stats_init(store);
     store_submit_init(store);
     store_claim_init(store);
     store_append_init(store);
@@ -102,6 +103,7 @@ void store_destroy(struct store **store_p)
     pg_destroy(&store->reader);
     pg_destroy(&store->scanner);
     pg_destroy(&store->keeper);
+    store_stats_fini(store);
     free(store->counting);
     free(store);
 }
@@ -204,13 +206,22 @@ ptrdiff_t store_find(void *const *items, size_t count, store_id_fn *id_of, const
     return low < count && !strcmp(id_of(items[low]), id) ? (ptrdiff_t)low : -1;
 }
 
+struct changes_call {
+    struct store *store;
+    store_tally_fn *tally;
+    store_changes_fn *done;
+    void *arg;
+};
+
 static void on_changes(void *arg, enum err error, const struct pg_rows *rows)
 {
-    struct store_changes_call *call = arg;
-    size_t count = pg_rows_count(rows);
-    struct store_change *changes = mem_alloc(count * sizeof *changes);
-    for (size_t i = 0; i < count; i++)
-        changes[i] = (struct store_change){
+    struct changes_call *call = arg;
+    size_t count = 0;
+    struct store_change *changes = mem_alloc(pg_rows_count(rows) * sizeof *changes);
+    for (size_t i = 0; i < pg_rows_count(rows); i++) {
+        if (!pg_rows_text(rows, i, 0))
+            continue;
+        changes[count++] = (struct store_change){
             .job_id = pg_rows_text(rows, i, 0),
             .user_id = pg_rows_text(rows, i, 1),
             .attempt = pg_rows_int(rows, i, 2, 0),
@@ -218,16 +229,19 @@ static void on_changes(void *arg, enum err error, const struct pg_rows *rows)
             .ended = pg_rows_bool(rows, i, 4),
             .instance = pg_rows_text(rows, i, 5),
         };
+    }
+    if (!error && call->tally)
+        call->tally(call->store, rows);
     call->done(call->arg, error, changes, count);
     free(changes);
     free(call);
 }
 
 void store_exec_changes(struct store *store, struct pg *pg, const struct pg_statement *statement,
-                        const char *const *values, int count, store_changes_fn *done, void *arg)
+                        const char *const *values, int count, store_tally_fn *tally,
+                        store_changes_fn *done, void *arg)
 {
-    (void)store;
-    struct store_changes_call *call = mem_alloc(sizeof *call);
-    *call = (struct store_changes_call){done, arg};
+    struct changes_call *call = mem_alloc(sizeof *call);
+    *call = (struct changes_call){store, tally, done, arg};
     pg_exec(pg, statement, -1, STORE_WRITE_MS, values, count, on_changes, call);
 }

@@ -13,8 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libcommon/buf.h"
 #include "libcommon/err.h"
 #include "libcommon/loop.h"
+#include "services/jobs/stats.h"
 
 struct store;
 
@@ -102,6 +104,7 @@ struct store_finish {
                                                                                be NULL */
     void (*done)(struct store_finish *item);
     enum err error;
+    struct stats_used used; /* what token_usage says, for the statistics */
     char fate[12];
     char user_id[STORE_USER_MAX + 1];
 };
@@ -210,8 +213,34 @@ void store_forget(struct store *store, const char *user_id, store_changes_fn *do
 void store_workers(struct store *store, store_json_fn *done, void *arg);
 void store_find_job(struct store *store, const char *job_id, int64_t timeout_ms,
                     store_json_fn *done, void *arg);
-void store_recent(struct store *store, int64_t limit, const char *before, const char *status,
+struct store_filter {
+    const char *before, *user_id; /* NULL: none */
+    const char *status, *text;    /* "": none */
+};
+void store_recent(struct store *store, int64_t limit, const struct store_filter *filter,
                   int64_t timeout_ms, store_json_fn *done, void *arg);
+/* jobs.errors: what failed lately says, a row for each job, newest first. */
+struct store_failure {
+    const char *job_id, *user_id, *error_message, *at;
+};
+enum { STORE_FAILURES_MAX = 2000 };
+typedef void store_failures_fn(void *arg, enum err error, const struct store_failure *failures,
+                               size_t count);
+void store_failures(struct store *store, store_failures_fn *done, void *arg);
+/* jobs.database, but for `answer_ms`. */
+void store_database(struct store *store, store_json_fn *done, void *arg);
+
+/* The statistics. What the statements here have committed is counted, and written to the database
+ * by store_stats_flush, which is to be called several times a second and does nothing when it is
+ * not yet time (or, `at_once`, when there is nothing). A batch whose outcome is unknown is sent
+ * again until it is known, and counts once. */
+void store_stats_flush(struct store *store, bool at_once);
+bool store_stats_flushed(const struct store *store); /* or the store isn't ready */
+void store_stats_depth(struct store *store, int64_t queued, int64_t running);
+/* jobs.stats, as JSON text; `text` may be emptied. */
+typedef void store_text_fn(void *arg, enum err error, struct buf *text);
+void store_stats_read(struct store *store, int64_t span, int64_t step, int64_t timeout_ms,
+                      store_text_fn *done, void *arg);
 /* Notes what a worker says of itself; a hint that comes again with its renewals. */
 void store_session_draining(struct store *store, const char *session, bool draining);
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "libcommon/mem.h"
-#include "services/jobs/store_internal.h"
+#include "services/jobs/store_stats.h"
 
 static const struct pg_statement claim_statement = {
     "claim",
@@ -18,7 +18,10 @@ static const struct pg_statement claim_statement = {
     " FROM input i WHERE q.job_id = i.id AND q.state = 0 AND q.run_at <= now()"
     " RETURNING q.job_id, q.attempt, q.events, q.session"
     ") SELECT c.job_id, c.attempt, c.events, d.user_id, d.message, " STORE_TIME(
-        "d.created_at") ", c.session, d.options, d.conversation_id, d.token_usage FROM claimed c JOIN job_data d ON d.id = c.job_id",
+        "d.created_at") ", c.session, d.options, d.conversation_id, d.token_usage,"
+                        " CASE c.attempt WHEN 1 THEN " STORE_MICROSECONDS(
+                            "d.created_at",
+                            "now()") " END FROM claimed c JOIN job_data d ON d.id = c.job_id",
     true};
 
 /* TABLESAMPLE, all of it: a walk through the table's pages and nothing else. By its index, which
@@ -65,10 +68,17 @@ static void fill(struct store_claim *item, const struct pg_rows *rows, size_t ro
     item->usage = pg_rows_text(rows, row, 9);
 }
 
+/* The first claim ends the time that the job has waited. */
+static void tally(struct store *store, const struct pg_rows *rows)
+{
+    for (size_t row = 0; row < pg_rows_count(rows); row++)
+        if (pg_rows_text(rows, row, 10))
+            stats_time(&store_stats_now(store)->wait, pg_rows_int(rows, row, 10, -1));
+}
+
 static void done(void *arg, void *const *batch, size_t count, enum err error,
                  const struct pg_rows *rows)
 {
-    (void)arg;
     void **items = store_sorted(batch, count, id_of);
     for (size_t i = 0; i < count; i++)
         ((struct store_claim *)items[i])->error = error ? error : ERR_NOT_FOUND;
@@ -84,6 +94,7 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
             break;
         }
     }
+    tally(arg, rows);
     for (size_t i = 0; i < count; i++) {
         struct store_claim *item = batch[i];
         item->done(item);
@@ -110,5 +121,5 @@ void store_scan(struct store *store, int64_t per_user, int64_t max, store_change
     snprintf(values[0], sizeof values[0], "%" PRId64, per_user);
     snprintf(values[1], sizeof values[1], "%" PRId64, max);
     const char *texts[] = {values[0], values[1]};
-    store_exec_changes(store, store->scanner, &scan_statement, texts, 2, done_fn, arg);
+    store_exec_changes(store, store->scanner, &scan_statement, texts, 2, NULL, done_fn, arg);
 }

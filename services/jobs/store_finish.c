@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "libcommon/mem.h"
-#include "services/jobs/store_internal.h"
+#include "services/jobs/store_stats.h"
 
 /* Rows that go are locked before rows that stay; only a batch that has both must lock them all in
  * the order of their ids first, which costs a third more. */
@@ -38,7 +38,10 @@ static const struct pg_statement finish_statement = {
     "  events = g.events + 1, started_at = g.first_started_at, completed_at = now(),"
     "  updated_at = now()"
     " FROM gone g WHERE d.id = g.id"
-    ") SELECT id, fate, user_id, attempt FROM gone UNION ALL SELECT * FROM back",
+    " RETURNING " STORE_TIMES_OF_END
+    ") SELECT id, fate, user_id, attempt FROM gone UNION ALL SELECT * FROM back"
+    " UNION ALL SELECT NULL, array_agg(ARRAY[run, total])::text, NULL, NULL FROM ended"
+    " HAVING count(*) > 0",
     true};
 
 static const char *id_of(const void *item)
@@ -79,20 +82,34 @@ static struct store_finish *item_of(void *const *items, size_t count, const stru
     return NULL;
 }
 
+static void tally(struct store *store, const struct store_finish *item)
+{
+    struct stats *stats = store_stats_now(store);
+    bool completed = !strcmp(item->fate, "completed"), failed = !strcmp(item->fate, "failed");
+    stats->completed += completed;
+    stats->failed += failed;
+    stats->retried += !strcmp(item->fate, "retry");
+    if (completed || failed)
+        stats_used(stats, &item->used);
+}
+
 static void done(void *arg, void *const *batch, size_t count, enum err error,
                  const struct pg_rows *rows)
 {
-    (void)arg;
     void **items = store_sorted(batch, count, id_of);
     for (size_t i = 0; i < count; i++)
         ((struct store_finish *)items[i])->error = error ? error : ERR_STALE_TOKEN;
     for (size_t row = 0; row < pg_rows_count(rows); row++) {
-        struct store_finish *item = item_of(items, count, rows, row);
+        bool is_tally = !pg_rows_text(rows, row, 0);
+        if (is_tally)
+            store_stats_ends(arg, pg_rows_text(rows, row, 1));
+        struct store_finish *item = is_tally ? NULL : item_of(items, count, rows, row);
         if (!item)
             continue;
         item->error = ERR_OK;
         store_copy(item->fate, sizeof item->fate, pg_rows_text(rows, row, 1));
         store_copy(item->user_id, sizeof item->user_id, pg_rows_text(rows, row, 2));
+        tally(arg, item);
     }
     for (size_t i = 0; i < count; i++) {
         struct store_finish *item = batch[i];

@@ -17,12 +17,22 @@ struct store {
         *settles;
     char job_timeout[24], max_attempts[24], approval_timeout[24];
     int64_t job_timeout_ms;
-    char *counting; /* the user whose jobs are being counted; NULL: nobody's */
+    struct store_stats *stats; /* store_stats.c */
+    char *counting;            /* the user whose jobs are being counted; NULL: nobody's */
     int64_t count_next;
 };
 
 /* A time on the wire. */
 #define STORE_TIME(t) "to_char(" t " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+/* What passed between two times, for the statistics; a clock that was put back makes it 0. */
+#define STORE_MICROSECONDS(from, to) \
+    "greatest(0, (date_part('epoch', " to " - " from ") * 1000000)::bigint)"
+/* Of a row of job_data that has just ended: from its first start (-1: it had none), and in all. */
+#define STORE_TIMES_OF_END                                                          \
+    "CASE WHEN d.started_at IS NULL THEN -1 ELSE " STORE_MICROSECONDS(              \
+        "d.started_at", "now()") " END AS run, " STORE_MICROSECONDS("d.created_at", \
+                                                                    "now()") " AS total"
 
 /* Of job_records, as a job is read. */
 #define STORE_JOB_COLUMNS                                                                         \
@@ -79,11 +89,10 @@ void **store_sorted(void *const *items, size_t count, store_id_fn *id_of); /* fr
 ptrdiff_t store_find(void *const *items, size_t count, store_id_fn *id_of, const char *id);
 
 /* For statements whose rows are changes: job_id, user_id, attempt, queued, ended, instance. */
-struct store_changes_call {
-    store_changes_fn *done;
-    void *arg;
-};
+/* A row without a job_id is none: `tally` (may be NULL) sees them all, for the statistics. */
+typedef void store_tally_fn(struct store *store, const struct pg_rows *rows);
 void store_exec_changes(struct store *store, struct pg *pg, const struct pg_statement *statement,
-                        const char *const *values, int count, store_changes_fn *done, void *arg);
+                        const char *const *values, int count, store_tally_fn *tally,
+                        store_changes_fn *done, void *arg);
 
 #endif

@@ -124,5 +124,5 @@ void store_decide(struct store *store, const char *job_id, const char *user_id, 
                   const char *call_ids, store_changes_fn *done_fn, void *arg)
 {
     const char *values[] = {job_id, user_id, data, call_ids};
-    store_exec_changes(store, store->writers, &decide_statement, values, 4, done_fn, arg);
+    store_exec_changes(store, store->writers, &decide_statement, values, 4, NULL, done_fn, arg);
 }

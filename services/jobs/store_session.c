@@ -160,7 +160,7 @@ void store_session_close(struct store *store, const char *session, store_changes
                          void *arg)
 {
     const char *values[] = {session};
-    store_exec_changes(store, store->writers, &close_statement, values, 1, done_fn, arg);
+    store_exec_changes(store, store->writers, &close_statement, values, 1, NULL, done_fn, arg);
 }
 
 struct runs_call {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "libcommon/mem.h"
-#include "services/jobs/store_internal.h"
+#include "services/jobs/store_stats.h"
 
 /* The usual batch: every id is new. Without ON CONFLICT a row costs a third less; an id that is
  * there already ends the batch with a unique violation, and it is repeated with care. Both insert
@@ -235,6 +235,9 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
             continue;
         item->error = ERR_OK;
         item->claimed = pg_rows_text(rows, row, 1) != NULL;
+        store_stats_now(arg)->submitted++;
+        if (item->claimed)
+            stats_time(&store_stats_now(arg)->wait, 0);
         store_copy(item->created_at, sizeof item->created_at, pg_rows_text(rows, row, 2));
     }
     struct lookup *lookup = mem_alloc(sizeof *lookup + count * sizeof lookup->items[0]);

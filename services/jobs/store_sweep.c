@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "libcommon/mem.h"
-#include "services/jobs/store_internal.h"
+#include "services/jobs/store_stats.h"
 
 /* clang-format off */
 static const struct pg_statement forget_statement = {
@@ -89,10 +89,18 @@ static const struct pg_statement sweep_statement = {
     true};
 /* clang-format on */
 
+/* Those that had not ended are cancelled. */
+static void tally(struct store *store, const struct pg_rows *rows)
+{
+    for (size_t row = 0; row < pg_rows_count(rows); row++)
+        if (pg_rows_text(rows, row, 2))
+            store_stats_now(store)->cancelled++;
+}
+
 void store_forget(struct store *store, const char *user_id, store_changes_fn *done, void *arg)
 {
     const char *values[] = {user_id};
-    store_exec_changes(store, store->keeper, &forget_statement, values, 1, done, arg);
+    store_exec_changes(store, store->keeper, &forget_statement, values, 1, tally, done, arg);
 }
 
 struct sweep_call {

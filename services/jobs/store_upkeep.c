@@ -1,9 +1,16 @@
 /* What changes without its worker: CANCEL, REAP and BURY; and how much there is. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "libcommon/mem.h"
-#include "services/jobs/store_internal.h"
+#include "services/jobs/store_stats.h"
+
+/* Of the jobs that a statement has ended, a row of their own (store_stats_ends_json). */
+#define ENDED_RETURNING " RETURNING " STORE_TIMES_OF_END ", d.token_usage AS usage"
+#define ENDED_TALLY                                                                                  \
+    " UNION ALL SELECT NULL, json_agg(json_build_array(run, total, usage))::text, NULL, NULL, NULL," \
+    " NULL"
 
 static const struct pg_statement cancel_statement = {
     "cancel",
@@ -14,9 +21,10 @@ static const struct pg_statement cancel_statement = {
     " UPDATE job_data d SET status = 'cancelled', attempts = g.attempt, events = g.events + 1,"
     "  token_usage = job_usage(d.id, d.token_usage),"
     "  started_at = g.first_started_at, completed_at = now(), updated_at = now()"
-    " FROM gone g WHERE d.id = g.job_id"
+    " FROM gone g WHERE d.id = g.job_id" ENDED_RETURNING
     ") SELECT g.job_id, g.user_id, g.attempt, false, true, w.instance"
-    " FROM gone g LEFT JOIN worker_sessions w ON w.session = g.session",
+    " FROM gone g LEFT JOIN worker_sessions w ON w.session = g.session" ENDED_TALLY
+    " FROM ended HAVING count(*) > 0",
     true};
 
 /* A second is added to the lease here, for a renewal that began just before the lease ran out. The
@@ -55,9 +63,10 @@ static const struct pg_statement reap_statement = {
     "   WHEN 'unanswered' THEN 'Nobody approved or denied the tool calls in time.'"
     "   ELSE 'The job was given up: the worker that ran it was lost ' || $1 || ' times.' END"
     " FROM locked l WHERE d.id = l.job_id"
-    "  AND d.id = ANY (ARRAY (SELECT job_id FROM locked WHERE fate <> 'again'))"
-    ") SELECT l.job_id, l.user_id, l.attempt, l.fate = 'again', l.fate <> 'again', w.instance"
-    " FROM locked l LEFT JOIN worker_sessions w ON w.session = l.session",
+    "  AND d.id = ANY (ARRAY (SELECT job_id FROM locked WHERE fate <> 'again'))" ENDED_RETURNING
+    ") SELECT l.job_id, l.user_id, l.attempt, l.fate = 'again', l.fate <> 'again', w.instance, l.fate"
+    " FROM locked l LEFT JOIN worker_sessions w ON w.session = l.session" ENDED_TALLY
+    ", NULL FROM ended HAVING count(*) > 0",
     true};
 
 /* As SCAN and REAP do: a walk through the pages. */
@@ -67,11 +76,40 @@ static const struct pg_statement counts_statement = {
     " FROM job_queue TABLESAMPLE SYSTEM (100)",
     true};
 
+static void tally_ends(struct store *store, const struct pg_rows *rows, size_t row)
+{
+    store_stats_ends_json(store, pg_rows_text(rows, row, 1), pg_rows_len(rows, row, 1));
+}
+
+static void tally_cancel(struct store *store, const struct pg_rows *rows)
+{
+    for (size_t row = 0; row < pg_rows_count(rows); row++)
+        if (pg_rows_text(rows, row, 0))
+            store_stats_now(store)->cancelled++;
+        else
+            tally_ends(store, rows, row);
+}
+
+static void tally_reap(struct store *store, const struct pg_rows *rows)
+{
+    for (size_t row = 0; row < pg_rows_count(rows); row++) {
+        const char *fate = pg_rows_text(rows, row, 6);
+        if (!fate) {
+            tally_ends(store, rows, row);
+            continue;
+        }
+        struct stats *stats = store_stats_now(store);
+        stats->lost += !strcmp(fate, "again") || !strcmp(fate, "lost");
+        stats->failed += strcmp(fate, "again") != 0;
+    }
+}
+
 void store_cancel(struct store *store, const char *job_id, const char *user_id,
                   store_changes_fn *done, void *arg)
 {
     const char *values[] = {job_id, user_id};
-    store_exec_changes(store, store->writers, &cancel_statement, values, 2, done, arg);
+    store_exec_changes(store, store->writers, &cancel_statement, values, 2, tally_cancel, done,
+                       arg);
 }
 
 void store_reap(struct store *store, store_changes_fn *done, void *arg)
@@ -79,7 +117,7 @@ void store_reap(struct store *store, store_changes_fn *done, void *arg)
     char losses[16];
     snprintf(losses, sizeof losses, "%d", STORE_LOSSES_MAX);
     const char *values[] = {losses};
-    store_exec_changes(store, store->scanner, &reap_statement, values, 1, done, arg);
+    store_exec_changes(store, store->scanner, &reap_statement, values, 1, tally_reap, done, arg);
 }
 
 struct ping_call {

@@ -62,6 +62,7 @@ static void on_counted(void *arg, enum err error, int64_t queued, int64_t runnin
         return;
     jobs->queued = queued;
     jobs->running = running;
+    store_stats_depth(jobs->store, queued, running);
     metric_set(metric_gauge("mcpbus_jobs_queued", NULL, "Jobs waiting."), queued);
     metric_set(metric_gauge("mcpbus_jobs_running", NULL, "Jobs running."), running);
 }
@@ -168,6 +169,7 @@ static void on_upkeep(void *arg)
         ping(jobs, now);
     if (store_ready(jobs->store) && !jobs->draining)
         work(jobs, now);
+    store_stats_flush(jobs->store, false);
     loop_timer_start(jobs->upkeep_timer, jobs->answered_at ? PERIOD_MS : START_PERIOD_MS);
 }
 
