@@ -58,9 +58,9 @@ class Service(Peer):
 
 class World:
     """settings: further ones of the gateway; descriptors: how many it may open. `auth` and
-    `answers` (of jobs) may be changed."""
+    `answers` (of jobs) may be changed; revocations: what auth answers from the start."""
 
-    def __init__(self, descriptors=1024, **settings):
+    def __init__(self, descriptors=1024, revocations=b'{"seq": 0, "revoked": []}', **settings):
         broker, self.port = free_port(), free_port()
         endpoint = f"tcp://127.0.0.1:{broker}"
         env = {**os.environ, "BROKER_PORT": str(broker), "BROKER_ENDPOINT": endpoint,
@@ -72,7 +72,7 @@ class World:
             for name, number in (("broker", 1024), ("gateway", descriptors))]
         self.answers = dict.fromkeys(JOBS_METHODS, b"{}")
         self.answers["health"] = b'{"queued": 0, "running": 0}'
-        self.auth = {"revocations": b'{"seq": 0, "revoked": []}', "check": b'{"valid": true}'}
+        self.auth = {"revocations": revocations, "check": b'{"valid": true}'}
         self.auth.update(dict.fromkeys(AUTH_METHODS, b"{}"))
         self.services = [
             Service(endpoint, "auth", self.auth),

@@ -114,7 +114,11 @@ class Stack:
             name, _, value = line.removeprefix("export ").partition("=")
             self.vars[name] = "".join(shlex.split(value))
         if self.documented:
-            api_document.gateways.add(self.url)
+            api_document.gateways.update(self.own_addresses())
+
+    def own_addresses(self):
+        """Of the gateways; the second is where browsers come back to."""
+        return {self.vars.get(name, "").rstrip("/") for name in ("GATEWAY_URL", "PUBLIC_URL")} - {""}
 
     @property
     def run_dir(self):
@@ -309,7 +313,7 @@ class Stack:
         """Stops and deletes all of it. Nothing may be left, and no sanitizer may have reported."""
         reports = [file.read_text(errors="replace")
                    for file in [*self.run.glob("**/*san.[0-9]*"), *self.reports()]]
-        api_document.gateways.discard(self.vars.get("GATEWAY_URL"))
+        api_document.gateways.difference_update(self.own_addresses())
         failed = self.dev("down", "--purge", check=False)
         left = self.processes()
         shutil.rmtree(self.run, ignore_errors=True)
