@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "libcommon/trace.h"
 #include "libmcp/mcp_transport.h"
 
 enum mcp_call_kind { MCP_CALL_TOOL, MCP_READ_RESOURCE, MCP_LIST_RESOURCES };
@@ -19,6 +20,9 @@ struct mcp_call {
     json_t *arguments; /* its arguments; MCP_READ_RESOURCE: {uri}; borrowed */
     size_t text_max;   /* of the result */
     int64_t deadline;
+    /* W3C trace context that the server is given in _meta (SEP-414); "" and NULL: none. */
+    char traceparent[TRACE_PARENT_SIZE];
+    const char *tracestate;
     int64_t started, ended; /* filled in */
     char *text;             /* of the result; free() it */
     int context;            /* the caller's, for on_progress */

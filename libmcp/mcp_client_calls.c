@@ -99,6 +99,12 @@ static json_t *params_of(struct mcp_client *client, const struct mcp_work *work,
 {
     const struct mcp_call *call = work->call;
     json_t *params = json_pack("{s:{s:I}}", "_meta", "progressToken", (json_int_t)client->next_id);
+    if (*call->traceparent)
+        json_object_set_new(json_object_get(params, "_meta"), "traceparent",
+                            json_string(call->traceparent));
+    if (*call->traceparent && call->tracestate)
+        json_object_set_new(json_object_get(params, "_meta"), "tracestate",
+                            json_string(call->tracestate));
     if (call->kind == MCP_CALL_TOOL) {
         json_object_set_new(params, "name", json_string(call->tool));
         json_object_set(params, "arguments", call->arguments);

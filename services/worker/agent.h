@@ -21,8 +21,8 @@ enum {
 
 /* One tool call of the model's, as agent_ops.call_tools gets and fills it. */
 struct agent_call {
-    const char *name;  /* borrowed */
-    json_t *arguments; /* an object; borrowed */
+    const char *id, *name; /* borrowed */
+    json_t *arguments;     /* an object; borrowed */
     bool is_error;
     char *text; /* the result; free() it. Not NULL: the call is answered already */
     int64_t duration_ms;

@@ -136,7 +136,7 @@ static void wait_for_approval(struct call *call)
 static void prepare(struct agent *agent, const json_t *copy, bool was_cut, struct call *call)
 {
     json_t *arguments = json_object_get(copy, "arguments");
-    *call = (struct call){.call = {.name = js_str(copy, "name", "")},
+    *call = (struct call){.call = {.id = js_str(copy, "id", ""), .name = js_str(copy, "name", "")},
                           .id = js_str(copy, "id", ""),
                           .state = CALL_MAKE};
     call->call.arguments = json_incref(arguments);

@@ -11,6 +11,7 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
+#include "libcommon/metrics.h"
 #include "services/outside.h"
 #include "services/worker/model_endpoint.h"
 #include "services/worker/model_lane.h"
@@ -42,6 +43,7 @@ struct model_call {
     struct model_lane *lane;
     struct model_place place;
     struct model_request *request;
+    char *traceparent, *tracestate; /* header lines; NULL: none */
     int64_t deadline, sent;
     unsigned retries, cuts;
     unsigned lacks;   /* what was left out of what was sent */
@@ -122,6 +124,8 @@ static void call_free(struct model_call *call)
     model_lane_leave(call->lane, &call->place);
     loop_timer_destroy(&call->timer);
     model_request_destroy(&call->request);
+    free(call->traceparent);
+    free(call->tracestate);
     free(call);
 }
 
@@ -166,6 +170,9 @@ static void retry(struct model_call *call, int64_t wait, const char *code, const
         return;
     }
     call->retries++;
+    metric_add(metric_counter("mcpbus_model_retries_total", NULL,
+                              "Tries of a question to the model after a first one that failed."),
+               1);
     log_debug("model_call_retried", LOG_S("why", why), LOG_I("wait_ms", wait));
     loop_timer_start(call->timer, wait);
 }
@@ -350,9 +357,15 @@ static void on_timer(void *arg)
 static void send_request(struct model_call *call)
 {
     const struct model *model = call->model;
-    const char *const headers[] = {"Content-Type: application/json",
-                                   "Accept: application/json, text/event-stream",
-                                   model->endpoint.credential, NULL};
+    const char *headers[6] = {"Content-Type: application/json",
+                              "Accept: application/json, text/event-stream"};
+    size_t header_count = 2;
+    if (model->endpoint.credential)
+        headers[header_count++] = model->endpoint.credential;
+    if (call->traceparent)
+        headers[header_count++] = call->traceparent;
+    if (call->tracestate)
+        headers[header_count++] = call->tracestate;
     int64_t now = clock_ms(), left = call->deadline - now;
     int64_t limit = model->settings->model_timeout * 1000;
     AUTOFREE char *url = model_endpoint_url(&model->endpoint, model_request_model(call->request));
@@ -377,6 +390,11 @@ static void send_request(struct model_call *call)
     call->http_id = http_client_send(model->http, &http, on_answer, call);
 }
 
+static char *header_of(const char *name, const char *value)
+{
+    return value ? mem_printf("%s: %s", name, value) : NULL;
+}
+
 struct model_call *model_ask(struct model *model, const json_t *request, int64_t timeout_ms,
                              model_done_fn *done, void *arg)
 {
@@ -384,6 +402,8 @@ struct model_call *model_ask(struct model *model, const json_t *request, int64_t
     call->model = model;
     call->request = model_request_new(model->settings, request);
     call->lane = model_lanes_get(model->lanes, model_request_model(call->request));
+    call->traceparent = header_of("traceparent", js_str(request, "traceparent", NULL));
+    call->tracestate = header_of("tracestate", js_str(request, "tracestate", NULL));
     call->deadline = clock_ms() + timeout_ms;
     call->done = done;
     call->arg = arg;

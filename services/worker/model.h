@@ -28,7 +28,8 @@ void model_destroy(struct model **model_p);
  * and whether the run should be tried again ("retry") or not ("failed"). Borrowed. */
 typedef void model_done_fn(void *arg, const json_t *answer);
 
-/* Asks with `request`: {messages, tools?, tool_choice?, model?, max_completion_tokens?} (borrowed),
+/* Asks with `request`: {messages, tools?, tool_choice?, model?, max_completion_tokens?,
+ * traceparent?, tracestate? (the caller has checked these two)} (borrowed),
  * within `timeout_ms`, retrying what may pass. `done` is called once, later. */
 struct model_call *model_ask(struct model *model, const json_t *request, int64_t timeout_ms,
                              model_done_fn *done, void *arg);

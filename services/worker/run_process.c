@@ -32,19 +32,21 @@ static void on_model_answer(void *arg, const json_t *answer)
 {
     struct worker_run *run = arg;
     run->model_call = NULL;
+    run_trace_answer(&run->trace, run->job_id, answer);
     AUTOJSON json_t *frame = json_copy((json_t *)answer);
     json_object_set_new(frame, "t", json_string("answer"));
     if (run->peer && frame_peer_send(run->peer, frame))
         run_stop(run);
 }
 
-static void on_ask(struct worker_run *run, const json_t *frame)
+static void on_ask(struct worker_run *run, json_t *frame)
 {
     if (run->model_call || !json_is_array(json_object_get(frame, "messages"))) {
         run_stop(run);
         return;
     }
     int64_t left = run->deadline - clock_ms();
+    run_trace_ask(&run->trace, frame, run->runs->options.settings->openai_model);
     run->model_call =
         model_ask(run->runs->options.model, frame, left < 1 ? 1 : left, on_model_answer, run);
 }
@@ -64,13 +66,15 @@ static void on_event(struct worker_run *run, const json_t *frame)
     json_t *data = json_object_get(frame, "data");
     size_t bytes = json_is_object(data) ? js_dump_size(data) : 0;
     if (!known_event(type) || !bytes || bytes > EVENT_MAX) {
-        log_error("run_event_malformed", LOG_S("job_id", run->job_id), LOG_I("bytes", bytes));
+        log_error("run_event_malformed", LOG_S("job_id", run->job_id),
+                  RUN_TRACE_FIELDS(&run->trace), LOG_I("bytes", bytes));
         run_stop(run);
         return;
     }
     if ((strcmp(type, "progress") == 0 && run->last_event >= PROGRESS_EVENTS_MAX) || run->asked)
         return;
     run->asked = strcmp(type, ASKING) == 0;
+    run_trace_event(&run->trace, run->job_id, type, data);
     run_note_usage(run, json_object_get(data, "usage"));
     if (!run->events)
         run->events = json_array();
@@ -153,7 +157,7 @@ void run_process_ended(struct worker_run *run, enum zygote_end end, int status)
     char why[80];
     run->alive = false;
     if (run->killed_at)
-        log_debug("run_killed", LOG_S("job_id", run->job_id),
+        log_debug("run_killed", LOG_S("job_id", run->job_id), RUN_TRACE_FIELDS(&run->trace),
                   LOG_I("ms", clock_ms() - run->killed_at));
     if (end == ZYGOTE_RUN_EXPIRED) {
         /* The zygote may have heard of a renewal too late: then the store still counts on this
@@ -222,6 +226,9 @@ static json_t *job_frame(const struct worker_run *run, const struct mcp_user *us
     set_known(frame, "conversation", run->turns);
     set_known(frame, "usage", run->usage);
     set_known(frame, "history", run->history);
+    json_t *trace = run_trace_job(&run->trace);
+    if (trace)
+        json_object_set_new(frame, "trace", trace);
     json_object_set_new(frame, "known",
                         tool_memory_known(run->runs->tools, servers, run->user_id, clock_ms()));
     add_http(frame, options->settings);
@@ -257,7 +264,8 @@ static void start_process(struct worker_run *run, const struct mcp_user *user, c
         run_end(run, "failed", "The task is too large for a run.");
         return;
     }
-    log_info("run_started", LOG_S("job_id", run->job_id), LOG_I("attempt", run->attempt));
+    log_info("run_started", LOG_S("job_id", run->job_id), RUN_TRACE_FIELDS(&run->trace),
+             LOG_I("attempt", run->attempt));
 }
 
 static void start_with_access(struct worker_run *run, const json_t *access)
@@ -288,7 +296,8 @@ static void on_access(void *arg, const struct bus_answer *answer)
         start_process(run, &user, NULL,
                       "the user's Google access has ended; they have to sign in again");
     } else {
-        log_warning("access_failed", LOG_S("job_id", run->job_id), LOG_S("error", answer->detail));
+        log_warning("access_failed", LOG_S("job_id", run->job_id), RUN_TRACE_FIELDS(&run->trace),
+                    LOG_S("error", answer->detail));
         run_end(run, "retry", "The user's Google access could not be read.");
     }
 }
@@ -306,6 +315,8 @@ static void ask_access(struct worker_run *run)
         .args = json_pack("{s:s, s:s}", "user_id", run->user_id, "job_id", run->job_id),
         .timeout_ms = CALL_TIMEOUT_MS,
         .idempotent = true,
+        .trace = &run->trace.span.trace,
+        .request_id = run->trace.request_id,
     };
     run->call = bus_call(options->bus, request, on_access, run);
 }
@@ -316,7 +327,7 @@ static void on_turns(void *arg, const struct bus_answer *answer)
     run->call = 0;
     if (answer->error) {
         log_warning("conversation_failed", LOG_S("job_id", run->job_id),
-                    LOG_S("error", answer->detail));
+                    RUN_TRACE_FIELDS(&run->trace), LOG_S("error", answer->detail));
         run_end(run, "retry", "The conversation's earlier turns could not be read.");
         return;
     }
@@ -336,6 +347,8 @@ static void ask_turns(struct worker_run *run)
                           run->conversation_id, "before", run->job_id, "limit", TURNS_MAX),
         .timeout_ms = CALL_TIMEOUT_MS,
         .idempotent = true,
+        .trace = &run->trace.span.trace,
+        .request_id = run->trace.request_id,
     };
     run->call = bus_call(run->runs->options.bus, request, on_turns, run);
 }
@@ -348,12 +361,13 @@ static void on_history(void *arg, const struct bus_answer *answer)
     run->call = 0;
     if (answer->error == ERR_DENIED) {
         /* A bus that keeps workers from events: going on is better than never ending. */
-        log_error("history_denied", LOG_S("job_id", run->job_id));
+        log_error("history_denied", LOG_S("job_id", run->job_id), RUN_TRACE_FIELDS(&run->trace));
         ask_turns(run);
         return;
     }
     if (answer->error) {
-        log_warning("history_failed", LOG_S("job_id", run->job_id), LOG_S("error", answer->detail));
+        log_warning("history_failed", LOG_S("job_id", run->job_id), RUN_TRACE_FIELDS(&run->trace),
+                    LOG_S("error", answer->detail));
         run_end(run, "retry", "What an earlier attempt had done could not be read.");
         return;
     }
@@ -381,6 +395,8 @@ static void ask_history(struct worker_run *run)
                           "after", (json_int_t)run->history_after, "limit", HISTORY_PAGE),
         .timeout_ms = CALL_TIMEOUT_MS,
         .idempotent = true,
+        .trace = &run->trace.span.trace,
+        .request_id = run->trace.request_id,
     };
     run->call = bus_call(run->runs->options.bus, request, on_history, run);
 }

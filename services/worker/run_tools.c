@@ -7,6 +7,7 @@
 #include "libcommon/clock.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
+#include "libcommon/span.h"
 #include "libmcp/mcp_pool.h"
 #include "services/worker/run_watch.h"
 #include "services/worker/tool_memory.h"
@@ -250,6 +251,20 @@ static void on_exceeded(void *arg, const char *why)
 
 /* ---- calls -------------------------------------------------------------------------------- */
 
+/* The span that the worker's loop will tell of this call, by the same rule. */
+static void add_trace(const struct run_tools *tools, const struct agent_call *from,
+                      struct mcp_call *call)
+{
+    const json_t *context = json_object_get(tools->options.job, "trace");
+    struct trace trace;
+    if (!from->id || !trace_parse(js_str(context, "traceparent", NULL), &trace))
+        return;
+    if (trace.sampled)
+        span_named_id(&trace, from->id, trace.span_id);
+    trace_format(&trace, call->traceparent);
+    call->tracestate = js_str(context, "tracestate", NULL);
+}
+
 static void start_call(struct run_tools *tools, const struct agent_call *from, int index,
                        int64_t deadline, struct mcp_call *call)
 {
@@ -266,6 +281,7 @@ static void start_call(struct run_tools *tools, const struct agent_call *from, i
         .deadline = limit < deadline ? limit : deadline,
         .context = index,
     };
+    add_trace(tools, from, call);
     mcp_client_call(mcp_pool_client(tools->pool, (size_t)tool->server), call);
 }
 

@@ -31,6 +31,7 @@ static void destroy_run(struct worker_run *run)
     json_decref(run->turns);
     json_decref(run->usage);
     json_decref(run->tool_keys);
+    run_trace_fini(&run->trace);
     free(run->conversation_id);
     free(run->job_id);
     free(run->user_id);
@@ -126,10 +127,11 @@ void run_end_item(struct worker_run *run, json_t *item)
     if (run->usage && !json_object_get(item, "token_usage"))
         json_object_set(item, "token_usage", run->usage);
     run->outcome = item;
+    run_trace_end(&run->trace, run->job_id, run->attempt, js_str(item, "outcome", ""));
     /* The echo runner measures the bus; a line for each run would measure the log. */
     LOG_AT(run->runs->options.zygote ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "run_ended",
-           LOG_S("job_id", run->job_id), LOG_I("attempt", run->attempt),
-           LOG_S("outcome", js_str(item, "outcome", "")),
+           LOG_S("job_id", run->job_id), RUN_TRACE_FIELDS(&run->trace),
+           LOG_I("attempt", run->attempt), LOG_S("outcome", js_str(item, "outcome", "")),
            LOG_S("why", js_str(item, "error_message", "")));
     run_advance(run);
 }
@@ -160,6 +162,8 @@ void run_stop(struct worker_run *run)
 static void silence(struct worker_run *run)
 {
     run->silent = true;
+    if (!run->outcome)
+        run_trace_end(&run->trace, run->job_id, run->attempt, "taken");
     run_stop(run);
     run_advance(run);
 }
@@ -181,7 +185,8 @@ static void on_appended(void *arg, uint64_t id, enum err error, const json_t *re
         return;
     }
     if (error) {
-        log_error("events_refused", LOG_S("job_id", run->job_id), LOG_S("error", err_name(error)));
+        log_error("events_refused", LOG_S("job_id", run->job_id), RUN_TRACE_FIELDS(&run->trace),
+                  LOG_S("error", err_name(error)));
         run_stop(run);
         run_end(run, "failed", "The run's events could not be recorded.");
         return;
@@ -217,7 +222,8 @@ static void on_finished(void *arg, uint64_t id, enum err error, const json_t *re
         return;
     }
     if (error && error != ERR_STALE_TOKEN)
-        log_error("outcome_refused", LOG_S("job_id", run->job_id), LOG_S("error", err_name(error)));
+        log_error("outcome_refused", LOG_S("job_id", run->job_id), RUN_TRACE_FIELDS(&run->trace),
+                  LOG_S("error", err_name(error)));
     run->finished = true;
     run->runs->finishing--;
     run_advance(run);
@@ -356,6 +362,7 @@ static struct worker_run *make_run(struct runs *runs, uint64_t from, const json_
     run->options = json_incref(json_object_get(json, "options"));
     run->conversation_id = mem_strdup_opt(js_str(json, "conversation_id", NULL));
     run_note_usage(run, json_object_get(json, "usage"));
+    run_trace_begin(&run->trace, json);
     return run;
 }
 
@@ -407,7 +414,8 @@ void runs_kill(struct runs *runs, const char *job_id, int64_t attempt)
         run_table_remember(runs->table, job_id, attempt);
     if (!run || run->silent)
         return;
-    log_info("run_taken_away", LOG_S("job_id", job_id), LOG_I("attempt", attempt));
+    log_info("run_taken_away", LOG_S("job_id", job_id), RUN_TRACE_FIELDS(&run->trace),
+             LOG_I("attempt", attempt));
     silence(run);
 }
 
@@ -465,7 +473,7 @@ void runs_reconcile(struct runs *runs, const json_t *held, int64_t sent_at)
     while ((run = run_table_next(runs->table, &at)))
         if (run->taken_at < sent_at && !run->finishing && !run->silent &&
             !run_table_get(listed, run->job_id, run->attempt)) {
-            log_warning("run_not_ours", LOG_S("job_id", run->job_id),
+            log_warning("run_not_ours", LOG_S("job_id", run->job_id), RUN_TRACE_FIELDS(&run->trace),
                         LOG_I("attempt", run->attempt));
             silence(run);
         }

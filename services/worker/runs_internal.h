@@ -7,6 +7,7 @@
 #include "services/worker/frames.h"
 #include "services/worker/outbox.h"
 #include "services/worker/run_table.h"
+#include "services/worker/run_trace.h"
 #include "services/worker/runs.h"
 #include "services/worker/tool_memory.h"
 
@@ -42,6 +43,7 @@ struct worker_run {
     json_t *history;         /* see history.h; NULL: a first attempt */
     int64_t history_after;
     struct model_call *model_call;
+    struct run_trace trace;
     json_t *tool_keys; /* {server: its key in tool_memory} */
 
     json_t *events; /* not sent yet; NULL: none */
