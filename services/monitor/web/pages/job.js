@@ -86,7 +86,7 @@ function setFacts(put, job, where, events) {
 const ASK = {
     cancel: ["Cancel this job?", "A running job is stopped within a second. What its tools have " +
         "done stays done.", "Cancel the job", true],
-    retry: ["Run this job again?", "The same message is submitted as a new job for the same user: " +
+    retry: ["Run this job again?", "The same message is submitted as a new job, for its user: " +
         "tools that act (send a mail, for one) act again.", "Run it again", false],
 };
 
