@@ -25,7 +25,8 @@ DROP INDEX IF EXISTS job_data_user_created;
 ALTER TABLE job_data
     DROP COLUMN IF EXISTS attempts, DROP COLUMN IF EXISTS events, DROP COLUMN IF EXISTS started_at,
     DROP COLUMN IF EXISTS options, DROP COLUMN IF EXISTS conversation_id,
-    DROP COLUMN IF EXISTS callback_url;
+    DROP COLUMN IF EXISTS callback_url, DROP COLUMN IF EXISTS request_id,
+    DROP COLUMN IF EXISTS traceparent, DROP COLUMN IF EXISTS tracestate;
 ALTER TABLE job_data RENAME TO job_records;
 ALTER TABLE job_records RESET (fillfactor);
 

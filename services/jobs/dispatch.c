@@ -93,6 +93,7 @@ static void write_run(struct buf *text, const struct store_run *run, int64_t ord
         js_add_member(text, "conversation_id", run->conversation_id);
     add_json(text, "options", run->options);
     add_json(text, "usage", run->usage);
+    origin_write(&run->origin, text);
     buf_add_char(text, '}');
 }
 
@@ -193,7 +194,11 @@ static void on_claimed(struct store_claim *item)
             .options = item->options,
             .conversation_id = item->conversation_id,
             .usage = item->usage,
+            .origin = item->origin,
         };
+        origin_log(&item->origin, "job_claimed", item->job_id, item->attempt);
+        if (item->attempt == 1)
+            origin_waited(&item->origin, item->job_id, item->created_at);
         dispatch_run(jobs, &run, slots_sent(slot, loop_now(jobs->loop)));
     } else if (slot) {
         slots_unreserve(slot);

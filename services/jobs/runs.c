@@ -408,6 +408,7 @@ struct finishing {
     struct request *request;
     size_t index;
     char *result, *error_message, *token_usage, *env_names;
+    const char *request_id; /* the worker says it when it logs each step too */
 };
 
 static void finishing_free(struct finishing *finishing)
@@ -450,6 +451,9 @@ static void on_finished(struct store_finish *item)
         request_set_error(request, finishing->index, item->error, NULL);
     } else {
         count_fate(item->fate);
+        log_debug("job_attempt_ended", LOG_S("job_id", item->job_id),
+                  LOG_S("request_id", finishing->request_id), LOG_I("attempt", item->attempt),
+                  LOG_S("fate", item->fate));
         dispatch_hint(request->jobs, item->job_id);
         if (!strcmp(item->fate, "released"))
             dispatch_queued(request->jobs, item->job_id, item->user_id);
@@ -517,6 +521,7 @@ static void finish_one(struct request *request, size_t index, const json_t *item
     struct finishing *finishing = mem_alloc(sizeof *finishing);
     finishing->request = request;
     finishing->index = index;
+    finishing->request_id = js_str(item, "request_id", "");
     finishing->result = text_capped(item, "result", RESULT_MAX_BYTES);
     finishing->error_message = text_capped(item, "error_message", ERROR_MAX_BYTES);
     finishing->token_usage = small_json(item, "token_usage", false);

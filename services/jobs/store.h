@@ -16,6 +16,7 @@
 #include "libcommon/buf.h"
 #include "libcommon/err.h"
 #include "libcommon/loop.h"
+#include "services/jobs/origin.h"
 #include "services/jobs/stats.h"
 
 struct store;
@@ -59,6 +60,7 @@ struct store_submit {
     const char *session;                   /* NULL: queue it */
     const char *options, *conversation_id; /* JSON, a text; NULL: none */
     const char *callback_url;              /* who is told of its end; NULL: nobody */
+    struct origin origin;
     void (*done)(struct store_submit *item);
     enum err error;
     bool claimed;
@@ -77,6 +79,7 @@ struct store_claim {
     int64_t attempt, events;
     const char *user_id, *message, *created_at;
     const char *options, *conversation_id, *usage; /* as in struct store_run */
+    struct origin origin;
 };
 MUST_CHECK enum err store_claim(struct store *store, struct store_claim *item);
 
@@ -135,6 +138,7 @@ struct store_run {
     int64_t attempt, events, time_ms;
     /* JSON, a text, JSON of what earlier attempts have used; NULL: none, not known. */
     const char *options, *conversation_id, *usage;
+    struct origin origin;
 };
 typedef void store_runs_fn(void *arg, enum err error, const struct store_run *runs, size_t count);
 /* Runs that a session should hold since a second before `renewed_at`, and that are not in its

@@ -19,6 +19,7 @@ static const struct pg_statement claim_statement = {
     " RETURNING q.job_id, q.attempt, q.events, q.session"
     ") SELECT c.job_id, c.attempt, c.events, d.user_id, d.message, " STORE_TIME(
         "d.created_at") ", c.session, d.options, d.conversation_id, d.token_usage,"
+                        " d.request_id, d.traceparent, d.tracestate,"
                         " CASE c.attempt WHEN 1 THEN " STORE_MICROSECONDS(
                             "d.created_at",
                             "now()") " END FROM claimed c JOIN job_data d ON d.id = c.job_id",
@@ -66,14 +67,17 @@ static void fill(struct store_claim *item, const struct pg_rows *rows, size_t ro
     item->options = pg_rows_text(rows, row, 7);
     item->conversation_id = pg_rows_text(rows, row, 8);
     item->usage = pg_rows_text(rows, row, 9);
+    item->origin = (struct origin){.request_id = pg_rows_text(rows, row, 10),
+                                   .traceparent = pg_rows_text(rows, row, 11),
+                                   .tracestate = pg_rows_text(rows, row, 12)};
 }
 
 /* The first claim ends the time that the job has waited. */
 static void tally(struct store *store, const struct pg_rows *rows)
 {
     for (size_t row = 0; row < pg_rows_count(rows); row++)
-        if (pg_rows_text(rows, row, 10))
-            stats_time(&store_stats_now(store)->wait, pg_rows_int(rows, row, 10, -1));
+        if (pg_rows_text(rows, row, 13))
+            store_stats_waited(store, pg_rows_int(rows, row, 13, -1));
 }
 
 static void done(void *arg, void *const *batch, size_t count, enum err error,

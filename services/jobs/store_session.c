@@ -54,7 +54,8 @@ static const struct pg_statement missing_statement = {
     "SELECT q.job_id, q.user_id, d.message, " STORE_TIME(
         "d.created_at") ", q.session, w.instance, q.attempt, q.events,"
                         " floor(extract(epoch FROM q.deadline - now()) * 1000)::bigint,"
-                        " d.options, d.conversation_id, d.token_usage"
+                        " d.options, d.conversation_id, d.token_usage,"
+                        " d.request_id, d.traceparent, d.tracestate"
                         " FROM job_queue q TABLESAMPLE SYSTEM (100)"
                         " JOIN worker_sessions w ON w.session = q.session"
                         " JOIN job_data d ON d.id = q.job_id"
@@ -187,6 +188,9 @@ static void on_missing(void *arg, enum err error, const struct pg_rows *rows)
             .options = pg_rows_text(rows, i, 9),
             .conversation_id = pg_rows_text(rows, i, 10),
             .usage = pg_rows_text(rows, i, 11),
+            .origin = {.request_id = pg_rows_text(rows, i, 12),
+                       .traceparent = pg_rows_text(rows, i, 13),
+                       .tracestate = pg_rows_text(rows, i, 14)},
         };
     call->done(call->arg, error, runs, count);
     free(runs);

@@ -11,6 +11,7 @@
 #include "libcommon/js_write.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
+#include "libcommon/metrics.h"
 
 enum {
     FLUSH_MS = 1000,
@@ -101,6 +102,39 @@ struct stats *store_stats_now(struct store *store)
     return &store->stats->now;
 }
 
+static double ms_of(int64_t us)
+{
+    return (double)us / 1000;
+}
+
+void store_stats_waited(struct store *store, int64_t us)
+{
+    static struct metric *metric;
+    if (!metric)
+        metric = metric_histogram("mcpbus_job_wait_seconds", NULL,
+                                  "Jobs from their submission to the first attempt.");
+    stats_time(&store_stats_now(store)->wait, us);
+    if (us >= 0)
+        metric_observe_ms(metric, ms_of(us));
+}
+
+static void ended(struct stats *stats, int64_t run_us, int64_t total_us)
+{
+    static struct metric *run, *total;
+    if (!run) {
+        run = metric_histogram("mcpbus_job_run_seconds", NULL,
+                               "Jobs from the first attempt to their end.");
+        total = metric_histogram("mcpbus_job_duration_seconds", NULL,
+                                 "Jobs from their submission to their end.");
+    }
+    stats_time(&stats->run, run_us);
+    stats_time(&stats->total, total_us);
+    if (run_us >= 0)
+        metric_observe_ms(run, ms_of(run_us));
+    if (total_us >= 0)
+        metric_observe_ms(total, ms_of(total_us));
+}
+
 static const char *next_number(const char *at, int64_t *ret_n)
 {
     char *end;
@@ -115,8 +149,7 @@ void store_stats_ends(struct store *store, const char *pairs)
     while (pairs && strpbrk(pairs, "-0123456789")) {
         int64_t run, total;
         pairs = next_number(next_number(pairs, &run), &total);
-        stats_time(&stats->run, run);
-        stats_time(&stats->total, total);
+        ended(stats, run, total);
     }
 }
 
@@ -129,8 +162,8 @@ void store_stats_ends_json(struct store *store, const char *text, size_t len)
     for (size_t i = 0; i < json_array_size(ends); i++) {
         const json_t *end = json_array_get(ends, i);
         struct stats_used used = stats_used_of(json_array_get(end, 2));
-        stats_time(&stats->run, json_integer_value(json_array_get(end, 0)));
-        stats_time(&stats->total, json_integer_value(json_array_get(end, 1)));
+        ended(stats, json_integer_value(json_array_get(end, 0)),
+              json_integer_value(json_array_get(end, 1)));
         stats_used(stats, &used);
     }
 }

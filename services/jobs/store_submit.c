@@ -8,72 +8,73 @@
 /* The usual batch: every id is new. Without ON CONFLICT a row costs a third less; an id that is
  * there already ends the batch with a unique violation, and it is repeated with care. Both insert
  * all keys first, then all jobs, so that two batches with items in common wait in line.
- * Jobs with options, a conversation or a callback go in batches of their own, with MORE: the others
- * pay nothing for them. */
-#define MORE_ARRAYS ", $8::text[], $9::text[], $10::text[]"
-#define MORE_NAMES ", options, conversation, callback"
-#define MORE_COLUMNS ", options, conversation_id, callback_url"
-#define MORE_VALUES ", options::json, conversation, callback"
+ * Jobs with options, a conversation, a callback or a trace of somebody else's go in batches of
+ * their own, with MORE: the others pay nothing for them. */
+#define MORE_ARRAYS ", $9::text[], $10::text[], $11::text[], $12::text[], $13::text[]"
+#define MORE_NAMES ", options, conversation, callback, traceparent, tracestate"
+#define MORE_COLUMNS ", options, conversation_id, callback_url, traceparent, tracestate"
+#define MORE_VALUES ", options::json, conversation, callback, traceparent, tracestate"
 #define CONVERSED                                                                        \
     "), conversed AS ("                                                                  \
     " INSERT INTO job_conversations (user_id, conversation_id, created_at, id)"          \
     " SELECT user_id, conversation, now(), id FROM input WHERE conversation IS NOT NULL" \
     " AND id = ANY (ARRAY (SELECT id FROM fresh)) ON CONFLICT DO NOTHING"
 
-#define SUBMIT(arrays, names, columns, values, returning)                                           \
-    "WITH alive AS MATERIALIZED ("                                                                  \
-    " SELECT session FROM worker_sessions"                                                          \
-    " WHERE session = ANY ($6::text[]) AND lease_until > now()"                                     \
-    "), input AS MATERIALIZED ("                                                                    \
-    " SELECT i.id, i.user_id, i.message, i.key, i.hash, a.session" names " FROM"                    \
-    " unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]" arrays         \
-    ")  AS i (id, user_id, message, key, hash, session" names ")"                                   \
-    " LEFT JOIN alive a ON a.session = i.session"                                                   \
-    "), keyed AS ("                                                                                 \
-    " INSERT INTO job_idempotency (user_id, key, hash, job_id)"                                     \
-    " SELECT user_id, key, hash, id FROM input WHERE key IS NOT NULL ORDER BY user_id, key, id"     \
-    " ON CONFLICT DO NOTHING RETURNING job_id"                                                      \
-    "), taken AS MATERIALIZED ("                                                                    \
-    " SELECT id, user_id, message, session, CASE WHEN session IS NULL THEN 0 ELSE 1 END AS n" names \
-    " FROM input WHERE (SELECT count(*) FROM keyed) >= 0"                                           \
-    "  AND (key IS NULL OR id IN (SELECT job_id FROM keyed))"                                       \
-    "), fresh AS ("                                                                                 \
-    " INSERT INTO job_data (id, user_id, message, created_at, updated_at" columns ")"               \
-    " SELECT id, user_id, message, now(), now()" values " FROM taken" returning "), queued AS ("    \
-    " INSERT INTO job_queue (job_id, user_id, state, run_at, deadline, session, attempt, events,"   \
-    "  claimed_at, first_started_at)"                                                               \
-    " SELECT id, user_id, n, now(),"                                                                \
-    "  CASE n WHEN 1 THEN now() + $7::bigint * interval '1 millisecond' END,"                       \
-    "  session, n, 1 + n, CASE n WHEN 1 THEN now() END, CASE n WHEN 1 THEN now() END"               \
-    " FROM taken WHERE (SELECT count(*) FROM fresh) > 0 RETURNING job_id, session, user_id"         \
+#define SUBMIT(arrays, names, columns, values, returning)                                                       \
+    "WITH alive AS MATERIALIZED ("                                                                              \
+    " SELECT session FROM worker_sessions"                                                                      \
+    " WHERE session = ANY ($6::text[]) AND lease_until > now()"                                                 \
+    "), input AS MATERIALIZED ("                                                                                \
+    " SELECT i.id, i.user_id, i.message, i.key, i.hash, i.request_id, a.session" names " FROM"                  \
+    " unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $8::text[]" arrays         \
+    ")  AS i (id, user_id, message, key, hash, session, request_id" names ")"                                   \
+    " LEFT JOIN alive a ON a.session = i.session"                                                               \
+    "), keyed AS ("                                                                                             \
+    " INSERT INTO job_idempotency (user_id, key, hash, job_id)"                                                 \
+    " SELECT user_id, key, hash, id FROM input WHERE key IS NOT NULL ORDER BY user_id, key, id"                 \
+    " ON CONFLICT DO NOTHING RETURNING job_id"                                                                  \
+    "), taken AS MATERIALIZED ("                                                                                \
+    " SELECT id, user_id, message, request_id, session, CASE WHEN session IS NULL THEN 0 ELSE 1 END AS n" names \
+    " FROM input WHERE (SELECT count(*) FROM keyed) >= 0"                                                       \
+    "  AND (key IS NULL OR id IN (SELECT job_id FROM keyed))"                                                   \
+    "), fresh AS ("                                                                                             \
+    " INSERT INTO job_data (id, user_id, message, created_at, updated_at, request_id" columns ")"               \
+    " SELECT id, user_id, message, now(), now(), request_id" values " FROM taken" returning                     \
+    "), queued AS ("                                                                                            \
+    " INSERT INTO job_queue (job_id, user_id, state, run_at, deadline, session, attempt, events,"               \
+    "  claimed_at, first_started_at)"                                                                           \
+    " SELECT id, user_id, n, now(),"                                                                            \
+    "  CASE n WHEN 1 THEN now() + $7::bigint * interval '1 millisecond' END,"                                   \
+    "  session, n, 1 + n, CASE n WHEN 1 THEN now() END, CASE n WHEN 1 THEN now() END"                           \
+    " FROM taken WHERE (SELECT count(*) FROM fresh) > 0 RETURNING job_id, session, user_id"                     \
     ") SELECT job_id, session, (SELECT " STORE_TIME("now()") "), user_id FROM queued"
 
-#define SUBMIT_CAREFULLY(arrays, names, columns, values, conversed)                               \
-    "WITH input AS MATERIALIZED ("                                                                \
-    " SELECT DISTINCT ON (id) id, user_id, message, key, hash, session" names " FROM"             \
-    " unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]" arrays       \
-    ")  AS i (id, user_id, message, key, hash, session" names ") ORDER BY id"                     \
-    "), keyed AS ("                                                                               \
-    " INSERT INTO job_idempotency (user_id, key, hash, job_id)"                                   \
-    " SELECT user_id, key, hash, id FROM input WHERE key IS NOT NULL ORDER BY user_id, key, id"   \
-    " ON CONFLICT DO NOTHING RETURNING job_id"                                                    \
-    "), fresh AS ("                                                                               \
-    " INSERT INTO job_data (id, user_id, message, created_at, updated_at" columns ")"             \
-    " SELECT id, user_id, message, now(), now()" values " FROM input"                             \
-    " WHERE key IS NULL OR id IN (SELECT job_id FROM keyed) ORDER BY id COLLATE \"C\""            \
-    " ON CONFLICT DO NOTHING RETURNING id" conversed "), alive AS MATERIALIZED ("                 \
-    " SELECT session FROM worker_sessions"                                                        \
-    " WHERE session = ANY ($6::text[]) AND lease_until > now()"                                   \
-    "), queued AS ("                                                                              \
-    " INSERT INTO job_queue (job_id, user_id, state, run_at, deadline, session, attempt, events," \
-    "  claimed_at, first_started_at)"                                                             \
-    " SELECT i.id, i.user_id, n, now(),"                                                          \
-    "  CASE n WHEN 1 THEN now() + $7::bigint * interval '1 millisecond' END,"                     \
-    "  a.session, n, 1 + n, CASE n WHEN 1 THEN now() END, CASE n WHEN 1 THEN now() END"           \
-    " FROM input i LEFT JOIN alive a ON a.session = i.session"                                    \
-    " CROSS JOIN LATERAL (SELECT CASE WHEN a.session IS NULL THEN 0 ELSE 1 END AS n) c"           \
-    " WHERE i.id = ANY (ARRAY (SELECT id FROM fresh)) ORDER BY i.id COLLATE \"C\""                \
-    " ON CONFLICT DO NOTHING RETURNING job_id, session, user_id"                                  \
+#define SUBMIT_CAREFULLY(arrays, names, columns, values, conversed)                                     \
+    "WITH input AS MATERIALIZED ("                                                                      \
+    " SELECT DISTINCT ON (id) id, user_id, message, key, hash, session, request_id" names " FROM"       \
+    " unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $8::text[]" arrays \
+    ")  AS i (id, user_id, message, key, hash, session, request_id" names ") ORDER BY id"               \
+    "), keyed AS ("                                                                                     \
+    " INSERT INTO job_idempotency (user_id, key, hash, job_id)"                                         \
+    " SELECT user_id, key, hash, id FROM input WHERE key IS NOT NULL ORDER BY user_id, key, id"         \
+    " ON CONFLICT DO NOTHING RETURNING job_id"                                                          \
+    "), fresh AS ("                                                                                     \
+    " INSERT INTO job_data (id, user_id, message, created_at, updated_at, request_id" columns ")"       \
+    " SELECT id, user_id, message, now(), now(), request_id" values " FROM input"                       \
+    " WHERE key IS NULL OR id IN (SELECT job_id FROM keyed) ORDER BY id COLLATE \"C\""                  \
+    " ON CONFLICT DO NOTHING RETURNING id" conversed "), alive AS MATERIALIZED ("                       \
+    " SELECT session FROM worker_sessions"                                                              \
+    " WHERE session = ANY ($6::text[]) AND lease_until > now()"                                         \
+    "), queued AS ("                                                                                    \
+    " INSERT INTO job_queue (job_id, user_id, state, run_at, deadline, session, attempt, events,"       \
+    "  claimed_at, first_started_at)"                                                                   \
+    " SELECT i.id, i.user_id, n, now(),"                                                                \
+    "  CASE n WHEN 1 THEN now() + $7::bigint * interval '1 millisecond' END,"                           \
+    "  a.session, n, 1 + n, CASE n WHEN 1 THEN now() END, CASE n WHEN 1 THEN now() END"                 \
+    " FROM input i LEFT JOIN alive a ON a.session = i.session"                                          \
+    " CROSS JOIN LATERAL (SELECT CASE WHEN a.session IS NULL THEN 0 ELSE 1 END AS n) c"                 \
+    " WHERE i.id = ANY (ARRAY (SELECT id FROM fresh)) ORDER BY i.id COLLATE \"C\""                      \
+    " ON CONFLICT DO NOTHING RETURNING job_id, session, user_id"                                        \
     ") SELECT job_id, session, " STORE_TIME("now()") ", user_id FROM queued"
 
 static const struct pg_statement submit_statement = {"submit",
@@ -105,12 +106,23 @@ static const char *id_of(const void *item)
     return ((const struct store_submit *)item)->job_id;
 }
 
-enum { PLAIN_ARRAYS = 6, TIMEOUT = 6, OPTIONS = 7, CONVERSATION = 8, CALLBACK = 9, PARAMS = 10 };
+enum {
+    PLAIN_ARRAYS = 6,
+    TIMEOUT = 6,
+    REQUEST_ID = 7,
+    OPTIONS = 8,
+    CONVERSATION = 9,
+    CALLBACK = 10,
+    TRACEPARENT = 11,
+    TRACESTATE = 12,
+    PARAMS = 13
+};
 
 static void encode_sorted(const struct store *store, void *const *sorted, size_t count,
                           struct buf *params)
 {
     store_begin(params, PLAIN_ARRAYS);
+    store_begin(&params[REQUEST_ID], 1);
     for (size_t i = 0; i < count; i++) {
         const struct store_submit *item = sorted[i];
         store_add(&params[0], item->job_id);
@@ -119,8 +131,10 @@ static void encode_sorted(const struct store *store, void *const *sorted, size_t
         store_add(&params[3], item->key);
         store_add(&params[4], item->key ? item->hash : NULL);
         store_add(&params[5], item->session);
+        store_add(&params[REQUEST_ID], item->origin.request_id);
     }
     store_end(params, PLAIN_ARRAYS);
+    store_end(&params[REQUEST_ID], 1);
     buf_add_str(&params[TIMEOUT], store->job_timeout);
 }
 
@@ -140,6 +154,8 @@ static void encode_more(void *arg, void *const *items, size_t count, struct buf 
         store_add(&params[OPTIONS], item->options);
         store_add(&params[CONVERSATION], item->conversation_id);
         store_add(&params[CALLBACK], item->callback_url);
+        store_add(&params[TRACEPARENT], item->origin.traceparent);
+        store_add(&params[TRACESTATE], item->origin.tracestate);
     }
     store_end(&params[OPTIONS], PARAMS - OPTIONS);
 }
@@ -237,7 +253,7 @@ static void done(void *arg, void *const *batch, size_t count, enum err error,
         item->claimed = pg_rows_text(rows, row, 1) != NULL;
         store_stats_now(arg)->submitted++;
         if (item->claimed)
-            stats_time(&store_stats_now(arg)->wait, 0);
+            store_stats_waited(arg, 0);
         store_copy(item->created_at, sizeof item->created_at, pg_rows_text(rows, row, 2));
     }
     struct lookup *lookup = mem_alloc(sizeof *lookup + count * sizeof lookup->items[0]);
@@ -274,6 +290,7 @@ void store_submit_init(struct store *store)
 
 enum err store_submit(struct store *store, struct store_submit *item)
 {
-    bool more = item->options || item->conversation_id || item->callback_url;
+    bool more =
+        item->options || item->conversation_id || item->callback_url || item->origin.traceparent;
     return pg_group_add(more ? store->submits_more : store->submits, item);
 }

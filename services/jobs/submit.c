@@ -17,6 +17,7 @@ enum {
 struct submission {
     struct store_submit item; /* first: the store gives this back */
     struct request *request;
+    struct span span;
     size_t index;
     char session[STORE_ID_MAX + 1]; /* reserved there; "": none */
     char *options;                  /* JSON; NULL: none */
@@ -57,6 +58,7 @@ static void send_run(struct jobs *jobs, const struct submission *submission)
         .time_ms = jobs->settings->job_timeout * 1000,
         .options = item->options,
         .conversation_id = item->conversation_id,
+        .origin = item->origin,
     };
     dispatch_run(jobs, &run, slots_sent(slot, loop_now(jobs->loop)));
 }
@@ -85,6 +87,11 @@ static void on_submitted(struct store_submit *item)
     fair_queue_hold(jobs->queue, item->user_id, -1);
     jobs->submit_bytes -= bytes_of(submission);
     bool fresh = !item->error && !*item->existing;
+    origin_log(&item->origin, item->claimed ? "job_submitted_claimed" : "job_submitted",
+               item->job_id, item->claimed);
+    origin_committed(&submission->span, item->job_id, item->error ? err_name(item->error) : NULL);
+    if (fresh && item->claimed)
+        origin_waited(&item->origin, item->job_id, item->created_at);
     if (fresh && item->claimed) {
         send_run(jobs, submission);
     } else {
@@ -196,6 +203,8 @@ static void submit_one(struct request *request, size_t index, const json_t *item
     }
     struct submission *submission = mem_alloc(sizeof *submission);
     submission->item = submit;
+    origin_read(&submission->item.origin, item);
+    submission->span = origin_span(&submission->item.origin);
     submission->request = request;
     submission->index = index;
     why = fill_more(submission, item);

@@ -126,6 +126,8 @@ void run_end_item(struct worker_run *run, json_t *item)
         json_object_set_new(item, "env_names", mcp_config_env_names(run->runs->options.config));
     if (run->usage && !json_object_get(item, "token_usage"))
         json_object_set(item, "token_usage", run->usage);
+    if (run->trace.request_id && log_enabled(LOG_LEVEL_DEBUG))
+        json_object_set_new(item, "request_id", json_string(run->trace.request_id));
     run->outcome = item;
     run_trace_end(&run->trace, run->job_id, run->attempt, js_str(item, "outcome", ""));
     /* The echo runner measures the bus; a line for each run would measure the log. */
