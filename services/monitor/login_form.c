@@ -9,21 +9,26 @@
 #include "libcommon/mem.h"
 #include "services/monitor/login_internal.h"
 
-void login_answer_page(struct http_request *request, int status, char *page, const char *cookie)
+static void answer_with(struct http_request *request, int status, char *page, const char *name,
+                        const char *value)
 {
-    struct http_header headers[] = {{cookie ? "Set-Cookie" : NULL, cookie}, {0}};
+    struct http_header headers[] = {{value ? name : NULL, value}, {0}};
     http_respond(request, status, "text/html; charset=utf-8", page, strlen(page), headers);
     free(page);
 }
 
-static void answer_form(struct login *login, struct http_request *request, int status,
-                        const char *fault, const char *notice)
+void login_answer_page(struct http_request *request, int status, char *page, const char *cookie)
+{
+    answer_with(request, status, page, "Set-Cookie", cookie);
+}
+
+static char *make_form(const struct login *login, const char *fault, const char *notice)
 {
     const struct login_page page = {.by_token = login->mac_count > 0,
                                     .by_google = login->settings->monitor_admins != NULL,
                                     .fault = fault,
                                     .notice = notice};
-    login_answer_page(request, status, login_page_form(&page), NULL);
+    return login_page_form(&page);
 }
 
 static void go_to(struct http_request *request, const char *path, const char *cookie)
@@ -55,11 +60,11 @@ void login_show(struct login *login, struct http_server *http, struct http_reque
 {
     (void)http;
     struct ticket ticket;
+    const char *notice = http_request_query(request, "out") ? "You are signed out." : NULL;
     if (login_open_cookie(login, request, &ticket))
         go_to(request, "/", NULL);
     else
-        answer_form(login, request, 200, NULL,
-                    http_request_query(request, "out") ? "You are signed out." : NULL);
+        login_answer_page(request, 200, make_form(login, NULL, notice), NULL);
 }
 
 static bool is_json(const struct http_request *request)
@@ -103,19 +108,19 @@ static void answer_wrong(struct login *login, struct http_request *request)
     if (is_json(request))
         answer_json(request, 401, "{\"detail\":\"That is not the token\"}", NULL);
     else
-        answer_form(login, request, 401, "That is not the token.", NULL);
+        login_answer_page(request, 401, make_form(login, "That is not the token.", NULL), NULL);
 }
 
 static void answer_limited(struct login *login, struct http_request *request, int64_t wait_ms)
 {
-    char text[128];
+    char text[128], seconds[24];
     if (is_json(request)) {
         login_answer_busy(request, wait_ms);
         return;
     }
-    snprintf(text, sizeof(text), "Too many failed sign-ins. Try again in %lld seconds.",
-             (long long)((wait_ms + 999) / 1000));
-    answer_form(login, request, 429, text, NULL);
+    snprintf(seconds, sizeof(seconds), "%lld", (long long)((wait_ms + 999) / 1000));
+    snprintf(text, sizeof(text), "Too many failed sign-ins. Try again in %s seconds.", seconds);
+    answer_with(request, 429, make_form(login, text, NULL), "Retry-After", seconds);
 }
 
 /* People copy a token with the line's end behind it. */
