@@ -7,7 +7,7 @@
 #include "services/worker/agent_internal.h"
 #include "services/worker/agent_message.h"
 
-enum { EMPTY_ANSWERS_MAX = 2, SHRINKS_MAX = 8 };
+enum { EMPTY_ANSWERS_MAX = 2, SHRINKS_MAX = 8, MODEL_NAME_MAX = 200, REASON_MAX = 500 };
 
 static const char last_word[] =
     "\n\nNo tool can be called any more: the task's budget of model calls is used up. Say now what "
@@ -45,7 +45,9 @@ static enum err ask_once(struct agent *agent, bool last, json_t **ret_answer)
         json_object_del(request, "model");
     if (agent->room)
         json_object_set_new(request, "max_completion_tokens", json_integer(agent->room));
+    int64_t began = agent->ops->now(agent->ops->arg);
     enum err err = agent->ops->ask(agent->ops->arg, request, agent->task->deadline, ret_answer);
+    agent->asked_for_ms = agent->ops->now(agent->ops->arg) - began;
     if (err == ERR_TIMEOUT)
         end_late(agent);
     return err == ERR_TIMEOUT ? ERR_OK : err;
@@ -72,9 +74,40 @@ static enum err ask(struct agent *agent, bool last, json_t **ret_answer)
     return ERR_OK;
 }
 
+static void note_model_call(struct agent *agent, const json_t *answer)
+{
+    const json_t *usage = json_object_get(answer, "usage");
+    const char *model = js_str(answer, "model", agent->budget.model);
+    const char *reason = js_str(answer, "retry_reason", "");
+    json_t *price = agent_budget_price(&agent->budget, usage);
+    json_decref(agent->model_call);
+    agent->model_call = json_pack("{s:o, s:I, s:I, s:I}", "model",
+                                  js_string_capped(model, strlen(model), MODEL_NAME_MAX, "…"),
+                                  "duration_ms", (json_int_t)agent->asked_for_ms, "input_tokens",
+                                  (json_int_t)js_int(usage, "input_tokens", 0), "output_tokens",
+                                  (json_int_t)js_int(usage, "output_tokens", 0));
+    if (price)
+        json_object_set_new(agent->model_call, "cost", price);
+    if (js_int(answer, "retries", 0) <= 0)
+        return;
+    json_object_set(agent->model_call, "retries", json_object_get(answer, "retries"));
+    json_object_set_new(agent->model_call, "retry_reason",
+                        js_string_capped(reason, strlen(reason), REASON_MAX, "…"));
+}
+
+void agent_add_counters(struct agent *agent, json_t *data)
+{
+    json_object_set_new(data, "turn", json_integer(agent->budget.turns));
+    json_object_set_new(data, "usage", agent_budget_usage(&agent->budget));
+    if (agent->model_call)
+        json_object_set_new(data, "model_call", agent->model_call);
+    agent->model_call = NULL;
+}
+
 static void count(struct agent *agent, const json_t *answer, const json_t *message)
 {
     const json_t *usage = json_object_get(answer, "usage");
+    note_model_call(agent, answer);
     agent_budget_add(&agent->budget, usage,
                      agent_context_estimate(&agent->context, agent->context.sent),
                      agent_context_estimate(&agent->context, js_dump_size(message)));
@@ -87,11 +120,20 @@ static enum err tell_text(struct agent *agent, const char *text)
         return ERR_OK;
     free(agent->last_text);
     agent->last_text = mem_strdup(text);
-    return agent->ops->event(
-        agent->ops->arg, "message",
-        json_pack("{s:o, s:I, s:o}", "text", agent_capped(text, AGENT_EVENT_TEXT_MAX), "turn",
-                  (json_int_t)agent->budget.turns, "usage", agent_budget_usage(&agent->budget)),
-        false);
+    json_t *data = json_pack("{s:o}", "text", agent_capped(text, AGENT_EVENT_TEXT_MAX));
+    agent_add_counters(agent, data);
+    return agent->ops->event(agent->ops->arg, "message", data, false);
+}
+
+/* A turn that had neither a text nor a call: refused, filtered, empty. */
+static enum err tell_silence(struct agent *agent)
+{
+    if (!agent->model_call)
+        return ERR_OK;
+    json_t *data = json_pack("{s:s}", "message", "The model's answer has no text.");
+    agent_add_counters(agent, data);
+    json_object_del(data, "usage"); /* a progress event may be left out: it counts for nothing */
+    return agent->ops->event(agent->ops->arg, "progress", data, false);
 }
 
 /* The turns are used up: what the model has learnt is not lost, if its other budgets allow one more
@@ -117,6 +159,8 @@ static enum err end_turns(struct agent *agent, const char *why)
         count(agent, answer, message);
         err = tell_text(agent, said);
     }
+    if (!err)
+        err = tell_silence(agent);
     agent_end_kept(agent, why, said);
     return err;
 }
@@ -231,7 +275,9 @@ static enum err turn(struct agent *agent)
     }
     count(agent, answer, message);
     err = tell_text(agent, js_str(message, "content", ""));
-    return err ? err : take_answer(agent, answer);
+    if (!err)
+        err = take_answer(agent, answer);
+    return err ? err : tell_silence(agent);
 }
 
 static void set_fresh(struct agent *agent)
@@ -262,6 +308,7 @@ json_t *agent_run(const struct agent_task *task, const struct agent_ops *ops)
     agent_context_fini(&agent.context);
     agent_tools_destroy(&agent.tools);
     json_decref(agent.ids);
+    json_decref(agent.model_call);
     free(agent.last_text);
     if (err)
         json_decref(agent.end);

@@ -112,14 +112,6 @@ void agent_budget_resume(struct agent_budget *budget, const json_t *usage, int64
         budget->turns = turns;
 }
 
-json_t *agent_budget_usage(const struct agent_budget *budget)
-{
-    const struct agent_usage *usage = &budget->usage;
-    return json_pack("{s:I, s:I, s:I, s:I}", "input_tokens", (json_int_t)usage->input,
-                     "output_tokens", (json_int_t)usage->output, "total_tokens",
-                     (json_int_t)usage->total, "cached_tokens", (json_int_t)usage->cached);
-}
-
 /* Some endpoints count what a model thinks in the total alone: it is paid as output. */
 static double cost_of(const struct agent_budget *budget, const struct agent_usage *usage)
 {
@@ -129,6 +121,29 @@ static double cost_of(const struct agent_budget *budget, const struct agent_usag
     return ((double)(usage->input - cached) * budget->prices[0] +
             (double)cached * budget->prices[1] + output * budget->prices[2]) /
            1e6;
+}
+
+/* To a billionth: no digits that the prices don't have. */
+static json_t *dollars(double cost)
+{
+    return json_real((double)(int64_t)(cost * 1e9 + 0.5) / 1e9);
+}
+
+json_t *agent_budget_usage(const struct agent_budget *budget)
+{
+    const struct agent_usage *usage = &budget->usage;
+    json_t *json = json_pack("{s:I, s:I, s:I, s:I}", "input_tokens", (json_int_t)usage->input,
+                             "output_tokens", (json_int_t)usage->output, "total_tokens",
+                             (json_int_t)usage->total, "cached_tokens", (json_int_t)usage->cached);
+    if (budget->priced)
+        json_object_set_new(json, "cost", dollars(cost_of(budget, usage)));
+    return json;
+}
+
+json_t *agent_budget_price(const struct agent_budget *budget, const json_t *usage)
+{
+    struct agent_usage said = usage_of(usage);
+    return budget->priced ? dollars(cost_of(budget, &said)) : NULL;
 }
 
 double agent_budget_cost(const struct agent_budget *budget)

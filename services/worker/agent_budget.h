@@ -37,7 +37,11 @@ void agent_budget_add(struct agent_budget *budget, const json_t *usage, int64_t 
 /* Continues behind an earlier attempt: the larger of what is known and {input_tokens…}. */
 void agent_budget_resume(struct agent_budget *budget, const json_t *usage, int64_t turns);
 
+/* {input_tokens, output_tokens, total_tokens, cached_tokens, cost?}: `cost`, in US dollars, when
+ * the model has a price; without what was only estimated. */
 json_t *agent_budget_usage(const struct agent_budget *budget);
+/* The price of one answer's usage; NULL: the model has none. */
+json_t *agent_budget_price(const struct agent_budget *budget, const json_t *usage);
 double agent_budget_cost(const struct agent_budget *budget);
 
 /* Is one of the limits reached, when the next question takes about `input` tokens? The text says

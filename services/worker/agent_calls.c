@@ -169,12 +169,6 @@ static json_t *call_data(struct agent *agent, const struct call *call, json_t *a
                      arguments);
 }
 
-static void add_counters(struct agent *agent, json_t *data)
-{
-    json_object_set_new(data, "turn", json_integer(agent->budget.turns));
-    json_object_set_new(data, "usage", agent_budget_usage(&agent->budget));
-}
-
 static bool is_announced_now(const struct call *call)
 {
     return (call->state == CALL_MAKE || call->state == CALL_TOLD) && !call->announced;
@@ -193,7 +187,7 @@ static enum err announce(struct agent *agent, const struct turn_calls *turn)
         if (!is_announced_now(call))
             continue;
         json_t *data = call_data(agent, call, shown_arguments(call->call.arguments));
-        add_counters(agent, data);
+        agent_add_counters(agent, data);
         enum err err = agent->ops->event(agent->ops->arg, "tool_call", data, i == last);
         if (err)
             return err;
@@ -263,7 +257,7 @@ static enum err wait(struct agent *agent, const struct turn_calls *turn)
             json_array_append_new(calls, call_data(agent, &turn->calls[i],
                                                    json_incref(turn->calls[i].call.arguments)));
     agent_end_waiting(agent);
-    add_counters(agent, data);
+    agent_add_counters(agent, data);
     return agent->ops->event(agent->ops->arg, "waiting_approval", data, true);
 }
 

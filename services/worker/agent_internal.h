@@ -19,8 +19,11 @@ struct agent {
     json_t *ids;     /* of all calls, as the keys of an object */
     char *last_text; /* of the model; NULL: none yet */
     int empty_answers;
-    int64_t room; /* of the last question: what its answer was allowed; 0: no limit */
-    json_t *end;  /* the run's end; NULL: it goes on */
+    /* What the newest answer took, until an event of its turn has told it; NULL: it has. */
+    json_t *model_call;
+    int64_t asked_for_ms; /* that took until the answer */
+    int64_t room;         /* of the last question: what its answer was allowed; 0: no limit */
+    json_t *end;          /* the run's end; NULL: it goes on */
 };
 
 /* agent_start.c */
@@ -44,5 +47,7 @@ void agent_end_kept(struct agent *agent, const char *why, const char *text);
 void agent_end_waiting(struct agent *agent);
 
 json_t *agent_capped(const char *text, size_t max);
+/* Adds to an event's data {turn, usage}, and to the first event of a turn `model_call`. */
+void agent_add_counters(struct agent *agent, json_t *data);
 
 #endif

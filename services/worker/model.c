@@ -46,6 +46,7 @@ struct model_call {
     char *traceparent, *tracestate; /* header lines; NULL: none */
     int64_t deadline, sent;
     unsigned retries, cuts;
+    char *retried_for; /* why the last try but one failed; NULL: there was one try */
     unsigned lacks;   /* what was left out of what was sent */
     uint64_t http_id; /* 0: waiting for the next try */
     struct loop_timer *timer;
@@ -126,6 +127,7 @@ static void call_free(struct model_call *call)
     model_request_destroy(&call->request);
     free(call->traceparent);
     free(call->tracestate);
+    free(call->retried_for);
     free(call);
 }
 
@@ -173,6 +175,8 @@ static void retry(struct model_call *call, int64_t wait, const char *code, const
     metric_add(metric_counter("mcpbus_model_retries_total", NULL,
                               "Tries of a question to the model after a first one that failed."),
                1);
+    free(call->retried_for);
+    call->retried_for = mem_strdup(why);
     log_debug("model_call_retried", LOG_S("why", why), LOG_I("wait_ms", wait));
     loop_timer_start(call->timer, wait);
 }
@@ -235,6 +239,10 @@ static void complete(struct model_call *call, json_t *answer)
         json_object_set_new(
             answer, "usage",
             model_usage_estimate(input, js_dump_size(json_object_get(answer, "message"))));
+    }
+    if (call->retries) {
+        json_object_set_new(answer, "retries", json_integer(call->retries));
+        json_object_set_new(answer, "retry_reason", json_string(call->retried_for));
     }
     finish(call, answer);
 }

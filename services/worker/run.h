@@ -5,12 +5,12 @@
  *    options?: {model?, tools?: [SERVER or SERVER__TOOL], max_turns?, max_tokens?, max_cost?},
  *    conversation?: [{message, result}] oldest first: earlier jobs of the same conversation,
  *    user?: {name?, email?, time_zone?},
- *    usage?: {input_tokens, output_tokens, total_tokens, cached_tokens} of earlier attempts,
+ *    usage?: {input_tokens, output_tokens, total_tokens, cached_tokens, cost?} of earlier attempts,
  *    history?: what earlier attempts did (see history.h),
  *    known: {server: {tools, era, …}}: what was remembered (see mcp_client_known),
  *    http: {proxy?, no_proxy?, ca_bundle?}}; a server whose tools can be remembered has a `key`
  *   {"t":"answer", message: {role, content, refusal?, tool_calls?}, usage: as above,
- *    finish_reason?, model?}, or {"t":"answer", error, code, outcome}: with the code
+ *    finish_reason?, model?, retries?, retry_reason?}, or {"t":"answer", error, code, outcome}: with the code
  *    "context_length_exceeded" the run asks again with less
  *   {"t":"ack", until} for each event sent with "ack": what it announced may be done while clock_ms
  *    is below `until`

@@ -16,6 +16,7 @@ enum {
     BACKLOG_FACTOR = 4,
     WAIT_SHARE = 4, /* of a run's time: what it may wait for a slot */
     JOB_ID_MAX = 256,
+    RETRY_TEXT_MAX = 1024,
 };
 
 static void destroy_run(struct worker_run *run)
@@ -114,12 +115,29 @@ void run_note_usage(struct worker_run *run, json_t *usage)
     run->usage = usage;
 }
 
+/* Of an attempt that is tried again, its outcome keeps no reason: this does. The echo runner's jobs
+ * have no events but those of the store. */
+static void tell_retry(struct worker_run *run, const json_t *item)
+{
+    const char *why = js_str(item, "error_message", "");
+    if (strcmp(js_str(item, "outcome", ""), "retry") != 0 || !*why || run->asked ||
+        !run->runs->options.zygote)
+        return;
+    if (!run->events)
+        run->events = json_array();
+    json_array_append_new(
+        run->events, json_pack("{s:s, s:{s:o, s:s, s:I}}", "type", "progress", "data", "message",
+                               js_string_capped(why, strlen(why), RETRY_TEXT_MAX, "…"), "level",
+                               "warning", "attempt", (json_int_t)run->attempt));
+}
+
 void run_end_item(struct worker_run *run, json_t *item)
 {
     if (run->outcome || run->silent) {
         json_decref(item);
         return;
     }
+    tell_retry(run, item);
     json_object_set_new(item, "job_id", json_string(run->job_id));
     json_object_set_new(item, "attempt", json_integer(run->attempt));
     if (run->state == RUN_RUNNING && run->runs->options.config)

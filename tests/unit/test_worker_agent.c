@@ -38,6 +38,41 @@ static void calls_are_recorded_then_made_then_answered_in_order(void **state)
     script_fini(&script);
 }
 
+static const json_t *model_call_of(const struct script *script, size_t event)
+{
+    const json_t *data = json_object_get(json_array_get(script->events, event), "data");
+    return json_object_get(data, "model_call");
+}
+
+/* By an event each, and by one alone. */
+static void each_turn_tells_what_it_took(void **state)
+{
+    (void)state;
+    struct script script;
+    script_init(&script,
+                ANSWERS(CALLS(CALL("1", "s__a", "{}") "," CALL("2", "s__b", "{}")),
+                        SAID("\"\"", "", "stop"),
+                        "{\"message\":{\"role\":\"assistant\",\"content\":\"ok\"}," USAGE
+                        ",\"model\":\"m-1\",\"retries\":2,\"retry_reason\":\"status 503\"}"));
+    script.step = 250;
+    AUTOJSON json_t *end = script_run(&script);
+    assert_string_equal(js_str(end, "outcome", ""), "completed");
+    const json_t *first = model_call_of(&script, 0), *last = model_call_of(&script, 5);
+    assert_int_equal(js_int(first, "duration_ms", 0), 250);
+    assert_int_equal(js_int(first, "input_tokens", 0), 10);
+    assert_int_equal(js_int(first, "output_tokens", 0), 2);
+    assert_null(json_object_get(first, "cost"));
+    assert_null(json_object_get(first, "retries"));
+    for (size_t i = 1; i < 4; i++)
+        assert_null(model_call_of(&script, i));
+    assert_int_equal(js_int(model_call_of(&script, 4), "duration_ms", 0), 250); /* said nothing */
+    assert_string_equal(js_str(last, "model", ""), "m-1");
+    assert_int_equal(js_int(last, "retries", 0), 2);
+    assert_string_equal(js_str(last, "retry_reason", ""), "status 503");
+    assert_int_equal(json_array_size(script.events), 6);
+    script_fini(&script);
+}
+
 static void bad_calls_are_answered_in_words(void **state)
 {
     (void)state;
@@ -267,6 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_text_ends_the_run),
         cmocka_unit_test(calls_are_recorded_then_made_then_answered_in_order),
+        cmocka_unit_test(each_turn_tells_what_it_took),
         cmocka_unit_test(bad_calls_are_answered_in_words),
         cmocka_unit_test(ids_are_told_apart),
         cmocka_unit_test(more_calls_than_may_be_made),

@@ -58,10 +58,17 @@ static void prices_are_found_by_the_longest_name(void **state)
     agent_budget_add(&budget, usage, 0, 0);
     /* 0.1 M read, 0.1 M from the cache, 0.05 M written and 0.05 M thought */
     assert_true(agent_budget_cost(&budget) > 0.3499 && agent_budget_cost(&budget) < 0.3501);
+    AUTOJSON json_t *told = agent_budget_usage(&budget);
+    AUTOJSON json_t *price = agent_budget_price(&budget, usage);
+    assert_true(json_real_value(json_object_get(told, "cost")) == 0.35);
+    assert_true(json_real_value(price) == 0.35);
     AUTOJSON json_t *options = json_pack("{s:s}", "model", "llama");
     struct agent_budget unknown = budget_of(settings, options);
     AUTOFREE char *problem = agent_budget_problem(&unknown);
     assert_non_null(strstr(problem, "no price for the model llama"));
+    AUTOJSON json_t *untold = agent_budget_usage(&unknown);
+    assert_null(json_object_get(untold, "cost"));
+    assert_null(agent_budget_price(&unknown, usage));
 }
 
 static void answers_without_usage_are_estimated(void **state)

@@ -305,6 +305,8 @@ static void an_error_in_the_stream_is_tried_again(void **state)
             END, NULL, NULL},
            {0, CHUNK("b") FINISH DONE, END, NULL, NULL});
     assert_string_equal(ask(f), "b");
+    assert_int_equal(js_int(f->answer, "retries", 0), 1);
+    assert_non_null(strstr(js_str(f->answer, "retry_reason", ""), ": m"));
 }
 
 static void what_may_pass_is_tried_again_as_often_as_it_says(void **state)
