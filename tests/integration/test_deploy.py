@@ -9,7 +9,7 @@ import pytest
 
 from stack import ROOT
 
-SERVICES = ("broker", "auth", "jobs", "worker", "gateway")
+SERVICES = ("broker", "auth", "jobs", "worker", "gateway", "monitor")
 SYSTEMD, DOCKER, COMPOSE = (ROOT / "deploy" / name for name in ("systemd", "docker", "compose"))
 
 
@@ -138,7 +138,7 @@ def test_units_are_confined_alike():
         part = unit(name).partition("DynamicUser")[2].partition("[Install]")[0]
         return {line for line in part.splitlines() if line and not line.startswith("#")}
 
-    for name in ("auth@", "jobs@", "gateway@", "migrate"):
+    for name in ("auth@", "jobs@", "gateway@", "monitor@", "migrate"):
         assert lines(name) == lines("broker@"), name
     for line in lines("broker@") - lines("worker@"):
         assert line.partition("=")[0] in {

@@ -77,7 +77,7 @@ def sandbox(net):
 
 @pytest.fixture
 def composed(image, net, folder, database, sandbox):
-    for name in ("broker-1", "broker-2", "auth", "jobs", "gateway", *WORKERS):
+    for name in ("broker-1", "broker-2", "auth", "jobs", "gateway", "monitor", *WORKERS):
         net[name]
     one = Composed(image, net, folder, {
         "GOOGLE_CLIENT_ID": "sandbox-client", "PUBLIC_URL": f"http://{net.address('gateway')}:8000",
@@ -93,7 +93,8 @@ def start_all(composed):
     """In the order that depends_on gives."""
     composed.complete("keys")
     composed.complete("migrate")
-    names = [composed.start(name) for name in ("broker-1", "broker-2", "auth", "jobs", "gateway")]
+    names = [composed.start(name) for name in ("broker-1", "broker-2", "auth", "jobs", "gateway",
+                                              "monitor")]
     names += [composed.start("worker", n) for n in (1, 2, 3)]
     composed.wait_healthy(*names)
     return names

@@ -14,7 +14,7 @@ from stack import ROOT
 
 pytestmark = pytest.mark.once
 
-SERVICES = {"broker", "auth", "jobs", "worker", "gateway"}
+SERVICES = {"broker", "auth", "jobs", "worker", "gateway", "monitor"}
 # What a service needs, and who must not have it.
 NEEDS = {
     "broker": set(),
@@ -23,10 +23,12 @@ NEEDS = {
     "jobs": {"DATABASE_URL", "WEBHOOK_SECRET"},
     "worker": {"OPENAI_API_KEY", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"},
     "gateway": {"JWT_SECRET", "JWT_SECRET_PREVIOUS", "WEBHOOK_SECRET"},
+    "monitor": {"MONITOR_TOKEN", "MONITOR_TOKEN_PREVIOUS"},
     "migrate": {"DATABASE_URL"},
 }
 # What an installation may do without.
-OPTIONAL = {"JWT_SECRET_PREVIOUS", "TOKEN_ENCRYPTION_KEY_PREVIOUS", "WEBHOOK_SECRET"}
+OPTIONAL = {"JWT_SECRET_PREVIOUS", "TOKEN_ENCRYPTION_KEY_PREVIOUS", "WEBHOOK_SECRET",
+            "MONITOR_TOKEN_PREVIOUS"}
 OTHERS = {"HOME"}  # what tools read, not mcpbus
 
 
@@ -131,7 +133,8 @@ def test_probes_and_ports(objects):
                             ("startupProbe", "/healthz")):
             assert one[probe]["httpGet"] == {"path": path, "port": "health"}
     assert ports(objects.one("StatefulSet", "broker"))["bus"] == int(settings["BROKER_PORT"])
-    assert ports(objects.one("Deployment", "gateway"))["http"] == int(settings["GATEWAY_PORT"])
+    for name in ("gateway", "monitor"):
+        assert ports(objects.one("Deployment", name))["http"] == int(settings[f"{name.upper()}_PORT"])
     for service in objects.of("Service"):
         (name,) = pods(objects, {"matchLabels": service["spec"]["selector"]})
         target = [one for one in objects.workloads() if component(one) == name][0]

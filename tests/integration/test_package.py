@@ -19,7 +19,7 @@ from stack import wait_until
 pytest_plugins = ["debian_machine"]
 pytestmark = pytest.mark.once
 
-SERVICES = ("broker@5550", "auth@1", "jobs@1", "worker@1", "gateway@1")
+SERVICES = ("broker@5550", "auth@1", "jobs@1", "worker@1", "gateway@1", "monitor@1")
 UNITS = [f"mcpbus-{name}.service" for name in SERVICES]
 KEYS, CREDENTIALS = "etc/mcpbus/keys", "run/credentials"
 # Of a package in Debian's own archive these would be faults; ldconfig is called by cpack's scripts.
@@ -31,6 +31,7 @@ LINTIAN = ("bogus-mail-host", "bogus-mail-host-in-debian-changelog", "initial-up
 def settings(cluster):
     sandbox = "http://127.0.0.1:8090"
     return {"DATABASE_URL": cluster.url(), "JWT_SECRET": "j" * 32, "TOKEN_ENCRYPTION_KEY": "t" * 32,
+            "MONITOR_TOKEN": "m" * 32,
             "GOOGLE_CLIENT_ID": "sandbox-client", "GOOGLE_CLIENT_SECRET": "sandbox-secret",
             "PUBLIC_URL": "http://127.0.0.1:8000", "OPENAI_API_KEY": "sandbox-key",
             "OPENAI_BASE_URL": f"{sandbox}/v1", "GOOGLE_AUTH_URI": f"{sandbox}/o/oauth2/v2/auth",
@@ -145,7 +146,7 @@ def check_confined(machine):
     secret = {"broker@5550": set(), "auth@1": {"DATABASE_URL", "JWT_SECRET", "TOKEN_ENCRYPTION_KEY",
                                                "GOOGLE_CLIENT_SECRET"},
               "jobs@1": {"DATABASE_URL"}, "gateway@1": {"JWT_SECRET"},
-              "worker@1": {"OPENAI_API_KEY", "GOOGLE_CLIENT_SECRET"}}
+              "worker@1": {"OPENAI_API_KEY", "GOOGLE_CLIENT_SECRET"}, "monitor@1": {"MONITOR_TOKEN"}}
     every = set().union(*secret.values())
     for name, pid in pids.items():
         assert every & set(environment_of(pid)) == secret[name]
