@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/mem.h"
+#include "libcommon/near.h"
+#include "services/cli/output.h"
+
 static const struct command_option *find_in(const struct command_option *options, const char *name,
                                             size_t len)
 {
@@ -25,9 +29,30 @@ static const struct command_option *find(const struct command *command, const ch
 
 static enum err refuse(const struct command *command, const char *what, const char *why)
 {
-    fprintf(stderr, "mcpbus %s: %s: %s\n", command->name, what, why);
+    output_say(stderr, "mcpbus %s: %s: %s\n", command->name, what, why);
     command_usage(command->name);
     return ERR_INVALID;
+}
+
+static void offer(struct near *near, const struct command_option *options)
+{
+    for (; options && options->name; options++)
+        near_offer(near, options->name);
+}
+
+static enum err refuse_option(const struct command *command, const char *text, size_t len)
+{
+    AUTOFREE char *name = mem_strndup(text, len);
+    struct near near;
+    char why[96];
+    near_begin(&near, name);
+    offer(&near, command->options);
+    if (command->on_bus)
+        offer(&near, bus_options_common);
+    near_offer(&near, "--help");
+    snprintf(why, sizeof why, "no such option%s%s%s", near.best ? "; did you mean " : "",
+             near.best ? near.best : "", near.best ? "?" : "");
+    return refuse(command, name, why);
 }
 
 /* One option at argv[*at]; moves on when its value is the next argument. */
@@ -37,7 +62,7 @@ static enum err take_option(struct args *args, int argc, char **argv, int *at)
     size_t len = strcspn(text, "=");
     const struct command_option *option = find(args->command, text, len);
     if (!option)
-        return refuse(args->command, text, "no such option");
+        return refuse_option(args->command, text, len);
     if (!option->value && text[len])
         return refuse(args->command, option->name, "takes no value");
     const char *value = text[len] ? text + len + 1 : NULL;

@@ -1,6 +1,7 @@
 #include "services/cli/bus_session.h"
 
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -15,6 +16,7 @@ enum { CONNECT_MS = 4000, CONNECT_MAX_MS = 10000, CALL_MS = 30000, KNOWN_MS = 20
 struct bus_session {
     struct mcpbus *client;
     int64_t timeout_ms;
+    bool json; /* errors are a value on stdout, too */
     struct mcpbus_error error;
 };
 
@@ -82,15 +84,17 @@ int64_t session_connect_ms(const struct bus_settings *settings)
 
 static void say_no_way_in(const struct bus_settings *settings, const struct mcpbus_error *error)
 {
-    fprintf(stderr, "mcpbus: %s: %s\n", settings->brokers, error->detail);
+    if (settings->json)
+        output_error("NO_BROKER", error->detail, true, 0);
+    output_say(stderr, "mcpbus: %s: %s\n", settings->brokers, error->detail);
     if (error->status == MCPBUS_ERR_DENIED && !settings->plain)
-        fprintf(stderr,
-                "  Keys are those of %s%s%s. docs/keys.md tells how they are made and\n"
-                "  admitted (mcpbus help keygen); --keys and --key choose others.\n",
-                settings->keys ? settings->keys : "", settings->key ? ", the own one " : "",
-                settings->key ? settings->key : "");
+        output_say(stderr,
+                   "  Keys are those of %s%s%s. docs/keys.md tells how they are made and\n"
+                   "  admitted (mcpbus help keygen); --keys and --key choose others.\n",
+                   settings->keys ? settings->keys : "", settings->key ? ", the own one " : "",
+                   settings->key ? settings->key : "");
     else if (error->status == MCPBUS_ERR_TIMEOUT)
-        fprintf(
+        output_say(
             stderr,
             "  No broker answers there (the address is that of %s). Is one up? ./dev status, or\n"
             "  systemctl status 'mcpbus-broker*'. Elsewhere: --brokers or BROKER_ENDPOINT.\n",
@@ -120,6 +124,7 @@ int session_open_by(const struct bus_settings *settings, struct bus_session **re
         return connected == MCPBUS_ERR_TIMEOUT || connected == MCPBUS_ERR_DENIED ? CLI_NO_BROKER
                                                                                  : CLI_USAGE;
     }
+    (*ret_session)->json = settings->json;
     if (settings->timeout_ms)
         session_set_timeout(*ret_session, settings->timeout_ms);
     return CLI_OK;
@@ -238,9 +243,11 @@ int session_fail(const struct bus_session *session, const char *what)
 {
     const struct mcpbus_error *error = &session->error;
     const char *hint = advice(error->status);
-    fprintf(stderr, "mcpbus: %s: %s: ", what, mcpbus_status_name(error->status));
-    output_text(stderr, error->detail); /* a service's own words */
-    fputc('\n', stderr);
+    if (session->json)
+        output_error(mcpbus_status_name(error->status), error->detail, error->retry,
+                     error->retry_after_ms);
+    output_say(stderr, "mcpbus: %s: %s: %s\n", what, mcpbus_status_name(error->status),
+               error->detail);
     if (hint)
         fprintf(stderr, "  %s\n", hint);
     switch (error->status) {
@@ -254,6 +261,19 @@ int session_fail(const struct bus_session *session, const char *what)
     default:
         return CLI_FAILED;
     }
+}
+
+int session_refuse(const struct bus_session *session, const char *error, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (session->json)
+        output_error(error, text, false, 0);
+    output_say(stderr, "mcpbus: %s\n", text);
+    return CLI_FAILED;
 }
 
 static size_t connected(const json_t *overview)

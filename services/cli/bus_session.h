@@ -39,8 +39,13 @@ enum mcpbus_status session_call(struct bus_session *session, const char *method,
 enum mcpbus_status session_send(struct bus_session *session, const char *method, json_t *args);
 const struct mcpbus_error *session_error(const struct bus_session *session);
 
-/* Says on stderr why `what` failed and what to do about it; the exit status. */
+/* Says on stderr why `what` failed and what to do about it, and with --json on stdout as
+ * {"error", "detail", "retry", "retry_after_ms"}; the exit status. */
 int session_fail(const struct bus_session *session, const char *what);
+/* The same of what the command itself found; `error` is a name of the wire ("NOT_FOUND").
+ * CLI_FAILED. */
+__attribute__((format(printf, 3, 4))) int
+session_refuse(const struct bus_session *session, const char *error, const char *format, ...);
 
 /* {"instance", "brokers", "services": {name: [instance, …]}}, the caller's: once so many brokers
  * are connected and have nothing more to tell, or `wait_ms` have passed. */

@@ -7,9 +7,11 @@
 
 #include "libcommon/mem.h"
 #include "libcommon/settings.h"
+#include "services/cli/output.h"
 
 struct config {
     const char *brokers, *keys, *key, *security, *run_dir;
+    const char *gateway_url, *public_url, *monitor_url;
 };
 
 /* Without defaults: what is not set here may be set elsewhere. */
@@ -20,6 +22,9 @@ static const struct setting table[] = {
     {"BUS_SECURITY", SETTING_CHOICE, offsetof(struct config, security), NULL, 0, 0, "curve,plain",
      ""},
     {"MCPBUS_RUN_DIR", SETTING_STRING, offsetof(struct config, run_dir), NULL, 0, 0, NULL, ""},
+    {"GATEWAY_URL", SETTING_STRING, offsetof(struct config, gateway_url), NULL, 0, 0, NULL, ""},
+    {"PUBLIC_URL", SETTING_STRING, offsetof(struct config, public_url), NULL, 0, 0, NULL, ""},
+    {"MONITOR_URL", SETTING_STRING, offsetof(struct config, monitor_url), NULL, 0, 0, NULL, ""},
 };
 
 static const char default_brokers[] = "tcp://127.0.0.1:5550";
@@ -29,7 +34,7 @@ static int load(const char *file, struct config *config)
     char why[SETTINGS_WHY_SIZE];
     if (settings_load(table, sizeof table / sizeof *table, file, config, NULL, why) == ERR_OK)
         return CLI_OK;
-    fprintf(stderr, "mcpbus: %s\n", why);
+    output_say(stderr, "mcpbus: %s\n", why);
     return CLI_USAGE;
 }
 
@@ -70,6 +75,10 @@ int bus_settings_load(const struct args *args, struct bus_settings *ret_settings
     found.keys = args_text(args, "--keys", first(set.keys, stack.keys));
     found.key = args_text(args, "--key", first(set.key, stack.key));
     const char *security = first(set.security, stack.security);
+    found.json = args_flag(args, "--json");
+    found.gateway_url =
+        first(first(set.public_url, set.gateway_url), first(stack.public_url, stack.gateway_url));
+    found.monitor_url = first(set.monitor_url, stack.monitor_url);
     found.plain = security && !strcmp(security, "plain");
     *ret_settings = found;
     return CLI_OK;

@@ -11,7 +11,9 @@ struct bus_settings {
     const char *keys; /* NULL: none is set */
     const char *key;  /* NULL: admin.key_secret in `keys` */
     bool plain;
-    int64_t timeout_ms; /* --timeout; 0: not given */
+    bool json;                             /* --json: errors are a value on stdout, too */
+    const char *gateway_url, *monitor_url; /* where people look; NULL: not known */
+    int64_t timeout_ms;                    /* --timeout; 0: not given */
     const char *origin; /* where `brokers` comes from: "--brokers", ".run/env"… */
 };
 

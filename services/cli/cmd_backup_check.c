@@ -1,4 +1,5 @@
 /* mcpbus backup-check: is the restored copy in DATABASE_URL complete and usable? Reads only. */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,10 +7,10 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "libcommon/pg.h"
-#include "services/cli/args.h"
 #include "services/cli/backup_checks.h"
 #include "services/cli/migrate.h"
-#include "services/settings.h"
+#include "services/cli/output.h"
+#include "services/cli/own_settings.h"
 #include "services/token_keys.h"
 
 enum { WHY_SIZE = 512 };
@@ -17,19 +18,26 @@ enum { WHY_SIZE = 512 };
 static const char begin_sql[] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
                                 "SET LOCAL statement_timeout = 0";
 
+static const struct needed_setting needed[] = {
+    {"DATABASE_URL", "the restored copy", offsetof(struct settings, database_url)},
+    {"JWT_SECRET", "that of the backup, which tokens are read with",
+     offsetof(struct settings, jwt_secret)},
+    {NULL, NULL, 0},
+};
+
 struct copy {
     struct pg_blocking *pg;
+    json_t *checks; /* with --json; NULL: printed as they come */
     unsigned faults;
 };
 
-static void notice(const char *name, const char *what)
-{
-    fprintf(stderr, "%s: %s\n", name, what);
-}
-
 static void say(struct copy *copy, const char *name, const char *level, const char *text)
 {
-    printf("%-11s %-6s %s\n", name, level, text);
+    if (copy->checks)
+        json_array_append_new(
+            copy->checks, json_pack("{s:s, s:s, s:s}", "name", name, "level", level, "text", text));
+    else
+        output_say(stdout, "%-11s %-6s %s\n", name, level, text);
     copy->faults += !strcmp(level, "fault");
 }
 
@@ -174,14 +182,28 @@ static enum err open_copy(const char *url, const char *what, struct copy *ret_co
     enum err err = pg_blocking_open(url, &ret_copy->pg, why);
     if (!err)
         err = pg_blocking_run(ret_copy->pg, begin_sql, why);
+    if (err && ret_copy->checks)
+        output_error(err_name(err), why, err == ERR_PEER_LOST, 0);
     if (err)
-        fprintf(stderr, "%s: %s\n", what, why);
+        output_say(stderr, "mcpbus backup-check: %s: %s\n", what, why);
     return err;
 }
 
-static int check(const struct settings *settings, const char *original)
+static void print_end(const struct copy *copy)
 {
-    struct copy copy = {.faults = 0}, other = {.faults = 0};
+    if (!copy->checks) {
+        printf(copy->faults ? "not usable as it is: %u faults\n" : "complete and usable\n",
+               copy->faults);
+        return;
+    }
+    AUTOJSON json_t *all = json_pack("{s:b, s:I, s:O}", "usable", !copy->faults, "faults",
+                                     (json_int_t)copy->faults, "checks", copy->checks);
+    output_json(all);
+}
+
+static int check(const struct settings *settings, const char *original, json_t *checks)
+{
+    struct copy copy = {.checks = checks}, other = {.checks = checks};
     bool failed = open_copy(settings->database_url, "DATABASE_URL", &copy) != ERR_OK ||
                   (original && open_copy(original, "--original", &other) != ERR_OK);
     if (!failed)
@@ -197,7 +219,7 @@ static int check(const struct settings *settings, const char *original)
     pg_blocking_close(&other.pg);
     if (failed)
         return CLI_FAILED;
-    printf(copy.faults ? "not usable as it is: %u faults\n" : "complete and usable\n", copy.faults);
+    print_end(&copy);
     return copy.faults ? CLI_FAILED : CLI_OK;
 }
 
@@ -205,20 +227,9 @@ int cmd_backup_check(int argc, char **argv)
 {
     struct args args;
     static struct settings settings;
-    char why[SETTINGS_WHY_SIZE];
-    if (args_parse("backup-check", argc, argv, 0, 0, &args))
+    if (args_parse("backup-check", argc, argv, 0, 0, &args) ||
+        own_settings_load(&args, needed, &settings))
         return CLI_USAGE;
-    if (settings_load(settings_table, settings_count, args_text(&args, "--env-file", ".env"),
-                      &settings, notice, why)) {
-        fprintf(stderr, "%s\n", why);
-        return CLI_USAGE;
-    }
-    if (!settings.database_url || !settings.jwt_secret) {
-        fprintf(stderr, "%s is not set: %s\n",
-                settings.database_url ? "JWT_SECRET" : "DATABASE_URL",
-                settings.database_url ? "that of the backup, which tokens are read with"
-                                      : "the restored copy");
-        return CLI_USAGE;
-    }
-    return check(&settings, args_text(&args, "--original", NULL));
+    AUTOJSON json_t *checks = args_flag(&args, "--json") ? json_array() : NULL;
+    return check(&settings, args_text(&args, "--original", NULL), checks);
 }

@@ -1,9 +1,7 @@
 /* mcpbus call: any method of the bus. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "libcommon/buf.h"
 #include "libcommon/js.h"
 #include "services/cli/bus_session.h"
 #include "services/cli/input.h"
@@ -16,18 +14,17 @@ static void on_part(void *arg, const json_t *part)
     fflush(stdout);
 }
 
-/* With --json an error is on stdout, too, for scripts. */
-static int fail(const struct bus_session *session, const struct args *args)
+/* SERVICE.METHOD or SERVICE@INSTANCE.METHOD, by the letters that names have. */
+static bool is_method(const char *text)
 {
-    const struct mcpbus_error *error = session_error(session);
-    if (args_flag(args, "--json")) {
-        AUTOJSON json_t *json =
-            json_pack("{s:s, s:s, s:b, s:I}", "error", mcpbus_status_name(error->status), "detail",
-                      error->detail, "retry", error->retry, "retry_after_ms",
-                      (json_int_t)error->retry_after_ms);
-        output_json(json);
-    }
-    return session_fail(session, args->words[0]);
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    size_t service = strspn(text, letters);
+    const char *rest = text + service;
+    if (*rest == '@')
+        rest += strcspn(rest, ".");
+    return service && *rest == '.' && rest[-1] != '@' && rest[1] &&
+           rest[1 + strspn(rest + 1, letters)] == '\0';
 }
 
 static int call(struct bus_session *session, const struct args *args, json_t *body)
@@ -35,11 +32,11 @@ static int call(struct bus_session *session, const struct args *args, json_t *bo
     AUTOJSON json_t *result = NULL;
     const char *method = args->words[0];
     if (args_flag(args, "--one-way"))
-        return session_send(session, method, body) ? fail(session, args) : CLI_OK;
+        return session_send(session, method, body) ? session_fail(session, method) : CLI_OK;
     interrupts_count();
     if (session_call(session, method, body, args_flag(args, "--stream") ? on_part : NULL, NULL,
                      &result))
-        return fail(session, args);
+        return session_fail(session, method);
     output_json(result);
     return CLI_OK;
 }
@@ -51,6 +48,12 @@ int cmd_call(int argc, char **argv)
     json_t *body = NULL;
     if (args_parse("call", argc, argv, 1, 2, &args))
         return CLI_USAGE;
+    if (!is_method(args.words[0])) {
+        output_say(stderr,
+                   "mcpbus call: %s is no method: it takes SERVICE.METHOD, such as jobs.health\n",
+                   args.words[0]);
+        return command_usage("call");
+    }
     int status = input_json(args.word_count > 1 ? args.words[1] : "{}", &body);
     if (!status)
         status = session_open(&args, &session);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "services/cli/args.h"
+#include "services/cli/output.h"
 
 /* --- bash, and zsh by its bashcompinit --- */
 
@@ -24,13 +25,13 @@ static void print_choices(const char *text)
         putchar(*text == '|' ? ' ' : *text);
 }
 
-static void bash_values(const struct command_option *options)
+static void bash_values(const char *command, const struct command_option *options)
 {
     for (; options && options->name; options++) {
         const char *value = options->value;
         if (!value)
             continue;
-        printf("    %s) ", options->name);
+        printf("    '%s %s') ", command, options->name);
         if (!strcmp(value, "FILE"))
             printf("_mcpbus_paths -f; ");
         else if (!strcmp(value, "DIR"))
@@ -44,13 +45,15 @@ static void bash_values(const struct command_option *options)
     }
 }
 
-/* What an option of any command takes: names mean the same everywhere. */
+/* What an option takes, by its command: --wait is a flag of one and has a value of another. */
 static void bash_all_values(void)
 {
-    printf("    case $prev in\n");
-    for (size_t i = 0; i < command_count; i++)
-        bash_values(commands[i].options);
-    bash_values(bus_options_common);
+    printf("    case \"$command $prev\" in\n");
+    for (size_t i = 0; i < command_count; i++) {
+        bash_values(commands[i].name, commands[i].options);
+        if (commands[i].on_bus)
+            bash_values(commands[i].name, bus_options_common);
+    }
     printf("    esac\n");
 }
 
@@ -120,9 +123,8 @@ static void print_bash(void)
            "_mcpbus() {\n"
            "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
            "    local i word command='' opts='' words=''\n"
-           "    COMPREPLY=()\n");
-    bash_all_values();
-    printf("    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+           "    COMPREPLY=()\n"
+           "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
            "        word=${COMP_WORDS[i]}\n"
            "        case \"${command:+$command }$word\" in\n        ");
     for (size_t i = 0; i < command_count; i++)
@@ -135,8 +137,9 @@ static void print_bash(void)
     printf("'') command=\"${command:+$command }$word\" ;;\n"
            "        *) break ;;\n"
            "        esac\n"
-           "    done\n"
-           "    case $command in\n"
+           "    done\n");
+    bash_all_values();
+    printf("    case $command in\n"
            "    '')\n        opts='--help --version' words='");
     print_next("");
     printf("' ;;\n");
@@ -252,7 +255,8 @@ int cmd_completion(int argc, char **argv)
     } else if (!strcmp(args.words[0], "fish")) {
         print_fish();
     } else {
-        fprintf(stderr, "mcpbus completion: it knows bash, zsh and fish, not %s\n", args.words[0]);
+        output_say(stderr, "mcpbus completion: it knows bash, zsh and fish, not %s\n",
+                   args.words[0]);
         return CLI_USAGE;
     }
     return CLI_OK;

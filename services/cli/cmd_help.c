@@ -11,6 +11,8 @@ int cmd_help(int argc, char **argv)
         help_print_man(stdout);
     else if (args_flag(&args, "--markdown"))
         help_print_markdown(stdout);
+    else if (args_flag(&args, "--json"))
+        help_print_json();
     else if (!args.word_count)
         help_print_all(stdout);
     else {
@@ -19,8 +21,9 @@ int cmd_help(int argc, char **argv)
         if (command && words == args.word_count) {
             help_print(stdout, command);
         } else if (args.word_count != 1 || !help_print_below(stdout, args.words[0])) {
-            fprintf(stderr, "mcpbus help: there is no such command\n\n");
-            help_print_all(stderr);
+            fprintf(stderr, "mcpbus help: there is no such command\n");
+            if (!help_suggest(args.words[0], args.word_count > 1 ? args.words[1] : NULL))
+                help_print_all(stderr);
             return CLI_USAGE;
         }
     }

@@ -44,9 +44,8 @@ static void print_line(const char *name, const json_t *value)
         json_is_string(value) ? mem_strdup(json_string_value(value)) : js_dump(value);
     if (json_is_null(value) || !value)
         return;
-    printf("%s%-14s%s ", output_paint(stdout, PAINT_HEAD), name, output_paint(stdout, PAINT_PLAIN));
-    output_text(stdout, text);
-    putchar('\n');
+    printf("%s%-16s%s ", output_paint(stdout, PAINT_HEAD), name, output_paint(stdout, PAINT_PLAIN));
+    output_say(stdout, "%s\n", text);
 }
 
 static void print_job(const json_t *job, const json_t *found)
@@ -72,7 +71,7 @@ static int call_and_print(struct one *one, const char *method, json_t *args)
     if (args_flag(&one->args, "--json"))
         output_json(job);
     else if (strcmp(method, "jobs.get") != 0)
-        printf("%s %s\n", js_str(job, "job_id", ""), js_str(job, "status", ""));
+        output_say(stdout, "%s %s\n", js_str(job, "job_id", ""), js_str(job, "status", ""));
     else
         print_job(job, one->job);
     return CLI_OK;
@@ -84,6 +83,13 @@ int cmd_jobs_get(int argc, char **argv)
     int status = one_open("jobs get", argc, argv, &one);
     return status ? status
                   : one_close(&one, call_and_print(&one, "jobs.get", lookup_args(one.job)));
+}
+
+int cmd_jobs_watch(int argc, char **argv)
+{
+    struct one one;
+    int status = one_open("jobs watch", argc, argv, &one);
+    return status ? status : one_close(&one, submit_follow(one.session, &one.args, one.job));
 }
 
 int cmd_jobs_cancel(int argc, char **argv)

@@ -47,7 +47,7 @@ static void add_message(struct table *table, const char *message)
 
 static void print_list(const json_t *jobs)
 {
-    struct table *table = table_new(heads, 5);
+    struct table *table = table_new(heads, "kkrcc");
     size_t i;
     json_t *job;
     json_array_foreach(jobs, i, job)

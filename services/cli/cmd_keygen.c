@@ -7,16 +7,30 @@
 #include <unistd.h>
 
 #include "libcommon/bus_keys.h"
+#include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "services/cli/args.h"
+#include "services/cli/output.h"
 #include "services/settings.h"
 
 enum { ROLES_MAX = 16 };
 
+static json_t *told; /* with --json: what was done; NULL: it is printed as it happens */
+
 static int fail(const char *path, const char *why)
 {
-    fprintf(stderr, "mcpbus keygen: %s: %s\n", path, why);
+    output_say(stderr, "mcpbus keygen: %s: %s\n", path, why);
     return CLI_FAILED;
+}
+
+/* {"did": "made", "kept", "rotated" or "retired", "name", "public", "secret"}; true: no more is to
+ * be said. */
+static bool tell(const char *did, const char *name, const char *public, const char *secret)
+{
+    if (told)
+        json_array_append_new(told, json_pack("{s:s, s:s, s:s, s:s?}", "did", did, "name", name,
+                                              "public", public, "secret", secret));
+    return told != NULL;
 }
 
 static char *path_of(const char *folder, const char *name, const char *suffix)
@@ -92,7 +106,8 @@ static int make(const char *folder, struct bus_cert *cert)
     if (!is_file_name(cert->name))
         return fail(cert->name, "a name neither begins with a dot nor ends with .old");
     if (access(public, F_OK) == 0 || access(secret, F_OK) == 0) {
-        printf("kept %s\n", public);
+        if (!tell("kept", cert->name, public, NULL))
+            output_say(stdout, "kept %s\n", public);
         return CLI_OK;
     }
     bus_cert_generate(cert);
@@ -100,8 +115,9 @@ static int make(const char *folder, struct bus_cert *cert)
     bus_cert_wipe(cert);
     if (!good)
         return fail(public, strerror(errno));
-    printf("made %s, and its secret for the %s alone: %s\n", public, proto_role_name(cert->role),
-           secret);
+    if (!tell("made", cert->name, public, secret))
+        output_say(stdout, "made %s, and its secret for the %s alone: %s\n", public,
+                   proto_role_name(cert->role), secret);
     return CLI_OK;
 }
 
@@ -176,10 +192,13 @@ static int rotate(const char *folder, const char *name)
     bus_cert_wipe(&cert);
     if (!good)
         return fail(public, strerror(errno));
-    printf("%s has a new key pair; the old public key stays valid as %s\n"
-           "next: copy %s, then %s to every folder that has the key, then %s to its owner; restart "
-           "the owner's processes one by one; then mcpbus keygen --retire %s, in each folder\n",
-           name, old, old, public, secret, name);
+    if (!tell("rotated", name, public, secret))
+        output_say(stdout,
+                   "%s has a new key pair; the old public key stays valid as %s\n"
+                   "next: copy %s, then %s to every folder that has the key, then %s to its owner; "
+                   "restart the owner's processes one by one; then mcpbus keygen --retire %s, in "
+                   "each folder\n",
+                   name, old, old, public, secret, name);
     return CLI_OK;
 }
 
@@ -188,7 +207,8 @@ static int retire(const char *folder, const char *name)
     AUTOFREE char *old = path_of(folder, name, ".old.key");
     if (unlink(old) != 0)
         return fail(old, errno == ENOENT ? "there is no old key to retire" : strerror(errno));
-    printf("retired %s: connections that use it end within seconds\n", old);
+    if (!tell("retired", name, old, NULL))
+        output_say(stdout, "retired %s: connections that use it end within seconds\n", old);
     return CLI_OK;
 }
 
@@ -220,7 +240,7 @@ static const char *default_folder(const char *env_file)
     char why[SETTINGS_WHY_SIZE];
     if (settings_load(settings_table, settings_count, env_file, &settings, NULL, why) == ERR_OK)
         return settings.bus_keys;
-    fprintf(stderr, "%s\n", why);
+    output_say(stderr, "mcpbus keygen: %s\n", why);
     return NULL;
 }
 
@@ -233,8 +253,13 @@ int cmd_keygen(int argc, char **argv)
     if (!folder)
         folder = default_folder(args_text(&args, "--env-file", ".env"));
     if (!folder)
-        return CLI_FAILED;
+        return CLI_USAGE;
     if (mkdir(folder, 0755) != 0 && errno != EEXIST)
         return fail(folder, strerror(errno));
-    return run(&args, folder);
+    AUTOJSON json_t *list = args_flag(&args, "--json") ? json_array() : NULL;
+    told = list;
+    int status = run(&args, folder);
+    if (told && !status)
+        output_json(told);
+    return status;
 }

@@ -74,6 +74,10 @@ int cmd_run(int argc, char **argv)
                         "job it is\n");
         return command_usage("run");
     }
+    if (args_flag(&args, "--wait") && args_flag(&args, "--no-wait")) {
+        fprintf(stderr, "mcpbus run: --wait and --no-wait exclude each other\n");
+        return command_usage("run");
+    }
     int status = input_text(args.words[0], &message);
     if (!status)
         status = options_of(&args, &options);

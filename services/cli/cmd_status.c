@@ -1,24 +1,26 @@
 /* mcpbus status: is all well? Brokers one by one, replicas, the queue and its workers. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "libcommon/clock.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "services/cli/output.h"
-#include "services/cli/workers.h"
+#include "services/cli/progress.h"
+#include "services/cli/status.h"
 
-enum { BROKERS_MAX = 16, LOOK_MS = 3000, ALL_MS = 10000, REPLICAS_MAX = 500 };
+enum {
+    BROKERS_MAX = 16,
+    LOOK_MS = 3000,
+    ALL_MS = 10000,
+    REPLICAS_MAX = 500,
+    EVERY_MS = 2000,
+    FRAME_BYTES = 256 * 1024,
+};
 
 /* What every deployment has at least one of. */
 static const char *const needed[] = {"gateway", "auth", "jobs", "worker"};
-
-struct status {
-    const struct bus_settings *settings;
-    struct bus_session *session; /* NULL: no broker */
-    json_t *brokers, *replicas, *jobs, *workers, *problems;
-    int64_t until; /* no replica is asked any more */
-};
 
 static void problem(struct status *status, const char *what, const char *why)
 {
@@ -56,8 +58,6 @@ static enum mcpbus_status ask(struct status *status, const char *name, json_t **
 {
     AUTOFREE char *method = mem_printf("%s.about", name);
     int64_t left = status->until - clock_ms();
-    if (left <= 0)
-        return MCPBUS_ERR_TIMEOUT;
     session_set_timeout(status->session, left < LOOK_MS ? left : LOOK_MS);
     return session_call(status->session, method, json_object(), NULL, NULL, ret_about);
 }
@@ -66,6 +66,13 @@ static void look_at_replica(struct status *status, const char *service, const ch
 {
     AUTOFREE char *name = mem_printf("%s@%s", service, instance);
     json_t *about = NULL;
+    if (clock_ms() >= status->until) {
+        json_array_append_new(status->replicas,
+                              json_pack("{s:s, s:s, s:s}", "service", service, "instance", instance,
+                                        "problem", "not asked"));
+        status->unasked++;
+        return;
+    }
     enum mcpbus_status failed = ask(status, name, &about);
     const char *detail =
         failed == MCPBUS_ERR_TIMEOUT ? "no answer" : session_error(status->session)->detail;
@@ -117,6 +124,10 @@ static void look_at_replicas(struct status *status)
     }
     json_object_foreach(services, service, instances) look_at_service(status, service, instances);
     session_set_timeout(status->session, LOOK_MS);
+    if (status->unasked) {
+        AUTOFREE char *what = mem_printf("%zu replicas", status->unasked);
+        problem(status, what, "not asked, for the others took ten seconds to answer");
+    }
 }
 
 static void look_at_jobs(struct status *status)
@@ -132,142 +143,120 @@ static void look_at_jobs(struct status *status)
     status->workers = json_incref(json_object_get(result, "workers"));
 }
 
-static void print_brokers(const struct status *status)
+static void status_reset(struct status *status)
 {
-    static const char *const heads[] = {"BROKER", "STATE", ""};
-    struct table *table = table_new(heads, 3);
-    size_t i;
-    json_t *broker;
-    json_array_foreach(status->brokers, i, broker)
-    {
-        bool good = !strcmp(js_str(broker, "state", ""), "connected");
-        table_add(table, PAINT_PLAIN, js_str(broker, "endpoint", ""));
-        table_add(table, good ? PAINT_GOOD : PAINT_BAD, js_str(broker, "state", ""));
-        table_add(table, PAINT_DIM, js_str(broker, "detail", ""));
-    }
-    table_print(&table);
+    json_decref(status->brokers);
+    json_decref(status->replicas);
+    json_decref(status->problems);
+    json_decref(status->jobs);
+    json_decref(status->workers);
+    status->brokers = status->replicas = status->problems = status->jobs = status->workers = NULL;
 }
 
-static void add_number(struct table *table, bool told, int64_t number, const char *unit)
+/* An enum cli_status: CLI_OK, CLI_FAILED, or that there is no way in, which is not said yet. */
+static int look(struct status *status)
 {
-    if (told)
-        table_addf(table, PAINT_PLAIN, "%lld%s", (long long)number, unit);
-    else
-        table_add(table, PAINT_PLAIN, "");
-}
-
-static void print_replicas(const struct status *status)
-{
-    static const char *const heads[] = {"SERVICE", "INSTANCE", "HOST",   "PID",
-                                        "VERSION", "UP",       "MEMORY", "STATE"};
-    struct table *table = table_new(heads, 8);
-    size_t i;
-    json_t *replica;
-    json_array_foreach(status->replicas, i, replica)
-    {
-        const char *trouble = js_str(replica, "problem", NULL);
-        bool told = json_object_get(replica, "pid") != NULL;
-        char up[16] = "";
-        if (told)
-            output_duration(js_int(replica, "uptime_ms", 0), up);
-        table_add(table, PAINT_PLAIN, js_str(replica, "service", ""));
-        table_add(table, PAINT_DIM, js_str(replica, "instance", ""));
-        table_add(table, PAINT_PLAIN, js_str(replica, "host", ""));
-        add_number(table, told, js_int(replica, "pid", 0), "");
-        table_add(table, PAINT_PLAIN, js_str(replica, "version", ""));
-        table_add(table, PAINT_PLAIN, up);
-        add_number(table, told, js_int(replica, "memory_bytes", 0) >> 20, " MiB");
-        table_add(table, trouble ? PAINT_BAD : PAINT_GOOD, trouble ? trouble : "well");
-    }
-    table_print(&table);
-}
-
-/* What services say of themselves, others' too. */
-static void print_trouble(const char *before, const char *red, const char *text)
-{
-    printf("%s%s%s%s", before, output_paint(stdout, PAINT_BAD), red,
-           *red ? output_paint(stdout, PAINT_PLAIN) : "");
-    output_text(stdout, text);
-    printf("%s\n", *red ? "" : output_paint(stdout, PAINT_PLAIN));
-}
-
-static void print_jobs(const struct status *status)
-{
-    const char *trouble = js_str(status->jobs, "problem", NULL);
-    if (trouble)
-        print_trouble("jobs: ", "", trouble);
-    else
-        printf("jobs: %lld waiting, %lld running; PostgreSQL answers\n",
-               (long long)js_int(status->jobs, "queued", 0),
-               (long long)js_int(status->jobs, "running", 0));
-}
-
-static void print_all(const struct status *status)
-{
-    size_t i;
-    json_t *text;
-    print_brokers(status);
-    if (status->session) {
-        putchar('\n');
-        print_replicas(status);
-        putchar('\n');
-        print_jobs(status);
-    }
-    if (json_array_size(status->workers)) {
-        putchar('\n');
-        workers_print(status->workers);
-    }
-    putchar('\n');
-    json_array_foreach(status->problems, i, text)
-        print_trouble("", "problem ", json_string_value(text));
-    if (!json_array_size(status->problems))
-        printf("%sall is well%s\n", output_paint(stdout, PAINT_GOOD),
-               output_paint(stdout, PAINT_PLAIN));
-}
-
-static int show(struct status *status, const struct args *args)
-{
-    int result = CLI_OK;
+    status_reset(status);
+    status->brokers = json_array();
+    status->replicas = json_array();
+    status->problems = json_array();
+    status->unasked = 0;
     look_at_brokers(status);
-    if (connected(status)) {
-        result = session_open_by(status->settings, &status->session);
-        if (result)
-            return result;
-        look_at_replicas(status);
-        look_at_jobs(status);
+    if (!connected(status)) {
+        session_close(&status->session);
+        return CLI_NO_BROKER;
     }
-    if (args_flag(args, "--json")) {
-        AUTOJSON json_t *all = json_pack("{s:O, s:O, s:O?, s:O?, s:O}", "brokers", status->brokers,
-                                         "services", status->replicas, "jobs", status->jobs,
-                                         "workers", status->workers, "problems", status->problems);
-        output_json(all);
-    } else {
-        print_all(status);
-    }
-    if (!status->session)
-        return session_open_by(status->settings, &status->session); /* says why, and what to do */
+    int result = status->session ? CLI_OK : session_open_by(status->settings, &status->session);
+    if (result)
+        return result;
+    look_at_replicas(status);
+    look_at_jobs(status);
     return json_array_size(status->problems) ? CLI_FAILED : CLI_OK;
+}
+
+static void print_json(const struct status *status)
+{
+    AUTOJSON json_t *all =
+        json_pack("{s:O, s:O, s:O?, s:O?, s:O, s:s?, s:s?}", "brokers", status->brokers, "services",
+                  status->replicas, "jobs", status->jobs, "workers", status->workers, "problems",
+                  status->problems, "gateway_url", status->settings->gateway_url, "monitor_url",
+                  status->settings->monitor_url);
+    output_json(all);
+}
+
+static int show_once(struct status *status, struct bus_settings *settings, bool json)
+{
+    int result = look(status);
+    if (!status->brokers)
+        return result;
+    if (json)
+        print_json(status);
+    else
+        status_print(status, NULL);
+    settings->json = false; /* the value has been printed */
+    return status->session ? result : session_open_by(settings, &status->session); /* says why */
+}
+
+/* The frame in one piece, between the marks of a synchronized update. */
+static void draw(const struct status *status)
+{
+    char heading[96], at[16] = "";
+    time_t now = time(NULL);
+    struct tm tm;
+    if (localtime_r(&now, &tm))
+        strftime(at, sizeof at, "%H:%M:%S", &tm);
+    snprintf(heading, sizeof heading, "%smcpbus status%s  %s, every 2 s; Ctrl-C ends it",
+             output_paint(stdout, PAINT_HEAD), output_paint(stdout, PAINT_PLAIN), at);
+    if (!output_moves(stdout)) {
+        status_print(status, heading);
+        putchar('\n');
+    } else {
+        printf("\033[?2026h\033[H\033[J");
+        status_print(status, heading);
+        printf("\033[?2026l");
+    }
+    fflush(stdout);
+}
+
+static int watch(struct status *status, bool json)
+{
+    static char frame[FRAME_BYTES];
+    bool screen = !json && output_moves(stdout);
+    setvbuf(stdout, frame, _IOFBF, sizeof frame);
+    interrupts_count();
+    if (screen) {
+        printf("\033[2J");
+        cursor_hide();
+    }
+    do {
+        look(status);
+        if (!status->brokers || interrupts())
+            break;
+        if (json)
+            print_json(status);
+        else
+            draw(status);
+        fflush(stdout);
+    } while (!ferror(stdout) && interrupts_pause(0, EVERY_MS));
+    if (screen)
+        cursor_show();
+    return interrupts() ? CLI_INTERRUPTED : CLI_FAILED;
 }
 
 int cmd_status(int argc, char **argv)
 {
     struct args args;
-    struct bus_settings settings;
+    static struct bus_settings settings;
     if (args_parse("status", argc, argv, 0, 0, &args))
         return CLI_USAGE;
     int result = bus_settings_load(&args, &settings);
     if (result)
         return result;
-    struct status status = {.settings = &settings,
-                            .brokers = json_array(),
-                            .replicas = json_array(),
-                            .problems = json_array()};
-    result = show(&status, &args);
+    struct status status = {.settings = &settings};
+    bool json = args_flag(&args, "--json");
+    result =
+        args_flag(&args, "--watch") ? watch(&status, json) : show_once(&status, &settings, json);
     session_close(&status.session);
-    json_decref(status.brokers);
-    json_decref(status.replicas);
-    json_decref(status.jobs);
-    json_decref(status.workers);
-    json_decref(status.problems);
+    status_reset(&status);
     return result;
 }

@@ -6,7 +6,7 @@
 static void print_users(const json_t *users)
 {
     static const char *const heads[] = {"USER", "EMAIL", "NAME", "CONSENT", "UPDATED"};
-    struct table *table = table_new(heads, 5);
+    struct table *table = table_new(heads, "kkcdd");
     size_t i;
     json_t *user;
     json_array_foreach(users, i, user)
@@ -33,7 +33,7 @@ static int find(struct bus_session *session, const struct args *args)
     else if (json_array_size(users))
         print_users(users);
     else
-        fprintf(stderr, "mcpbus: nobody has signed in as %s\n", args->words[0]);
+        output_say(stderr, "mcpbus: nobody has signed in as %s\n", args->words[0]);
     return json_array_size(users) ? CLI_OK : CLI_FAILED;
 }
 

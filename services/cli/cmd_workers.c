@@ -5,12 +5,14 @@
 #include "libcommon/clock.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
+#include "services/cli/help.h"
 #include "services/cli/output.h"
+#include "services/cli/progress.h"
 #include "services/cli/workers.h"
 
 /* An offer is repeated each second and the store's count of runs is as old: by then no run that was
  * on its way is missing from either. */
-enum { SETTLE_MS = 3000, POLL_MS = 500 };
+enum { SETTLE_MS = 3000, POLL_MS = 500, TICK_MS = 100 };
 
 static int list(struct bus_session *session, const struct args *args)
 {
@@ -31,8 +33,11 @@ int cmd_workers(int argc, char **argv)
     struct bus_session *session = NULL;
     if (args_parse("workers", argc, argv, 0, 1, &args))
         return CLI_USAGE;
-    if (args.word_count && strcmp(args.words[0], "list") != 0)
+    if (args.word_count && strcmp(args.words[0], "list") != 0) {
+        output_say(stderr, "mcpbus: there is no command workers %s\n", args.words[0]);
+        help_suggest("workers", args.words[0]);
         return command_usage("workers");
+    }
     int status = session_open(&args, &session);
     if (!status)
         status = list(session, &args);
@@ -66,9 +71,9 @@ static int tell_all(struct bus_session *session, const struct args *args, const 
         json_object_set_new(worker, "draining", json_boolean(!resume));
         json_object_set_new(worker, "running", json_integer((json_int_t)running));
         if (!args_flag(args, "--json"))
-            printf("%s on %s: %s, %lld running\n", js_str(worker, "instance", ""),
-                   js_str(worker, "host", ""), resume ? "takes jobs again" : "takes no more jobs",
-                   (long long)running);
+            output_say(stdout, "%s on %s: %s, %lld running\n", js_str(worker, "instance", ""),
+                       js_str(worker, "host", ""),
+                       resume ? "takes jobs again" : "takes no more jobs", (long long)running);
     }
     fflush(stdout);
     return CLI_OK;
@@ -102,6 +107,15 @@ static int count_runs(struct bus_session *session, const json_t *drained, int64_
     return CLI_OK;
 }
 
+/* Until it is time to count again. */
+static void wait_shown(struct progress *progress, const char *text)
+{
+    for (int64_t ms = 0; ms < POLL_MS && !interrupts(); ms += TICK_MS) {
+        progress_show(progress, text);
+        interrupts_pause(0, TICK_MS);
+    }
+}
+
 static int wait_empty(struct bus_session *session, const struct args *args, const json_t *drained)
 {
     int64_t began = clock_ms(), timeout = 0, runs = 0;
@@ -117,14 +131,13 @@ static int wait_empty(struct bus_session *session, const struct args *args, cons
         if (!status && timeout && now - began >= timeout * 1000)
             status = CLI_TIMEOUT;
         if (status || (!runs && now - began >= SETTLE_MS) || interrupts()) {
-            progress_clear(&progress);
+            progress_end(&progress);
             if (status == CLI_TIMEOUT || interrupts())
                 fprintf(stderr, "mcpbus: they stay draining: mcpbus workers shows them\n");
             return interrupts() ? CLI_INTERRUPTED : status;
         }
         snprintf(text, sizeof text, "%lld still running", (long long)runs);
-        progress_show(&progress, text);
-        interrupts_pause(0, POLL_MS);
+        wait_shown(&progress, text);
     }
 }
 
@@ -133,7 +146,7 @@ static int change(struct bus_session *session, const struct args *args, bool res
     AUTOJSON json_t *workers = NULL, *found = NULL;
     int status = workers_get(session, &workers);
     if (!status)
-        status = workers_find(workers, args->words[0], &found);
+        status = workers_find(session, workers, args->words[0], &found);
     if (!status)
         status = tell_all(session, args, found, resume);
     if (!status && !resume && args_flag(args, "--wait"))

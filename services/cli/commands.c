@@ -50,6 +50,7 @@ static const struct command_option run_options[] = {
     {"--time-zone", "ZONE", "the user's, such as Europe/Berlin"},
     {"--callback-url", "URL", "told how the job ends (docs/webhooks.md)"},
     {"--idempotency-key", "KEY", "the same key from the same user gives the same job"},
+    {"--wait", NULL, "until the job ends; it is so anyway"},
     {"--no-wait", NULL, "prints the job's id once it is committed, and ends"},
     JSON,
     END,
@@ -99,6 +100,12 @@ static const struct command_option deny_options[] = {
 
 static const struct command_option json_options[] = {JSON, END};
 
+static const struct command_option status_options[] = {
+    {"--watch", NULL, "looks again every two seconds, until Ctrl-C"},
+    {"--json", NULL, "prints JSON, one value, for scripts; with --watch one on each line"},
+    END,
+};
+
 static const struct command_option drain_options[] = {
     {"--wait", NULL, "until they have no runs any more"},
     JSON,
@@ -108,6 +115,7 @@ static const struct command_option drain_options[] = {
 static const struct command_option help_options[] = {
     {"--man", NULL, "prints the manual page mcpbus(1)"},
     {"--markdown", NULL, "prints the reference of docs/cli.md"},
+    {"--json", NULL, "prints the table of commands, options and exit statuses as JSON"},
     END,
 };
 
@@ -115,6 +123,7 @@ static const struct command_option migrate_options[] = {
     {"--status", NULL, "tells what is applied and what is missing; changes nothing"},
     {"--dry-run", NULL, "does it all, says what it was, and takes it back"},
     {"--wait", "SECONDS", "changes nothing, but waits until another has brought it up to date"},
+    JSON,
     ENV_FILE,
     END,
 };
@@ -122,14 +131,16 @@ static const struct command_option migrate_options[] = {
 static const struct command_option backup_options[] = {
     {"--original", "URL",
      "the database that was backed up, if it can be reached: what is missing?"},
+    JSON,
     ENV_FILE,
     END,
 };
 
-static const struct command_option secrets_options[] = {ENV_FILE, END};
+static const struct command_option secrets_options[] = {JSON, ENV_FILE, END};
 
 static const struct command_option settings_options[] = {
     {"--env-example", NULL, "prints a .env file with every setting, commented"},
+    JSON,
     END,
 };
 
@@ -141,6 +152,7 @@ static const struct command_option keygen_options[] = {
     {"--serve", "SERVICES", "for a client: the services that it may serve, such as billing"},
     {"--rotate", "NAME", "gives it a new key pair; the old public key stays valid as NAME.old.key"},
     {"--retire", "NAME", "ends a rotation: the old key is not valid any more"},
+    JSON,
     ENV_FILE,
     END,
 };
@@ -148,9 +160,10 @@ static const struct command_option keygen_options[] = {
 const struct command commands[] = {
     {"run", "MESSAGE", "runs a job for a user, shows what it does and prints its result",
      "A MESSAGE of - is read from standard input. On a terminal the job's events are shown as they\n"
-     "come, on stderr; stdout has the result alone. --timeout ends the waiting, not the job. Ctrl-C\n"
-     "leaves the job running and says how to look after it; on a terminal a second Ctrl-C within\n"
-     "three seconds cancels it. The exit status is 0 only when the job completed.",
+     "come, on stderr, with a line that tells what goes on now; stdout has the result alone. When the\n"
+     "job waits for approval of tool calls, the terminal is asked. --timeout ends the waiting, not the\n"
+     "job. Ctrl-C leaves the job running and says how to look after it; on a terminal a second Ctrl-C\n"
+     "within three seconds cancels it. The exit status is 0 only when the job completed.",
      run_options, true, cmd_run},
     {"call", "SERVICE.METHOD [JSON]", "calls a method of the bus and prints its answer",
      "JSON is an object, {} by default, and - stands for standard input. SERVICE@INSTANCE.METHOD\n"
@@ -159,6 +172,8 @@ const struct command commands[] = {
     {"jobs list", "", "lists the newest jobs", NULL, list_options, true, cmd_jobs_list},
     {"jobs get", "JOB", "shows a job", NULL, one_options, true, cmd_jobs_get},
     {"jobs events", "JOB", "shows what a job did", NULL, events_options, true, cmd_jobs_events},
+    {"jobs watch", "JOB", "follows a job to its end and prints its result",
+     "As mcpbus run does, from the job's first event on.", one_options, true, cmd_jobs_watch},
     {"jobs cancel", "JOB", "cancels a job; one that has ended stays as it is", NULL, one_options,
      true, cmd_jobs_cancel},
     {"jobs approve", "JOB", "approves the tool calls that a job waits with", NULL, approve_options,
@@ -169,7 +184,7 @@ const struct command commands[] = {
      "Follows it as mcpbus run does.", retry_options, true, cmd_jobs_retry},
     {"status", "", "tells whether all is well: brokers, replicas, queue, workers",
      "The exit status is 0 when all is well, 1 when something is wrong, 3 when no broker answers.",
-     json_options, true, cmd_status},
+     status_options, true, cmd_status},
     {"workers", "[list]", "lists the workers with their load", NULL, json_options, true,
      cmd_workers},
     {"workers drain", "NAME", "lets workers take no more jobs; what they run goes on",
@@ -200,7 +215,7 @@ const struct command commands[] = {
      "/etc/bash_completion.d/mcpbus. zsh: the same with zsh in ~/.zshrc, behind compinit. fish:\n"
      "mcpbus completion fish >~/.config/fish/completions/mcpbus.fish",
      NULL, false, cmd_completion},
-    {"version", "", "prints the version", NULL, NULL, false, cmd_version},
+    {"version", "", "prints the version", NULL, json_options, false, cmd_version},
     {"help", "[COMMAND]", "prints the commands, or all about one", NULL, help_options, false,
      cmd_help},
 };

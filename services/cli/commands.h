@@ -62,6 +62,7 @@ int cmd_jobs_events(int argc, char **argv);
 int cmd_jobs_get(int argc, char **argv);
 int cmd_jobs_list(int argc, char **argv);
 int cmd_jobs_retry(int argc, char **argv);
+int cmd_jobs_watch(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_settings(int argc, char **argv);

@@ -4,11 +4,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "libcommon/buf.h"
 #include "libcommon/clock.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
+#include "services/cli/ask.h"
+#include "services/cli/events.h"
 #include "services/cli/lookup.h"
+#include "services/cli/progress.h"
 
 enum {
     POLL_MIN_MS = 50,
@@ -17,86 +19,25 @@ enum {
     EVENTS_AT_ONCE = 500,
     AWAY_MS = 60000, /* as long as nobody answers, the job may still go on */
     SECOND_MS = 3000,
-    LINE_BYTES = 4096,
-    LINE_COLUMNS = 200,
 };
 
-static enum paint paint_of(const char *type, const json_t *data)
+static void print_event(struct follow *follow, const json_t *event)
 {
-    const char *status = js_str(data, "status", "");
-    if (!strcmp(status, "failed") || !strcmp(status, "cancelled"))
-        return PAINT_BAD;
-    if (!strcmp(status, "completed") || !strcmp(type, "message"))
-        return PAINT_GOOD;
-    if (!strcmp(type, "waiting_approval"))
-        return PAINT_WARN;
-    return PAINT_DIM;
-}
-
-/* "name=drive_read  arguments={…}": what is not for accounts. */
-static void describe(struct buf *line, const json_t *data)
-{
-    struct buf text;
-    const char *key;
-    json_t *value;
-    buf_init(&text, (size_t)2 * 1024 * 1024);
-    json_object_foreach((json_t *)data, key, value)
-    {
-        if (!strcmp(key, "usage") || !strcmp(key, "turn") || !strcmp(key, "timestamp"))
-            continue;
-        buf_printf(&text, "%s%s=", text.len ? "  " : "", key);
-        if (json_is_string(value))
-            buf_add_str(&text, json_string_value(value));
-        else
-            js_dump_buf(value, &text);
-    }
-    output_clean(line, buf_text(&text), LINE_COLUMNS);
-    buf_fini(&text);
-}
-
-static void print_event(const struct follow *follow, const json_t *event)
-{
-    const char *type = js_str(event, "type", "");
-    const json_t *data = json_object_get(event, "data");
-    struct buf line, name;
     if (follow->json) {
         AUTOFREE char *text = js_dump(event);
-        fprintf(follow->events, "%s\n", text);
+        output_say(follow->events, "%s\n", text);
         fflush(follow->events);
-        return;
+    } else {
+        event_print(follow->events, event, &follow->began);
     }
-    buf_init(&line, LINE_BYTES);
-    buf_init(&name, LINE_BYTES);
-    output_clean(&name, type, 32);
-    describe(&line, data);
-    fprintf(follow->events, "%5lld  %s%-16s%s  %s\n", (long long)js_int(event, "seq", 0),
-            output_paint(follow->events, paint_of(type, data)), buf_text(&name),
-            output_paint(follow->events, PAINT_PLAIN), buf_text(&line));
-    fflush(follow->events);
-    buf_fini(&line);
-    buf_fini(&name);
-}
-
-/* What the job does, after its last event. */
-static void note(const json_t *event, char *ret_doing, size_t size)
-{
-    const char *type = js_str(event, "type", "");
-    const json_t *data = json_object_get(event, "data");
-    if (!strcmp(type, "tool_call"))
-        snprintf(ret_doing, size, "calls %s", js_str(data, "name", "a tool"));
-    else if (!strcmp(type, "waiting_approval"))
-        snprintf(ret_doing, size, "waits for approval: mcpbus jobs approve, or deny");
-    else if (!strcmp(type, "status"))
-        snprintf(ret_doing, size, "%s", js_str(data, "status", ""));
-    else
-        snprintf(ret_doing, size, "running");
 }
 
 struct look {
     struct follow *follow;
     struct progress *progress; /* NULL: none */
     int interrupts;            /* known at the beginning */
-    char doing[160];
+    bool asked;                /* it waits for a word of somebody */
+    struct activity activity;
 };
 
 /* Nothing goes on until somebody has said something. */
@@ -104,10 +45,24 @@ static void say_asked(const struct look *look)
 {
     const char *id = js_str(look->follow->job, "job_id", "");
     progress_clear(look->progress);
-    fprintf(stderr,
-            "mcpbus: the job waits for approval of its tool calls: mcpbus jobs get %s shows them,\n"
-            "mcpbus jobs approve %s or mcpbus jobs deny %s answers.\n",
-            id, id, id);
+    output_say(stderr,
+               "mcpbus: the job waits for approval of its tool calls: mcpbus jobs get %s shows "
+               "them,\nmcpbus jobs approve %s or mcpbus jobs deny %s answers.\n",
+               id, id, id);
+}
+
+static void take_event(struct look *look, const json_t *event)
+{
+    struct follow *follow = look->follow;
+    const char *type = js_str(event, "type", "");
+    if (follow->events)
+        print_event(follow, event);
+    follow->after = js_int(event, "seq", follow->after);
+    activity_note(&look->activity, event);
+    if (!strcmp(type, "waiting_approval"))
+        look->asked = true;
+    else if (!strcmp(type, "approval") || !strcmp(type, "status"))
+        look->asked = false;
 }
 
 static enum mcpbus_status look_on(struct look *look, bool *ret_ended)
@@ -115,7 +70,6 @@ static enum mcpbus_status look_on(struct look *look, bool *ret_ended)
     struct follow *follow = look->follow;
     AUTOJSON json_t *result = NULL;
     json_t *args = lookup_args(follow->job), *event;
-    bool asked = false;
     size_t i;
     json_object_set_new(args, "after", json_integer((json_int_t)follow->after));
     json_object_set_new(args, "limit", json_integer(EVENTS_AT_ONCE));
@@ -126,18 +80,26 @@ static enum mcpbus_status look_on(struct look *look, bool *ret_ended)
     json_t *events = json_object_get(result, "events");
     if (look->progress && follow->events && json_array_size(events))
         progress_clear(look->progress);
-    json_array_foreach(events, i, event)
-    {
-        if (follow->events)
-            print_event(follow, event);
-        follow->after = js_int(event, "seq", follow->after);
-        note(event, look->doing, sizeof look->doing);
-        asked |= !strcmp(js_str(event, "type", ""), "waiting_approval");
-    }
+    json_array_foreach(events, i, event) take_event(look, event);
     *ret_ended = js_bool(result, "ended", false);
-    if (look->progress && asked && !*ret_ended)
-        say_asked(look);
     return MCPBUS_OK;
+}
+
+/* Once for each time that it waits; an event behind that ends it. False: interrupted. */
+static bool answer(struct look *look)
+{
+    const struct follow *follow = look->follow;
+    look->asked = false;
+    if (!follow->ask || !ask_is_possible()) {
+        say_asked(look);
+        return true;
+    }
+    progress_end(look->progress);
+    enum ask_end end = ask_about(follow->session, follow->job, look->interrupts);
+    look->asked = end == ASK_NOT_YET; /* the event may be here before the job */
+    if (end == ASK_LATER)
+        say_asked(look);
+    return end != ASK_INTERRUPTED;
 }
 
 enum mcpbus_status follow_look(struct follow *follow, bool *ret_ended)
@@ -150,7 +112,7 @@ enum mcpbus_status follow_look(struct follow *follow, bool *ret_ended)
 static bool pause_shown(struct look *look, int64_t ms)
 {
     for (; ms > 0; ms -= TICK_MS) {
-        progress_show(look->progress, look->doing);
+        progress_show(look->progress, look->activity.doing);
         if (!interrupts_pause(look->interrupts, ms < TICK_MS ? ms : TICK_MS))
             return false;
     }
@@ -183,8 +145,10 @@ static enum follow_end follow_on(struct look *look)
         else if (!passes(follow->session) || now - answered > AWAY_MS)
             return FOLLOW_LOST;
         else
-            snprintf(look->doing, sizeof look->doing, "no answer, asking again: %.100s",
-                     session_error(follow->session)->detail);
+            snprintf(look->activity.doing, sizeof look->activity.doing,
+                     "no answer, asking again: %.100s", session_error(follow->session)->detail);
+        if (!status && look->asked && !answer(look))
+            return FOLLOW_INTERRUPTED;
         if (follow->timeout_ms && now - began >= follow->timeout_ms)
             return FOLLOW_TIMEOUT;
         pause = follow->after > after ? POLL_MIN_MS : pause * 3 / 2;
@@ -199,11 +163,11 @@ static enum follow_end follow_on(struct look *look)
 enum follow_end follow_job(struct follow *follow)
 {
     struct progress progress;
-    struct look look = {
-        .follow = follow, .progress = &progress, .interrupts = interrupts(), .doing = "pending"};
+    struct look look = {.follow = follow, .progress = &progress, .interrupts = interrupts()};
+    snprintf(look.activity.doing, sizeof look.activity.doing, "waits for a worker");
     progress_begin(&progress);
     enum follow_end end = follow_on(&look);
-    progress_clear(&progress);
+    progress_end(&progress);
     return end;
 }
 
@@ -212,17 +176,17 @@ static int cancel(struct follow *follow, const char *id)
     AUTOJSON json_t *job = NULL;
     if (session_call(follow->session, "jobs.cancel", lookup_args(follow->job), NULL, NULL, &job))
         return session_fail(follow->session, "jobs.cancel");
-    fprintf(stderr, "mcpbus: job %s: %s\n", id, js_str(job, "status", ""));
+    output_say(stderr, "mcpbus: job %s: %s\n", id, js_str(job, "status", ""));
     return CLI_INTERRUPTED;
 }
 
 /* The first Ctrl-C has come; a second one may have, too. */
 static int leave(struct follow *follow, const char *id, int first)
 {
-    fprintf(
-        stderr,
-        "mcpbus: the job goes on. mcpbus jobs get %s shows it, mcpbus jobs cancel %s ends it.\n",
-        id, id);
+    output_say(stderr,
+               "mcpbus: the job goes on. mcpbus jobs watch %s follows it again,\n"
+               "mcpbus jobs get %s shows it, mcpbus jobs cancel %s ends it.\n",
+               id, id, id);
     if (isatty(STDERR_FILENO) != 1)
         return CLI_INTERRUPTED;
     fprintf(stderr, "Ctrl-C again within 3 seconds cancels it.\n");
@@ -239,9 +203,8 @@ int follow_print_result(const json_t *job, bool json)
         output_text(stdout, result ? result : "");
         putchar('\n');
     } else {
-        fprintf(stderr, "mcpbus: the job is %s: ", status);
-        output_text(stderr, js_str(job, "error_message", "no reason is on record"));
-        fputc('\n', stderr);
+        output_say(stderr, "mcpbus: the job is %s: %s\n", status,
+                   js_str(job, "error_message", "no reason is on record"));
     }
     return completed ? CLI_OK : CLI_FAILED;
 }
@@ -256,8 +219,9 @@ int follow_to_result(struct follow *follow, bool json)
     case FOLLOW_INTERRUPTED:
         return leave(follow, id, first);
     case FOLLOW_TIMEOUT:
-        fprintf(stderr, "mcpbus: it has not ended in this time, and goes on: mcpbus jobs get %s\n",
-                id);
+        output_say(stderr,
+                   "mcpbus: it has not ended in this time, and goes on: mcpbus jobs watch %s\n",
+                   id);
         return CLI_TIMEOUT;
     case FOLLOW_LOST:
         return session_fail(follow->session, "jobs.events");

@@ -12,8 +12,10 @@ struct follow {
     const json_t *job;  /* {job_id, user_id} */
     FILE *events;       /* where they are printed; NULL: nowhere */
     bool json;          /* each as a line of JSON */
+    bool ask;           /* the operator is asked about calls that wait, on a terminal */
     int64_t after;      /* the number of the last event seen */
     int64_t timeout_ms; /* from now on; 0: none */
+    int64_t began;      /* 0; then the time of the first event */
 };
 
 /* One look: prints the events behind `after`, and moves it on. */

@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+#include "libcommon/mem.h"
+#include "libcommon/near.h"
+
 enum { ROW_WIDTH = 28 };
 
 const struct help_status help_statuses[] = {
@@ -55,6 +58,34 @@ void help_print_all(FILE *out)
     for (size_t i = 0; i < command_count; i++)
         print_row(out, &commands[i]);
     fprintf(out, "\nmcpbus help COMMAND says more about one.\n");
+}
+
+/* Names of two words are held against both of what was typed, and by their second word against the
+ * first alone: "drain" for "workers drain". */
+bool help_suggest(const char *word, const char *next)
+{
+    AUTOFREE char *both = mem_printf("%s %s", word, next ? next : "");
+    const char *best = NULL;
+    unsigned distance = 0;
+    for (size_t i = 0; i < command_count; i++) {
+        const char *name = commands[i].name, *below = strchr(name, ' ');
+        struct near near;
+        if (next && !strcmp(name, word))
+            continue; /* that was understood */
+        near_begin(&near, below && next ? both : word);
+        near_offer(&near, name);
+        if (below && !near.best) {
+            near_begin(&near, word);
+            near_offer(&near, below + 1);
+        }
+        if (near.best && (!best || near.distance < distance)) {
+            best = name;
+            distance = near.distance;
+        }
+    }
+    if (best)
+        fprintf(stderr, "did you mean mcpbus %s?\n", best);
+    return best != NULL;
 }
 
 bool help_print_below(FILE *out, const char *word)

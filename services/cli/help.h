@@ -11,9 +11,15 @@ void help_print_all(FILE *out);
 void help_print(FILE *out, const struct command *command);
 /* "jobs": the commands below it (`out` NULL: not printed); false: there are none. */
 bool help_print_below(FILE *out, const char *word);
+/* What may have been meant by words that begin no command, on stderr; false: nothing is near. */
+bool help_suggest(const char *word, const char *next);
 
 void help_print_man(FILE *out);
 void help_print_markdown(FILE *out);
+/* On stdout: {"version", "commands": [{"name", "arguments", "summary", "details", "on_bus",
+ * "options": [{"name", "value", "help"}]}], "bus_options": […], "statuses": [{"status", "means"}]}
+ */
+void help_print_json(void);
 
 struct help_status {
     int status;

@@ -7,6 +7,7 @@
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 #include "services/cli/commands.h"
+#include "services/cli/output.h"
 
 enum { INPUT_MAX = 5 * 1024 * 1024 };
 
@@ -48,7 +49,7 @@ int input_json(const char *word, json_t **ret_object)
     if (status)
         return status;
     if (js_parse(text, strlen(text), &value, why) || !json_is_object(value)) {
-        fprintf(stderr, "mcpbus: the arguments must be a JSON object: %s\n", why);
+        output_say(stderr, "mcpbus: the arguments must be a JSON object: %s\n", why);
         return CLI_USAGE;
     }
     *ret_object = json_incref(value);

@@ -5,12 +5,13 @@
 
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
+#include "services/cli/output.h"
 
 static void list_users(const json_t *users)
 {
     size_t i;
     json_t *user;
-    json_array_foreach(users, i, user) fprintf(stderr, "  %s\n", js_str(user, "user_id", ""));
+    json_array_foreach(users, i, user) output_say(stderr, "  %s\n", js_str(user, "user_id", ""));
 }
 
 static int by_email(struct bus_session *session, const char *email, char **ret_user_id)
@@ -24,13 +25,13 @@ static int by_email(struct bus_session *session, const char *email, char **ret_u
         return CLI_OK;
     }
     if (json_array_size(users) == 0) {
-        fprintf(stderr, "mcpbus: nobody has signed in as %s; --user takes a user's id, too\n",
-                email);
-        return CLI_FAILED;
+        return session_refuse(session, "NOT_FOUND",
+                              "nobody has signed in as %s; --user takes a user's id, too", email);
     }
-    fprintf(stderr, "mcpbus: several users have the address %s; name one by its id:\n", email);
+    int status = session_refuse(session, "CONFLICT",
+                                "several users have the address %s; name one by its id:", email);
     list_users(users);
-    return CLI_FAILED;
+    return status;
 }
 
 int lookup_user(struct bus_session *session, const char *id_or_email, char **ret_user_id)
@@ -52,9 +53,9 @@ int lookup_job(struct bus_session *session, const char *job_id, const char *user
         session_call(session, "jobs.find", json_pack("{s:s}", "job_id", job_id), NULL, NULL, &job);
     bool others = !found && user_id && strcmp(user_id, js_str(job, "user_id", "")) != 0;
     if (found == MCPBUS_ERR_NOT_FOUND || others) {
-        fprintf(stderr, "mcpbus: there is no job %s%s%s; mcpbus jobs list shows the newest\n",
-                job_id, user ? " of " : "", user ? user : "");
-        return CLI_FAILED;
+        return session_refuse(session, "NOT_FOUND",
+                              "there is no job %s%s%s; mcpbus jobs list shows the newest", job_id,
+                              user ? " of " : "", user ? user : "");
     }
     if (found)
         return session_fail(session, "jobs.find");

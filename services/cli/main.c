@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "services/cli/help.h"
+#include "services/cli/output.h"
 
 static bool asks_help(const char *text)
 {
@@ -12,14 +13,20 @@ static bool asks_help(const char *text)
 
 static int unknown(const char *word, const char *next)
 {
-    if (!help_print_below(NULL, word)) {
-        fprintf(stderr, "mcpbus: there is no command %s\n\n", word);
-        help_print_all(stderr);
+    bool group = help_print_below(NULL, word);
+    if (group && (!next || asks_help(next))) {
+        help_print_below(stderr, word);
         return CLI_USAGE;
     }
-    if (next && !asks_help(next))
-        fprintf(stderr, "mcpbus: there is no command %s %s; these are:\n", word, next);
-    help_print_below(stderr, word);
+    output_say(stderr, "mcpbus: there is no command %s%s%s\n", word, group ? " " : "",
+               group ? next : "");
+    if (help_suggest(word, next))
+        return CLI_USAGE;
+    fputc('\n', stderr);
+    if (group)
+        help_print_below(stderr, word);
+    else
+        help_print_all(stderr);
     return CLI_USAGE;
 }
 

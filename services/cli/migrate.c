@@ -7,6 +7,7 @@
 
 #include "libcommon/mem.h"
 #include "libcommon/pg.h"
+#include "services/cli/output.h"
 
 enum {
     PG_WHY_SIZE = 512,
@@ -180,7 +181,7 @@ static enum err tell(struct pg_blocking *pg, unsigned count, bool dry_run, FILE 
     if (error)
         return explain(error, "database", why, ret_why);
     if (text && *text)
-        fprintf(out, "database: %s\n", text);
+        output_say(out, "database: %s\n", text);
     return ERR_OK;
 }
 
@@ -227,7 +228,7 @@ static enum err migrate_patiently(struct pg_blocking *pg, const struct migrate_o
                 holder ? holder : "another session");
             return explain(ERR_TIMEOUT, "database", who, ret_why);
         }
-        fprintf(out, "database: waiting for %s\n", holder ? holder : "another session's lock");
+        output_say(out, "database: waiting for %s\n", holder ? holder : "another session's lock");
         fflush(out);
         sleep_ms(LOCK_MS);
     }
@@ -252,7 +253,7 @@ enum err migrate(const char *url, int patience_ms, FILE *out, char ret_why[MIGRA
     return migrate_with(url, patience_ms, &options, out, ret_why);
 }
 
-static enum err print_status(struct pg_blocking *pg, FILE *out, char *ret_why)
+static enum err read_status(struct pg_blocking *pg, json_t *list, char *ret_why)
 {
     AUTOFREE char *table = NULL;
     char why[PG_WHY_SIZE] = "";
@@ -265,18 +266,24 @@ static enum err print_status(struct pg_blocking *pg, FILE *out, char *ret_why)
         error = table ? applied(pg, migrations[i].version, &when, ret_why) : ERR_OK;
         if (error)
             return error;
-        fprintf(out, "%s %s%s\n", migrations[i].name, when ? "applied " : "missing",
-                when ? when : "");
+        json_array_append_new(
+            list, json_pack("{s:s, s:s?}", "name", migrations[i].name, "applied_at", when));
     }
     return ERR_OK;
 }
 
-enum err migrate_status(const char *url, int patience_ms, FILE *out, char ret_why[MIGRATE_WHY_SIZE])
+enum err migrate_status(const char *url, int patience_ms, json_t **ret_list,
+                        char ret_why[MIGRATE_WHY_SIZE])
 {
     struct pg_blocking *pg = NULL;
+    json_t *list = json_array();
     enum err error = open_patiently(url, patience_ms, &pg, ret_why);
     if (!error)
-        error = print_status(pg, out, ret_why);
+        error = read_status(pg, list, ret_why);
     pg_blocking_close(&pg);
+    if (error)
+        json_decref(list);
+    else
+        *ret_list = list;
     return error;
 }

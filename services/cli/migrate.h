@@ -3,6 +3,7 @@
 #ifndef MCPBUS_CLI_MIGRATE_H
 #define MCPBUS_CLI_MIGRATE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -34,8 +35,8 @@ struct migrate_options {
 MUST_CHECK enum err migrate_with(const char *url, int patience_ms,
                                  const struct migrate_options *options, FILE *out,
                                  char ret_why[MIGRATE_WHY_SIZE]);
-/* A line for each migration: applied when, or missing. */
-MUST_CHECK enum err migrate_status(const char *url, int patience_ms, FILE *out,
+/* [{"name", "applied_at": "…" or null}], the caller's: each migration, in order. */
+MUST_CHECK enum err migrate_status(const char *url, int patience_ms, json_t **ret_list,
                                    char ret_why[MIGRATE_WHY_SIZE]);
 /* Changes nothing: waits up to `patience_ms` until another has applied them all, else ERR_TIMEOUT.
  */

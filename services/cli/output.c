@@ -7,38 +7,91 @@
 #include <unistd.h>
 
 #include "libcommon/buf.h"
-#include "libcommon/clock.h"
 #include "libcommon/js.h"
 #include "libcommon/mem.h"
 
-enum { CELL_MAX = 400, LINE_MAX_BYTES = 4096, ROWS_MAX = 4096, COLUMNS_MAX = 12 };
+enum { WIDTH_DEFAULT = 80, WIDTH_MAX = 1000 };
 
-static bool is_terminal(FILE *out)
+#define REPLACEMENT "\xef\xbf\xbd"
+
+bool output_is_terminal(FILE *out)
 {
     return isatty(fileno(out)) == 1;
+}
+
+static bool is_dumb(void)
+{
+    const char *term = getenv("TERM");
+    return term && !strcmp(term, "dumb");
+}
+
+bool output_moves(FILE *out)
+{
+    return output_is_terminal(out) && !is_dumb();
+}
+
+size_t output_width(FILE *out)
+{
+    struct winsize size = {0};
+    if (!output_is_terminal(out))
+        return 0;
+    if (ioctl(fileno(out), TIOCGWINSZ, &size) != 0 || !size.ws_col)
+        return WIDTH_DEFAULT;
+    return size.ws_col < WIDTH_MAX ? size.ws_col : WIDTH_MAX;
+}
+
+bool output_speaks_utf8(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i]);
+        if (value && *value)
+            return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
+    }
+    return false;
+}
+
+/* https://no-color.org, https://bixense.com/clicolors */
+static bool is_forced(void)
+{
+    const char *force = getenv("CLICOLOR_FORCE");
+    return force && *force && strcmp(force, "0") != 0;
+}
+
+static bool is_coloured(FILE *out)
+{
+    const char *no_color = getenv("NO_COLOR");
+    if (no_color && *no_color)
+        return false;
+    return is_forced() || output_moves(out);
 }
 
 const char *output_paint(FILE *out, enum paint paint)
 {
     static const char *const codes[] = {"\033[0m",  "\033[32m", "\033[31m",
                                         "\033[33m", "\033[2m",  "\033[1m"};
-    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-    if (!is_terminal(out) || (no_color && *no_color) || (term && !strcmp(term, "dumb")))
-        return "";
-    return codes[paint];
+    return is_coloured(out) ? codes[paint] : "";
 }
 
 void output_json(const json_t *value)
 {
-    size_t flags = JSON_ENCODE_ANY | (is_terminal(stdout) ? JSON_INDENT(2) : JSON_COMPACT);
+    size_t flags = JSON_ENCODE_ANY | (output_is_terminal(stdout) ? JSON_INDENT(2) : JSON_COMPACT);
     AUTOFREE char *text = json_dumps(value, flags);
     output_text(stdout, text ? text : "null");
     putchar('\n');
 }
 
-/* Length of the UTF-8 character at `text`; 0 bytes of it are no character. */
+void output_error(const char *error, const char *detail, bool retry, int64_t retry_after_ms)
+{
+    AUTOJSON json_t *json = json_pack("{s:s, s:s, s:b, s:I}", "error", error, "detail", detail,
+                                      "retry", retry, "retry_after_ms", (json_int_t)retry_after_ms);
+    output_json(json);
+}
+
+/* Length of the UTF-8 character at `text`; 0: it is none (overlong forms and surrogates aren't). */
 static size_t character(const char *text, uint32_t *ret_code)
 {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *at = (const unsigned char *)text;
     size_t len = *at < 0x80 ? 1 : *at >= 0xf0 ? 4 : *at >= 0xe0 ? 3 : *at >= 0xc2 ? 2 : 0;
     uint32_t code = len == 1 ? *at : len ? *at & (0xffu >> (len + 1)) : 0;
@@ -47,48 +100,122 @@ static size_t character(const char *text, uint32_t *ret_code)
             return 0;
         code = code << 6 | (at[i] & 0x3f);
     }
+    if (code < least[len] || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff)
+        return 0;
     *ret_code = code;
     return len;
 }
 
-/* Control characters, and those that turn the order of what follows. */
+struct range {
+    uint32_t first, last;
+};
+
+static bool is_in(const struct range *ranges, size_t count, uint32_t code)
+{
+    for (size_t i = 0; i < count; i++)
+        if (code >= ranges[i].first && code <= ranges[i].last)
+            return true;
+    return false;
+}
+
+/* Control characters, and those that turn the order of what follows, end its line, or are a text
+ * that nobody sees. */
 static bool commands(uint32_t code)
 {
-    return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x202a && code <= 0x202e) ||
-           (code >= 0x2066 && code <= 0x2069) || code == 0x2028 || code == 0x2029;
+    static const struct range ranges[] = {{0, 0x1f},        {0x7f, 0x9f},     {0xad, 0xad},
+                                          {0x61c, 0x61c},   {0x180e, 0x180e}, {0x200b, 0x200b},
+                                          {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},
+                                          {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f}};
+    return is_in(ranges, sizeof ranges / sizeof *ranges, code);
+}
+
+/* Unicode's East Asian Width W and F, and what stands on the character before it (UAX 11). */
+static size_t columns_of(uint32_t code)
+{
+    static const struct range wide[] = {{0x1100, 0x115f},   {0x231a, 0x231b},   {0x2e80, 0x303e},
+                                        {0x3041, 0x33ff},   {0x3400, 0x4dbf},   {0x4e00, 0x9fff},
+                                        {0xa000, 0xa4cf},   {0xac00, 0xd7a3},   {0xf900, 0xfaff},
+                                        {0xfe30, 0xfe6f},   {0xff00, 0xff60},   {0xffe0, 0xffe6},
+                                        {0x1f300, 0x1f64f}, {0x1f680, 0x1f6ff}, {0x1f900, 0x1f9ff},
+                                        {0x1fa70, 0x1faff}, {0x20000, 0x3fffd}};
+    static const struct range none[] = {{0x300, 0x36f},   {0x200c, 0x200d},  {0x1ab0, 0x1aff},
+                                        {0x1dc0, 0x1dff}, {0x20d0, 0x20ff},  {0xfe00, 0xfe0f},
+                                        {0xfe20, 0xfe2f}, {0xe0100, 0xe01ef}};
+    if (code < 0x300)
+        return 1;
+    if (is_in(none, sizeof none / sizeof *none, code))
+        return 0;
+    return is_in(wide, sizeof wide / sizeof *wide, code) ? 2 : 1;
+}
+
+size_t output_columns(const char *text)
+{
+    size_t columns = 0;
+    while (*text) {
+        uint32_t code = 0;
+        size_t len = character(text, &code);
+        columns += len ? columns_of(code) : 1;
+        text += len ? len : 1;
+    }
+    return columns;
+}
+
+static const char *skip_blanks(const char *text)
+{
+    return text + strspn(text, " \t\r\n");
+}
+
+/* Does anything follow that takes a column? */
+static bool goes_on(const char *text)
+{
+    uint32_t code = 0;
+    for (;;) {
+        text = skip_blanks(text);
+        size_t len = *text ? character(text, &code) : 0;
+        if (!len || commands(code) || columns_of(code))
+            return *text;
+        text += len;
+    }
 }
 
 void output_clean(struct buf *buf, const char *text, size_t columns)
 {
-    bool blank = false;
     size_t used = 0;
+    text = skip_blanks(text);
     while (*text) {
-        uint32_t code = 0;
-        size_t len = character(text, &code);
+        uint32_t code = 0xfffd;
+        size_t len = character(text, &code), blank = 0;
         if (len == 1 && strchr(" \t\r\n", *text)) {
-            blank = used > 0;
-            text++;
-            continue;
+            text = skip_blanks(text);
+            if (!*text)
+                return;
+            code = 0xfffd;
+            len = character(text, &code);
+            blank = 1;
         }
-        if (used + blank + 1 > columns || (used + blank + 1 == columns && text[len ? len : 1])) {
+        const char *next = text + (len ? len : 1);
+        bool good = len && !commands(code);
+        size_t wide = good ? columns_of(code) : 1;
+        bool more = goes_on(next);
+        if (used + blank + wide + more > columns) {
             buf_add_str(buf, "…");
             return;
         }
         if (blank)
             buf_add_char(buf, ' ');
-        used += blank + 1u;
-        blank = false;
-        if (len && !commands(code))
+        used += blank + wide;
+        if (good)
             buf_add(buf, text, len);
         else
-            buf_add_str(buf, "\xef\xbf\xbd");
-        text += len ? len : 1;
+            buf_add_str(buf, REPLACEMENT);
+        text = next;
     }
 }
 
+/* What is coloured goes to a terminal in the end. */
 void output_text(FILE *out, const char *text)
 {
-    if (!is_terminal(out)) {
+    if (!output_is_terminal(out) && !is_coloured(out)) {
         fputs(text, out);
         return;
     }
@@ -100,141 +227,21 @@ void output_text(FILE *out, const char *text)
         else if (len && !commands(code))
             fwrite(text, 1, len, out);
         else
-            fputs("\xef\xbf\xbd", out);
+            fputs(REPLACEMENT, out);
         text += len ? len : 1;
     }
 }
 
-struct cell {
-    char *text;
-    enum paint paint;
-};
-
-struct table {
-    const char *const *heads;
-    int columns;
-    struct cell *cells;
-    size_t count, room;
-};
-
-struct table *table_new(const char *const *heads, int columns)
+void output_say(FILE *out, const char *format, ...)
 {
-    struct table *table = mem_alloc(sizeof *table);
-    table->heads = heads;
-    table->columns = columns < COLUMNS_MAX ? columns : COLUMNS_MAX;
-    return table;
-}
-
-void table_add(struct table *table, enum paint paint, const char *text)
-{
-    struct buf buf;
-    if (table->count == (size_t)ROWS_MAX * COLUMNS_MAX)
-        return;
-    if (table->count == table->room) {
-        table->room = table->room ? 2 * table->room : 64;
-        table->cells = mem_resize(table->cells, table->room * sizeof *table->cells);
-    }
-    buf_init(&buf, LINE_MAX_BYTES);
-    output_clean(&buf, text, CELL_MAX);
-    table->cells[table->count++] = (struct cell){buf_steal(&buf), paint};
-}
-
-void table_addf(struct table *table, enum paint paint, const char *format, ...)
-{
-    char text[CELL_MAX];
+    char *text = NULL;
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    int len = vasprintf(&text, format, args);
     va_end(args);
-    table_add(table, paint, text);
-}
-
-static int width(const char *text)
-{
-    int n = 0;
-    for (; *text; text++)
-        n += ((unsigned char)*text & 0xc0) != 0x80;
-    return n;
-}
-
-static void print_cell(const char *text, enum paint paint, int pad)
-{
-    const char *begin = paint ? output_paint(stdout, paint) : "";
-    printf("%s%s%s%*s", begin, text, *begin ? output_paint(stdout, PAINT_PLAIN) : "",
-           pad ? pad - width(text) + 2 : 0, "");
-}
-
-void table_print(struct table **table_p)
-{
-    struct table *table = *table_p;
-    int widths[COLUMNS_MAX] = {0};
-    *table_p = NULL;
-    for (int i = 0; i < table->columns; i++)
-        widths[i] = width(table->heads[i]);
-    for (size_t i = 0; i < table->count; i++) {
-        int column = (int)(i % (size_t)table->columns), wide = width(table->cells[i].text);
-        widths[column] = wide > widths[column] ? wide : widths[column];
-    }
-    for (int i = 0; i < table->columns; i++)
-        print_cell(table->heads[i], PAINT_HEAD, i + 1 < table->columns ? widths[i] : 0);
-    putchar('\n');
-    for (size_t i = 0; i < table->count; i++) {
-        int column = (int)(i % (size_t)table->columns);
-        bool last = column + 1 == table->columns;
-        print_cell(table->cells[i].text, table->cells[i].paint, last ? 0 : widths[column]);
-        if (last)
-            putchar('\n');
-        free(table->cells[i].text);
-    }
-    free(table->cells);
-    free(table);
-}
-
-void progress_begin(struct progress *progress)
-{
-    const char *term = getenv("TERM");
-    *progress = (struct progress){.on = is_terminal(stderr) && !(term && !strcmp(term, "dumb")),
-                                  .began = clock_ms()};
-}
-
-static bool speaks_utf8(void)
-{
-    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *value = getenv(names[i]);
-        if (value && *value)
-            return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
-    }
-    return false;
-}
-
-void progress_show(struct progress *progress, const char *text)
-{
-    static const char *const dots[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧"}, *const lines[] = {
-                                                                                    "|",  "/", "-",
-                                                                                    "\\", "|", "/",
-                                                                                    "-",  "\\"};
-    struct winsize size = {.ws_col = 80};
-    char duration[16];
-    struct buf line;
-    if (!progress->on)
-        return;
-    ioctl(fileno(stderr), TIOCGWINSZ, &size);
-    output_duration(clock_ms() - progress->began, duration);
-    buf_init(&line, LINE_MAX_BYTES);
-    output_clean(&line, text, size.ws_col > 30 ? size.ws_col - 20u : 10);
-    fprintf(stderr, "\r\033[K%s %s  %s", (speaks_utf8() ? dots : lines)[progress->tick++ % 8],
-            duration, buf_text(&line));
-    fflush(stderr);
-    buf_fini(&line);
-    progress->shown = true;
-}
-
-void progress_clear(struct progress *progress)
-{
-    if (progress->shown)
-        fputs("\r\033[K", stderr);
-    progress->shown = false;
+    if (len >= 0)
+        output_text(out, text);
+    free(text);
 }
 
 void output_duration(int64_t ms, char ret_text[16])

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "libcommon/crypto.h"
 #include "libcommon/js.h"
@@ -62,10 +61,9 @@ int submit_job(struct bus_session *session, const struct submit *submit, json_t 
     const json_t *one = json_array_get(json_object_get(result, "results"), 0);
     const char *id = js_str(one, "job_id", NULL);
     if (!id) {
-        fprintf(stderr, "mcpbus: the job was refused: %s: ", js_str(one, "error", "INTERNAL"));
-        output_text(stderr, js_str(one, "detail", "no reason was given"));
-        fputc('\n', stderr);
-        return CLI_FAILED;
+        const char *error = js_str(one, "error", "INTERNAL");
+        return session_refuse(session, error, "the job was refused: %s: %s", error,
+                              js_str(one, "detail", "no reason was given"));
     }
     *ret_job = json_pack("{s:s, s:s}", "job_id", id, "user_id", submit->user_id);
     return CLI_OK;
@@ -82,16 +80,17 @@ int submit_follow(struct bus_session *session, const struct args *args, const js
         if (json)
             output_json(job);
         else
-            printf("%s\n", id);
+            output_say(stdout, "%s\n", id);
         return CLI_OK;
     }
     session_set_timeout(session, CALL_MS);
-    bool terminal = isatty(STDERR_FILENO) == 1;
+    bool terminal = output_is_terminal(stderr);
     if (terminal)
-        fprintf(stderr, "job %s\n", id);
+        output_say(stderr, "job %s\n", id);
     struct follow follow = {.session = session,
                             .job = job,
                             .events = terminal ? stderr : NULL,
+                            .ask = true,
                             .timeout_ms = timeout * 1000};
     return follow_to_result(&follow, json);
 }

@@ -16,7 +16,7 @@ struct submit {
 int submit_job(struct bus_session *session, const struct submit *submit, json_t **ret_job);
 
 /* Follows it and prints the result, or with --no-wait its id, by the options of a command that has
- * --no-wait, --json and --timeout. */
+ * --no-wait, --json and --timeout. On a terminal the operator is asked about calls that wait. */
 struct args;
 int submit_follow(struct bus_session *session, const struct args *args, const json_t *job);
 

@@ -21,7 +21,7 @@ int workers_get(struct bus_session *session, json_t **ret_workers)
 
 void workers_print(const json_t *workers)
 {
-    struct table *table = table_new(heads, 7);
+    struct table *table = table_new(heads, "kcdrrkd");
     size_t i;
     json_t *worker;
     json_array_foreach(workers, i, worker)
@@ -47,7 +47,8 @@ static bool begins(const json_t *worker, const char *key, const char *name)
     return strlen(name) >= PREFIX_MIN && !strncmp(js_str(worker, key, ""), name, strlen(name));
 }
 
-int workers_find(const json_t *workers, const char *name, json_t **ret_found)
+int workers_find(const struct bus_session *session, const json_t *workers, const char *name,
+                 json_t **ret_found)
 {
     AUTOJSON json_t *host = json_array(), *one = json_array();
     size_t i;
@@ -63,11 +64,14 @@ int workers_find(const json_t *workers, const char *name, json_t **ret_found)
         *ret_found = json_incref(json_array_size(host) ? host : one);
         return CLI_OK;
     }
-    fprintf(stderr,
-            json_array_size(one) ? "mcpbus: more than one worker's name begins with %s\n"
-                                 : "mcpbus: no worker is called %s: a name is a host, or how an "
-                                   "instance or session begins (4 characters at least)\n",
-            name);
+    int status =
+        json_array_size(one)
+            ? session_refuse(session, "CONFLICT", "more than one worker's name begins with %s",
+                             name)
+            : session_refuse(session, "NOT_FOUND",
+                             "no worker is called %s: a name is a host, or how an instance or "
+                             "session begins (4 characters at least)",
+                             name);
     fprintf(stderr, "  mcpbus workers lists them\n");
-    return CLI_FAILED;
+    return status;
 }

@@ -9,6 +9,7 @@ int workers_get(struct bus_session *session, json_t **ret_workers);
 void workers_print(const json_t *workers);
 /* Those that a name means: all of a host, or the one whose instance or session begins with it. An
  * array, the caller's; an exit status, said on stderr. */
-int workers_find(const json_t *workers, const char *name, json_t **ret_found);
+int workers_find(const struct bus_session *session, const json_t *workers, const char *name,
+                 json_t **ret_found);
 
 #endif

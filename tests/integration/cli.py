@@ -1,11 +1,14 @@
 """The command line `mcpbus` as operators run it: in a pipe, and on a terminal."""
+import fcntl
 import json
 import os
 import pathlib
 import pty
 import select
 import signal
+import struct
 import subprocess
+import termios
 import time
 
 from stack import ROOT, slow
@@ -39,16 +42,24 @@ def value(stack, *args, **more):
 
 
 class Terminal:
-    """mcpbus on a terminal of its own; stdout and stderr are both there."""
+    """mcpbus on a terminal of its own; stdin, stdout and stderr are all there. `size`: its columns."""
 
-    def __init__(self, stack, *args, **env):
+    def __init__(self, stack, *args, size=100, **env):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
+                self.resize(size, 0)
                 os.execve(str(MCPBUS), [str(MCPBUS), *args], environment(stack, **env))
             finally:
                 os._exit(126)
         self.output = ""
+
+    def resize(self, columns, fd=None):
+        fcntl.ioctl(self.fd if fd is None else fd, termios.TIOCSWINSZ,
+                    struct.pack("HHHH", 40, columns, 0, 0))
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
 
     def read(self, seconds):
         """Some more output; False at the end of it."""

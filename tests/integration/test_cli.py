@@ -35,6 +35,9 @@ def test_call(echo):
     pytest.param(("nothing.at_all", "--timeout", str(3 * slow())), cli.FAILED, "NO_SERVICE",
                  marks=pytest.mark.once),
     (("jobs.get", '{"job_id": 5, "user_id": "y"}'), cli.FAILED, "INVALID: job_id"),
+    (("jobs",), cli.USAGE, "it takes SERVICE.METHOD"),
+    (("jobs..get",), cli.USAGE, "it takes SERVICE.METHOD"),
+    (("jobs@.get",), cli.USAGE, "it takes SERVICE.METHOD"),
     (("jobs.get", "[]"), cli.USAGE, "must be a JSON object"),
     (("jobs.get", '{"a": '), cli.USAGE, "must be a JSON object"),
 ])
@@ -259,15 +262,21 @@ def test_settings_from_elsewhere(echo, tmp_path):
     ((), "usage: mcpbus"), (("nothing",), "there is no command nothing"),
     (("jobs",), "jobs list"), (("jobs", "nothing"), "no command jobs nothing"),
     (("run",), "usage: mcpbus run"), (("run", "x"), "--user is missing"),
-    (("run", "x", "--nothing"), "--nothing: no such option"),
+    (("stauts",), "did you mean mcpbus status?"), (("drain", "x"), "mcpbus workers drain?"),
+    (("jobs", "evnts"), "did you mean mcpbus jobs events?"), (("workers", "dran"), "workers drain?"),
+    (("help", "jobs", "lits"), "did you mean mcpbus jobs list?"),
+    (("run", "x", "--nothing"), "--nothing: no such option\n"),
+    (("run", "x", "--usr=u"), "--usr: no such option; did you mean --user?"),
+    (("call", "jobs.health", "--broker", "x"), "did you mean --brokers?"),
+    (("run", "x", "--user", "u", "--wait", "--no-wait"), "exclude each other"),
     (("run", "x", "--user"), "its value is missing"),
     (("run", "x", "--no-wait=1", "--user", "u"), "takes no value"),
     (("run", "x", "--user", "u", "--max-turns", "many"), "takes a whole number from 1 to 1000"),
     (("jobs", "get"), "usage: mcpbus jobs get"), (("jobs", "get", "a", "b"), "b: not expected"),
     (("jobs", "list", "--conversation", "c"), "needs --user"),
-    (("workers", "lost"), "usage: mcpbus workers [OPTION]… [list]"),
+    (("workers", "zzzzzz"), "usage: mcpbus workers [OPTION]… [list]"),
     (("workers", "drain"), "usage: mcpbus workers drain"), (("completion", "tcsh"), "not tcsh"),
-    (("help", "nothing"), "no such command"),
+    (("help", "nothing"), "no such command"), (("migrate", "--env-file", "/dev/null"), "DATABASE_URL"),
 ])
 def test_wrong_usage(args, said):
     done = mcpbus(None, *args)
@@ -310,7 +319,8 @@ def test_the_manual_page():
     ("mcpbus completion f", ["fish"]), ("mcpbus help workers re", ["resume"]),
     ("mcpbus jobs list --status fa", ["failed"]), ("mcpbus call --env-file /etc/host",
                                                    ["/etc/host.conf", "/etc/hostname", "/etc/hosts"]),
-    ("mcpbus run --user ", []), ("mcpbus xyz", []),
+    ("mcpbus run --user ", []), ("mcpbus xyz", []), ("mcpbus migrate --wait ", []),
+    ("mcpbus workers drain x --wait --js", ["--json"]),
 ])
 def test_completion(line, words):
     """In a real bash: what it offers for a line."""
@@ -340,19 +350,6 @@ def test_completion_of_names_with_blanks_and_stars(tmp_path):
     done = subprocess.run(["bash", "--norc", "-u", "-c", script], capture_output=True, text=True,
                           env=cli.environment(None), check=False, cwd=tmp_path)
     assert sorted(done.stdout.splitlines()) == ["$(touch x).key", "*.key", "a b.key"], done
-
-
-def test_progress_only_on_a_terminal(stack):
-    user, text = fresh_user(), f"[sandbox:slow=1] Say {uuid.uuid4().hex}"
-    shown = Terminal(stack, "run", text, "--user", user)
-    plain = Terminal(stack, "run", text, "--user", user, NO_COLOR="1")
-    piped = good(stack, "run", text, "--user", user)
-    assert shown.status() == cli.OK
-    assert shown.output.count("\r\033[K") > 3 and "\033[" in shown.output
-    assert "status=running" in shown.output and "status=completed" in shown.output
-    assert piped.stderr == "" and "\033" not in piped.stdout and "\r" not in piped.stdout
-    assert plain.status() == cli.OK
-    assert "\033[3" not in plain.output and "\033[K" in plain.output
 
 
 def test_a_service_s_error_cannot_command_the_terminal(echo, weather):
@@ -395,28 +392,6 @@ def test_texts_cannot_command_the_terminal(echo):
     assert "\ufffd]0;owned\ufffdb\ufffd[2Jc\ufffdd" in shown.output
     assert "\033]0" not in shown.output and "\033[2J" not in shown.output
     assert good(echo, "run", evil, "--user", fresh_user()).stdout == f"echo: {evil}\n"
-
-
-@pytest.mark.slow
-def test_ctrl_c_leaves_the_job_and_twice_cancels_it(stack):
-    user = fresh_user()
-    for signals, status in ((1, "running"), (2, "cancelled")):
-        shown = Terminal(stack, "run", "[sandbox:slow=60] Say hello", "--user", user)
-        shown.read_until("status=running")
-        shown.signal()
-        shown.read_until("Ctrl-C again within 3 seconds cancels it")
-        if signals == 2:
-            shown.signal()
-        assert shown.status() == cli.INTERRUPTED
-        job_id = value(stack, "jobs", "list", "--user", user)["jobs"][0]["job_id"]
-        assert f"mcpbus jobs cancel {job_id}" in shown.output
-        assert value(stack, "jobs", "get", job_id)["status"] == status
-        if signals == 1:
-            late = mcpbus(stack, "jobs", "events", job_id, "--follow", "--timeout", "1")
-            assert late.returncode == cli.TIMEOUT
-            assert good(stack, "jobs", "cancel", job_id).stdout == f"{job_id} cancelled\n"
-            followed = good(stack, "jobs", "events", job_id, "--follow").stdout
-            assert "status=cancelled" in followed
 
 
 @pytest.mark.slow

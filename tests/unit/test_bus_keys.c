@@ -203,6 +203,25 @@ static void test_no_folder(void **state)
     assert_int_equal(bus_keys_stamp("/nonexistent"), 0);
 }
 
+static void test_too_many_files(void **state)
+{
+    (void)state;
+    struct bus_keys *keys = NULL;
+    char why[BUS_WHY_SIZE] = "", name[96];
+    for (int i = 0; i <= 8192; i++) {
+        snprintf(name, sizeof name, "%d.txt", i);
+        write_text(name, "", 0600);
+    }
+    assert_int_equal(bus_keys_load(folder, &keys, why), ERR_INVALID);
+    assert_non_null(strstr(why, "more than 8192 files"));
+    for (int i = 0; i <= 8192; i++) {
+        snprintf(name, sizeof name, "%s/%d.txt", folder, i);
+        unlink(name);
+    }
+    assert_int_equal(bus_keys_load(folder, &keys, why), ERR_OK);
+    bus_keys_destroy(&keys);
+}
+
 static void test_the_stamp_tells_every_change(void **state)
 {
     (void)state;
@@ -263,6 +282,7 @@ int main(void)
         KEYS_TEST(test_a_folder),
         KEYS_TEST(test_bad_files_count_for_nothing),
         KEYS_TEST(test_no_folder),
+        KEYS_TEST(test_too_many_files),
         KEYS_TEST(test_the_stamp_tells_every_change),
         KEYS_TEST(test_a_secret_that_others_can_read),
     };

@@ -21,6 +21,7 @@ static const struct setting table[] = {
 enum { COUNT = sizeof table / sizeof *table };
 
 static int notices;
+static char notice[200];
 static struct config config;
 static char why[SETTINGS_WHY_SIZE];
 
@@ -29,8 +30,10 @@ static void on_notice(const char *name, const char *what)
     assert_non_null(what);
     assert_null(strstr(name, "lost"));
     assert_null(strstr(what, "lost"));
+    snprintf(notice, sizeof notice, "%s %s", name, what);
     assert_true(strcmp(name, "T_OLD") == 0 || strcmp(name, "UNKNOWN") == 0 ||
-                strcmp(name, "line 9") == 0 || strcmp(name, "line 11") == 0);
+                strcmp(name, "T_NUMBR") == 0 || strcmp(name, "line 9") == 0 ||
+                strcmp(name, "line 11") == 0);
     notices++;
 }
 
@@ -74,6 +77,18 @@ static void test_defaults_and_file(void **state)
     assert_int_equal(config.number, 7);
     assert_string_equal(config.choice, "green");
     assert_int_equal(notices, 4);
+    release();
+}
+
+static void test_a_name_that_is_near(void **state)
+{
+    (void)state;
+    assert_int_equal(load("T_NUMBR=7\n"), ERR_OK);
+    assert_string_equal(
+        notice, "T_NUMBR is not a setting of mcpbus; it is ignored (did you mean T_NUMBER?)");
+    release();
+    assert_int_equal(load("UNKNOWN=7\n"), ERR_OK);
+    assert_string_equal(notice, "UNKNOWN is not a setting of mcpbus; it is ignored");
     release();
 }
 
@@ -129,9 +144,8 @@ static void test_env_example_lists_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults_and_file),
-        cmocka_unit_test(test_environment_wins),
-        cmocka_unit_test(test_malformed_values),
+        cmocka_unit_test(test_defaults_and_file),     cmocka_unit_test(test_a_name_that_is_near),
+        cmocka_unit_test(test_environment_wins),      cmocka_unit_test(test_malformed_values),
         cmocka_unit_test(test_env_example_lists_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
