@@ -14,9 +14,10 @@ struct answers_entry {
     struct asked *waiting, *telling;
     bool is_telling;
     int64_t fresh_ms, keep_ms;
-    bool has, has_good;
-    bool outdated; /* asked before something was changed */
-    struct told last, good;
+    int64_t asked_at;
+    bool has;      /* `last`, which nothing that was done since has made untrue */
+    bool outdated; /* what is under way was asked before something was changed */
+    struct told last;
 };
 
 struct answers {
@@ -47,7 +48,6 @@ struct answers *answers_new(const struct answers_options *options)
 static void entry_free(struct answers_entry *entry)
 {
     told_fini(&entry->last);
-    told_fini(&entry->good);
     free(entry->key);
     free(entry);
 }
@@ -78,12 +78,12 @@ static int64_t now(const struct answers *answers)
 
 static bool is_fresh(const struct answers_entry *entry, int64_t at)
 {
-    return entry->has && !entry->outdated && at - entry->last.at < entry->fresh_ms;
+    return entry->has && at - entry->last.at < entry->fresh_ms;
 }
 
 static bool may_be_shown(const struct answers_entry *entry, int64_t at)
 {
-    return entry->has_good && at - entry->good.at < entry->keep_ms;
+    return entry->has && at - entry->last.at < entry->keep_ms;
 }
 
 void answers_sweep(struct answers *answers)
@@ -119,6 +119,19 @@ static void tell(struct answers_entry *entry)
     told_fini(&told);
 }
 
+/* The bus knows that nobody was there, not who it was. */
+static void explain(struct answers_entry *entry, const struct bus_answer *answer)
+{
+    int len = (int)strcspn(entry->key, ".@");
+    char *detail = entry->last.detail;
+    if (answer->error == ERR_NO_SERVICE)
+        snprintf(detail, TOLD_DETAIL_SIZE, "no replica of %.*s runs", len, entry->key);
+    else if (answer->error == ERR_TIMEOUT || answer->error == ERR_PEER_LOST)
+        snprintf(detail, TOLD_DETAIL_SIZE, "%.*s does not answer", len, entry->key);
+    else
+        snprintf(detail, TOLD_DETAIL_SIZE, "%s", answer->detail);
+}
+
 static void answered(void *arg, const struct bus_answer *answer)
 {
     struct answers_entry *entry = arg;
@@ -130,15 +143,10 @@ static void answered(void *arg, const struct bus_answer *answer)
                                 .retry_after_ms = answer->retry_after_ms,
                                 .at = now(entry->answers)};
     if (answer->error)
-        snprintf(entry->last.detail, sizeof(entry->last.detail), "%s", answer->detail);
+        explain(entry, answer);
     else
         entry->last.result = json_incref(answer->result);
-    entry->has = true;
-    if (!answer->error) {
-        told_fini(&entry->good);
-        told_copy(&entry->good, &entry->last);
-        entry->has_good = true;
-    }
+    entry->has = !entry->outdated;
     tell(entry);
 }
 
@@ -146,6 +154,7 @@ static void ask(struct answers_entry *entry, const char *method, json_t *args, i
 {
     struct answers *answers = entry->answers;
     entry->outdated = false;
+    entry->asked_at = now(answers);
     entry->call =
         answers->options.ask(answers->options.arg, method, args, timeout_ms, answered, entry);
 }
@@ -180,7 +189,9 @@ bool answers_ask(struct answers *answers, struct asked *asked, struct question q
     }
     entry->fresh_ms = question.fresh_ms;
     entry->keep_ms = question.keep_ms;
-    if (!entry->call && is_fresh(entry, now(answers))) {
+    int64_t at = now(answers);
+    bool is_late = entry->call && at - entry->asked_at >= question.patience_ms;
+    if ((!entry->call && is_fresh(entry, at)) || (is_late && may_be_shown(entry, at))) {
         json_decref(question.args);
         told_copy(ret_told, &entry->last);
         return true;
@@ -224,7 +235,7 @@ bool answers_settle(struct answers *answers, struct asked *asked, struct told *r
     struct answers_entry *entry = asked->entry;
     if (!entry || !may_be_shown(entry, now(answers)))
         return false;
-    told_copy(ret_told, &entry->good);
+    told_copy(ret_told, &entry->last);
     answers_drop(asked);
     return true;
 }
@@ -233,6 +244,8 @@ void answers_expire(struct answers *answers)
 {
     struct answers_entry *entry;
     size_t at = 0;
-    while ((entry = map_next(answers->entries, &at)))
+    while ((entry = map_next(answers->entries, &at))) {
+        entry->has = false;
         entry->outdated = true;
+    }
 }

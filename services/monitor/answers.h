@@ -30,8 +30,9 @@ struct question {
     const char *method;
     json_t *args; /* consumed */
     int64_t timeout_ms;
-    int64_t fresh_ms; /* an answer is good for so long */
-    int64_t keep_ms;  /* and the last good one may be shown for so long when no other comes */
+    int64_t fresh_ms;    /* an answer is good for so long */
+    int64_t patience_ms; /* who has waited for so long may be shown the last answer */
+    int64_t keep_ms;     /* when that is not older than this */
 };
 
 /* One who waits; embedded in its owner, zeroed before its first use. */
@@ -57,11 +58,12 @@ struct answers *answers_new(const struct answers_options *options);
 /* Who still waits is not told. */
 void answers_destroy(struct answers **answers_p);
 
-/* True: `ret_told` (the caller's) has an answer that is still fresh, or that there are too many
- * questions. False: `asked` waits, its `fn` is called once, later. */
+/* True: `ret_told` (the caller's) has an answer that is still fresh, the last one when others wait
+ * in vain already, or that there are too many questions. False: `asked` waits, its `fn` is called
+ * once, later. */
 bool answers_ask(struct answers *answers, struct asked *asked, struct question question,
                  struct told *ret_told);
-/* The last good answer to what `asked` waits for, if it may be shown; it then waits no more. */
+/* The last answer to what `asked` waits for, if it may be shown; it then waits no more. */
 bool answers_settle(struct answers *answers, struct asked *asked, struct told *ret_told);
 /* Waits no more. What nobody waits for is still taken in. */
 void answers_drop(struct asked *asked);

@@ -10,13 +10,17 @@
 enum {
     FRESH_MS = 1000,
     ASK_MS = 1500,
-    SILENT_MS = 700, /* unheard for so long: it does not answer */
-    KEEP_MS = 60 * 1000,
+    SILENT_MS = 700,   /* an answer takes less */
+    UNHEARD_MS = 2600, /* so long: it is the replica; less may be a broker that is frozen */
+    KEEP_MS = 30 * 1000,
     FLIGHT_MAX = 64,
     SERVICE_SIZE = 65,
     ROUND_MS = 100,
     LOOK_MS = 3000, /* so long after the last look they are still asked */
 };
+
+#define SILENT "does not answer"
+#define NOT_THERE "does not answer, and the brokers have given it up"
 
 struct replica {
     struct fleet *fleet;
@@ -93,6 +97,7 @@ static void add(struct fleet *fleet, const char *service, const char *instance)
     replica->fleet = fleet;
     replica->listed = true;
     replica->asked_at = -FRESH_MS;
+    replica->heard_at = loop_now(fleet->loop);
     snprintf(replica->service, sizeof(replica->service), "%s", service);
     snprintf(replica->instance, sizeof(replica->instance), "%s", instance);
     fleet->replicas[fleet->count++] = replica;
@@ -117,6 +122,11 @@ static bool is_silent(const struct replica *replica, int64_t now)
 {
     return replica->silent || replica->gone ||
            (replica->call && now - replica->asked_at >= SILENT_MS);
+}
+
+static bool is_unreachable(const struct replica *replica, int64_t now)
+{
+    return is_silent(replica, now) && (replica->gone || now - replica->heard_at >= UNHEARD_MS);
 }
 
 /* Those that the brokers don't know any more: frozen ones are kept for a while. */
@@ -170,6 +180,16 @@ static void tell_if_settled(struct fleet *fleet)
         fleet->settled(fleet->settled_arg);
 }
 
+/* The brokers give up one that is silent for seconds; one whose connection broke at once. */
+static bool tells_of_silence(const struct replica *replica, enum err error)
+{
+    if (error == ERR_TIMEOUT || error == ERR_EXPIRED)
+        return true;
+    bool lost = error == ERR_PEER_LOST || error == ERR_NO_SERVICE;
+    return lost &&
+           (replica->silent || loop_now(replica->fleet->loop) - replica->asked_at >= SILENT_MS);
+}
+
 static void answered(void *arg, const struct bus_answer *answer)
 {
     struct replica *replica = arg;
@@ -180,11 +200,12 @@ static void answered(void *arg, const struct bus_answer *answer)
     fleet->flying--;
     replica->heard = true;
     replica->mute = answer->error == ERR_NOT_FOUND || answer->error == ERR_DENIED;
-    replica->silent = answer->error == ERR_TIMEOUT || answer->error == ERR_EXPIRED;
+    replica->silent = tells_of_silence(replica, answer->error);
+    if (!replica->silent)
+        replica->heard_at = loop_now(fleet->loop);
     if (answer->error == ERR_OK) {
         json_decref(replica->about);
         replica->about = json_incref(answer->result);
-        replica->heard_at = loop_now(fleet->loop);
     }
     tell_if_settled(fleet);
 }
@@ -247,12 +268,12 @@ bool fleet_settled(const struct fleet *fleet)
 static json_t *describe(const struct replica *replica, int64_t now)
 {
     json_t *about = replica->about ? json_copy(replica->about) : json_object();
-    bool silent = is_silent(replica, now);
+    bool silent = is_unreachable(replica, now);
     json_object_set_new(about, "service", json_string(replica->service));
     json_object_set_new(about, "instance", json_string(replica->instance));
     json_object_set_new(about, "reachable", json_boolean(!silent));
     if (silent)
-        json_object_set_new(about, "problem", json_string("does not answer"));
+        json_object_set_new(about, "problem", json_string(replica->gone ? NOT_THERE : SILENT));
     else if (replica->mute)
         json_object_set_new(about, "note", json_string("does not describe itself"));
     if (!json_object_get(about, "problem"))
@@ -276,5 +297,5 @@ enum fleet_state fleet_find(const struct fleet *fleet, const char *service, cons
     if (!replica)
         return FLEET_GONE;
     *ret_about = replica->about;
-    return is_silent(replica, loop_now(fleet->loop)) ? FLEET_SILENT : FLEET_WELL;
+    return is_unreachable(replica, loop_now(fleet->loop)) ? FLEET_SILENT : FLEET_WELL;
 }

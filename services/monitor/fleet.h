@@ -25,8 +25,8 @@ void fleet_on_settled(struct fleet *fleet, void (*settled)(void *arg), void *arg
 
 /* [{service, instance, host, version, pid, uptime_ms, memory_bytes, requests, problem, reachable}],
  * in the order of services and instances. One that fell silent and was then given up by the brokers
- * stays for a minute, for it may be frozen; one that has left, or whose connection broke, does not.
- * The caller's. */
+ * stays for half a minute, for it may be frozen; one that has left, or whose connection broke, does
+ * not. The caller's. */
 json_t *fleet_list(const struct fleet *fleet);
 
 enum fleet_state { FLEET_GONE, FLEET_SILENT, FLEET_WELL };

@@ -110,6 +110,21 @@ static json_t *where_of(const json_t *found)
     return where;
 }
 
+/* When an event happened stands in its data. */
+static json_t *with_times(const json_t *events)
+{
+    json_t *list = json_array(), *event;
+    size_t i;
+    json_array_foreach(events, i, event)
+    {
+        json_t *one = json_copy(event);
+        json_object_set(one, "timestamp",
+                        json_object_get(json_object_get(event, "data"), "timestamp"));
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
 static void show_job(struct call *call)
 {
     if (call_told_failed(call, 0) || call_told_failed(call, 1))
@@ -122,8 +137,8 @@ static void show_job(struct call *call)
     json_object_set(job, "attempt", json_object_get(call->kept, "attempt"));
     json_object_set(job, "options", json_object_get(call->kept, "options"));
     call_json(call, 200,
-              json_pack("{s:O, s:o, s:O, s:b}", "job", job, "where", where_of(call->kept), "events",
-                        events, "more", newest && js_int(newest, "seq", 0) < last));
+              json_pack("{s:O, s:o, s:o, s:b}", "job", job, "where", where_of(call->kept), "events",
+                        with_times(events), "more", newest && js_int(newest, "seq", 0) < last));
 }
 
 static void on_found(struct call *call)

@@ -1,5 +1,5 @@
-/* What operators do: cancel and retry jobs, drain and resume workers. Each is logged, with who did
- * it, whether it worked or not. */
+/* What operators do: cancel and retry jobs, drain and resume workers. Each is logged with who did
+ * it before it is sent, for who asked may leave before the answer comes. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,14 +9,24 @@
 #include "services/monitor/monitor.h"
 #include "services/monitor/operate.h"
 
-static void log_act(const struct call *call, const char *event, const char *what, const char *name,
-                    enum err error)
+static void log_act(const struct call *call, const char *event, const char *what,
+                    const char *new_job_id)
 {
-    const struct http_request *request = call_request(call);
-    LOG_AT(error ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, event, LOG_S("by", call->who.name),
-           LOG_S("how", call->who.how), LOG_S(what, name),
-           LOG_S("request_id", request ? http_request_trace(request) : ""),
-           LOG_S("outcome", error ? err_name(error) : "ok"));
+    LOG_AT(LOG_LEVEL_INFO, event, LOG_S("by", call->who.name), LOG_S("how", call->who.how),
+           LOG_S("request_id", http_request_trace(call_request(call))), LOG_S(what, call->param),
+           LOG_S(new_job_id ? "new_job_id" : NULL, new_job_id));
+}
+
+/* Was it refused? Then it is said, and answered. */
+static bool failed(struct call *call, enum err error, const char *detail, int64_t retry_after_ms)
+{
+    if (!error)
+        return false;
+    log_warning("operator_refused", LOG_S("by", call->who.name),
+                LOG_S("request_id", http_request_trace(call_request(call))),
+                LOG_S("error", err_name(error)), LOG_S("why", detail));
+    call_error(call, error, detail, retry_after_ms);
+    return true;
 }
 
 static json_t *of_job(const json_t *found)
@@ -27,15 +37,16 @@ static json_t *of_job(const json_t *found)
 
 static void on_cancelled(struct call *call, const struct bus_answer *answer)
 {
-    log_act(call, "operator_cancelled", "job_id", call->param, answer->error);
-    if (!call_failed(call, answer))
+    if (!failed(call, answer->error, answer->detail, answer->retry_after_ms))
         call->answer(call, answer->result);
 }
 
 static void cancel_found(struct call *call)
 {
-    if (!call_told_failed(call, 0))
-        call_act(call, "jobs.cancel", of_job(call_told(call, 0)->result), on_cancelled);
+    if (call_told_failed(call, 0))
+        return;
+    log_act(call, "operator_cancel", "job_id", NULL);
+    call_act(call, "jobs.cancel", of_job(call_told(call, 0)->result), on_cancelled);
 }
 
 void operate_cancel(struct call *call, call_result_fn *answer)
@@ -59,17 +70,14 @@ static void on_submitted(struct call *call, const struct bus_answer *answer)
 {
     const json_t *one = json_array_get(json_object_get(answer->result, "results"), 0);
     const char *id = js_str(one, "job_id", NULL);
-    enum err error = answer->error ? answer->error
-                     : id          ? ERR_OK
-                                   : err_from_name(js_str(one, "error", "INTERNAL"));
-    log_act(call, "operator_retried", "job_id", call->param, error);
-    if (call_failed(call, answer))
+    if (failed(call, answer->error, answer->detail, answer->retry_after_ms))
         return;
     if (id)
         call_json(call, 200, json_pack("{s:s, s:s}", "job_id", id, "retry_of", call->param));
     else
-        call_error(call, error, js_str(one, "detail", "the job was refused"),
-                   js_int(one, "retry_after_ms", 0));
+        (void)failed(call, err_from_name(js_str(one, "error", "INTERNAL")),
+                     js_str(one, "detail", "the job was refused"),
+                     js_int(one, "retry_after_ms", 0));
 }
 
 /* A new job with what the old one was asked, as `mcpbus jobs retry` makes it. */
@@ -86,6 +94,7 @@ static void submit_again(struct call *call)
                              "conversation_id", js_str(call->kept, "conversation_id", NULL));
     if (json_is_object(options))
         json_object_set(item, "options", options);
+    log_act(call, "operator_retry", "job_id", id);
     call_act(call, "jobs.submit", json_pack("{s:[o]}", "items", item), on_submitted);
 }
 
@@ -112,17 +121,13 @@ static bool is_drain(const struct call *call)
 
 static void on_drained(struct call *call, const struct bus_answer *answer)
 {
-    bool drain = is_drain(call);
-    log_act(call, drain ? "operator_drained" : "operator_resumed", "worker", call->param,
-            answer->error);
-    if (answer->error == ERR_NO_SERVICE || answer->error == ERR_PEER_LOST) {
-        call_detail(call, 404, "this worker has gone");
+    enum err error = answer->error;
+    bool gone = error == ERR_NO_SERVICE || error == ERR_PEER_LOST;
+    if (failed(call, gone ? ERR_NOT_FOUND : error, gone ? "this worker has gone" : answer->detail,
+               answer->retry_after_ms))
         return;
-    }
-    if (call_failed(call, answer))
-        return;
-    AUTOFREE char *message =
-        mem_printf(drain ? "'%s' takes no more jobs" : "'%s' takes jobs again", call->param);
+    AUTOFREE char *message = mem_printf(
+        is_drain(call) ? "'%s' takes no more jobs" : "'%s' takes jobs again", call->param);
     json_t *body = json_copy(answer->result);
     json_object_set_new(body, "message", json_string(message));
     call_json(call, 200, body);
@@ -142,6 +147,7 @@ static void drain(struct call *call)
         return;
     }
     AUTOFREE char *method = mem_printf("worker@%s.drain", name);
+    log_act(call, is_drain(call) ? "operator_drain" : "operator_resume", "worker", NULL);
     call_act(call, method, json_pack("{s:b}", "resume", !is_drain(call)), on_drained);
 }
 

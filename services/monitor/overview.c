@@ -74,7 +74,7 @@ static void judge_replicas(const json_t *replicas, json_t *problems)
         json_array_foreach(replicas, i, replica) count +=
             strcmp(js_str(replica, "service", ""), needed[n]) == 0;
         if (!count)
-            problem(problems, "%s: no replica runs", needed[n]);
+            problem(problems, "no replica of %s runs", needed[n]);
     }
     json_array_foreach(replicas, i, replica)
     {
@@ -129,9 +129,10 @@ static json_t *judge(const struct call *call, const json_t *brokers, const json_
     if (!judge_brokers(brokers, problems))
         return problems;
     judge_replicas(replicas, problems);
-    if (call_told(call, HEALTH)->error)
-        problem(problems, "jobs can't be accepted: %s", call_told(call, HEALTH)->detail);
-    else if (call_told(call, DATABASE)->error)
+    const struct told *health = call_told(call, HEALTH);
+    if (health->error && health->error != ERR_NO_SERVICE)
+        problem(problems, "jobs can't be accepted: %s", health->detail);
+    else if (!health->error && call_told(call, DATABASE)->error)
         problem(problems, "PostgreSQL: %s", call_told(call, DATABASE)->detail);
     judge_workers(workers, problems);
     return problems;

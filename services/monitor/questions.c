@@ -8,6 +8,7 @@ static struct question look(const char *method, json_t *args)
                              .args = args,
                              .timeout_ms = LOOK_TIMEOUT_MS,
                              .fresh_ms = FRESH_MS,
+                             .patience_ms = PATIENCE_MS,
                              .keep_ms = KEEP_MS};
 }
 
