@@ -68,8 +68,8 @@ function showConnection({ failures, since, detail }) {
     live.className = failures ? "badge bad" : "badge good";
     say(live, failures ? "Connection lost" : "Live");
     if (failures)
-        say(lost, `Connection lost ${duration(Date.now() - since)} ago, trying again… What you ` +
-            `see is from before. (${detail})`);
+        say(lost, `Connection lost for ${duration(Math.round((Date.now() - since) / 1000) * 1000)}, ` +
+            `trying again… What you see is from before. (${detail})`);
     lost.hidden = !failures;
     document.body.classList.toggle("is-lost", failures > 0);
 }

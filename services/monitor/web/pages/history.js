@@ -12,7 +12,8 @@ const NAMES = { 900: "15 minutes", 3600: "hour", 21600: "6 hours", 86400: "24 ho
 /** How long the charts may be old: a month doesn't change within seconds. */
 const refreshMs = (span) => (span <= 3600 ? 3000 : span <= 21600 ? 10000 : 60000);
 
-/** Columns over all steps of the span: steps that the server left out had nothing. */
+/** Columns over all steps of the span that are over: those that the server left out had nothing.
+    The one that still lasts counts in sums alone: as a point it would look like a fall. */
 function columns(answer, span) {
     const { step, now: end } = answer;
     const first = Math.floor((end - span) / step) * step + step;
@@ -24,7 +25,7 @@ function columns(answer, span) {
         const point = points.get(time);
         return point ? pick(point) ?? missing : missing;
     });
-    return { times, of, points: times.map((time) => points.get(time)).filter(Boolean) };
+    return { times, of, points: [...points.values()].filter((point) => point.at >= first) };
 }
 
 const sum = (points, key) => points.reduce((all, point) => all + (point[key] ?? 0), 0);
