@@ -124,11 +124,12 @@ static bool wants_json(const struct call *call)
 /* The page of a sign-in: nothing but itself may run, and nothing may keep or leak it. */
 static void answer_page(struct call *call, int status, const char *page, const char *nonce)
 {
+    const char *scripts = chat_page_on(call->gateway) ? "script-src 'self'; " : "";
     char policy[256];
     snprintf(policy, sizeof(policy),
-             "default-src 'none'; style-src 'nonce-%s'; base-uri 'none'; form-action 'none'; "
+             "default-src 'none'; %sstyle-src 'nonce-%s'; base-uri 'none'; form-action 'none'; "
              "frame-ancestors 'none'",
-             nonce);
+             scripts, nonce);
     struct http_header headers[] = {{"Content-Security-Policy", policy},
                                     {"Referrer-Policy", "no-referrer"},
                                     {"Cache-Control", "no-store"},
@@ -152,7 +153,7 @@ static void callback_failed(struct call *call, int status, const char *detail)
         return;
     }
     AUTOFREE char *nonce = make_nonce();
-    AUTOFREE char *page = callback_error_page(detail, nonce);
+    AUTOFREE char *page = callback_error_page(detail, nonce, chat_page_on(call->gateway));
     answer_page(call, status, page, nonce);
 }
 
@@ -179,7 +180,7 @@ static void on_callback(struct call *call, const struct bus_answer *answer)
         answer_login(call, answer->result);
     } else {
         AUTOFREE char *nonce = make_nonce();
-        AUTOFREE char *page = callback_page(answer->result, nonce);
+        AUTOFREE char *page = callback_page(answer->result, nonce, chat_page_on(call->gateway));
         answer_page(call, 200, page, nonce);
     }
 }

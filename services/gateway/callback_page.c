@@ -51,8 +51,11 @@ static void begin(struct buf *page, const char *title, const char *nonce)
                title, nonce, title);
 }
 
-static char *finish(struct buf *page)
+/* `chat`: the chat page may have begun this sign-in; its script finds out. */
+static char *finish(struct buf *page, bool chat)
 {
+    if (chat)
+        buf_add_str(page, "<script type=\"module\" src=\"/app/callback.js\"></script>\n");
     buf_add_str(page, "</main>\n</body>\n</html>\n");
     return buf_steal(page);
 }
@@ -80,7 +83,7 @@ static void add_scopes(struct buf *page, const json_t *scopes)
     buf_add_str(page, "</ul>\n</dd>\n");
 }
 
-char *callback_page(const json_t *login, const char *nonce)
+char *callback_page(const json_t *login, const char *nonce, bool chat)
 {
     struct buf page;
     const json_t *user = json_object_get(login, "user");
@@ -95,15 +98,15 @@ char *callback_page(const json_t *login, const char *nonce)
     add_field(&page, "email", "Email", js_str(user, "email", ""));
     add_scopes(&page, json_object_get(login, "scopes"));
     buf_add_str(&page, "</dl>\n");
-    return finish(&page);
+    return finish(&page, chat);
 }
 
-char *callback_error_page(const char *detail, const char *nonce)
+char *callback_error_page(const char *detail, const char *nonce, bool chat)
 {
     struct buf page;
     begin(&page, "The sign-in failed", nonce);
     buf_add_str(&page, "<p id=\"detail\">");
     add_escaped(&page, detail);
     buf_add_str(&page, "</p>\n<p>Begin again with POST /auth/scopes.</p>\n");
-    return finish(&page);
+    return finish(&page, chat);
 }

@@ -179,13 +179,18 @@ void call_trace_begin(struct call *call, const struct http_request *request);
 /* Once, when it is answered. */
 void call_trace_end(const struct call *call, const struct http_request *request, int status);
 
-/* callback_page.c: free() the page. `nonce` goes into its Content-Security-Policy. */
-char *callback_page(const json_t *login, const char *nonce);
-char *callback_error_page(const char *detail, const char *nonce);
+/* callback_page.c: free() the page. `nonce` goes into its Content-Security-Policy. `chat`: a
+ * sign-in that the chat page has begun goes back there. */
+char *callback_page(const json_t *login, const char *nonce, bool chat);
+char *callback_error_page(const char *detail, const char *nonce, bool chat);
+
+/* pages.c: CHAT_PAGE. */
+bool chat_page_on(const struct gateway *gateway);
 
 /* Handlers. */
-route_fn route_root, route_health, route_metrics, route_chat, route_page, route_scopes, route_begin,
-    route_callback, route_auth_status, route_login, route_logout, route_me, route_forget, route_run,
-    route_result, route_jobs, route_events, route_cancel, route_approve, route_deny;
+route_fn route_root, route_health, route_metrics, route_chat, route_page, route_app, route_scopes,
+    route_begin, route_callback, route_auth_status, route_login, route_logout, route_me,
+    route_forget, route_run, route_result, route_jobs, route_events, route_cancel, route_approve,
+    route_deny;
 
 #endif

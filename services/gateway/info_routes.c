@@ -10,14 +10,14 @@ enum { METRICS_MAX_BYTES = 4 << 20, REPLICAS_MAX = 64 };
 void route_root(struct call *call)
 {
     json_t *endpoints = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}",
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}",
         "health", "GET /health", "scopes", "GET /auth/scopes", "begin_sign_in", "POST /auth/scopes",
         "callback", "GET /auth/callback", "auth_status", "GET /auth/status", "login",
         "POST /auth/login", "logout", "DELETE /auth/logout", "me", "GET /me", "forget_me",
         "DELETE /me", "run", "POST /run", "result", "GET /result/{job_id}", "jobs", "GET /jobs",
         "events", "GET /jobs/{job_id}/events", "cancel", "POST /jobs/{job_id}/cancel", "approve",
         "POST /jobs/{job_id}/approve", "deny", "POST /jobs/{job_id}/deny", "metrics",
-        "GET /metrics", "docs", "GET /docs", "openapi", "GET /openapi.json");
+        "GET /metrics", "docs", "GET /docs", "app", "GET /app", "openapi", "GET /openapi.json");
     call_json(call, 200,
               json_pack("{s:s, s:s, s:o}", "message", "mcpbus API", "version", MCPBUS_VERSION,
                         "endpoints", endpoints));

@@ -6,6 +6,7 @@ const struct route routes[] = {
     {"GET", "/metrics", false, route_metrics},
     {"GET", "/openapi.json", false, route_page},
     {"GET", "/docs/**", false, route_page},
+    {"GET", "/app/**", false, route_app},
     {"GET", "/auth/scopes", false, route_scopes},
     {"POST", "/auth/scopes", false, route_begin},
     {"GET", "/auth/callback", false, route_callback},

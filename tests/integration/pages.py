@@ -58,6 +58,12 @@ def browser(chromium):
     chromium.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "all"})
 
 
+def new_tab(browser):
+    """A tab that no other one has opened; goes there."""
+    browser.switch_to.new_window("tab")
+    return browser.current_window_handle
+
+
 def wait(browser, condition, what):
     return WebDriverWait(browser, 30 * slow(), 0.1).until(lambda _: condition(), what)
 

@@ -48,8 +48,8 @@ def test_versions_are_those_installed():
         assert licence
 
 
-def test_pages_are_those_of_the_lock_file():
-    lock = json.loads((ROOT / "services/gateway/web/package-lock.json").read_text())
+def test_pages_are_those_of_the_lock_files():
+    locks = [json.loads(file.read_text()) for file in ROOT.glob("services/*/web/package-lock.json")]
     packages = {(path.removeprefix("node_modules/"), package["version"], package["license"])
-                for path, package in lock["packages"].items() if path}
+                for lock in locks for path, package in lock["packages"].items() if path}
     assert {tuple(row[:3]) for row in tables()[1]} == packages

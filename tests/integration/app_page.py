@@ -1,0 +1,94 @@
+"""The chat page, as its tests use it."""
+import contextlib
+import json
+
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from client import fresh_email, sign_in
+from pages import find, wait
+
+
+def address(stack):
+    """Of the page, where sign-ins come back to."""
+    return stack.vars["PUBLIC_URL"] + "/app"
+
+
+def all_of(browser, selector):
+    return browser.find_elements(By.CSS_SELECTOR, selector)
+
+
+def click(browser, selector):
+    """Once it is there and nothing lies above it."""
+    element = find(browser, selector)
+    wait(browser, element.is_enabled, f"{selector} is enabled")
+    click_on(browser, element)
+
+
+def click_on(browser, element):
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+    element.click()
+
+
+def press(browser, text, selector="button"):
+    """The button with this text."""
+    wait(browser, lambda: pressed(browser, text, selector), text)
+
+
+def pressed(browser, text, selector):
+    for one in all_of(browser, selector):
+        with contextlib.suppress(StaleElementReferenceException):
+            if one.is_displayed() and one.text == text and one.is_enabled():
+                one.click()
+                return True
+    return False
+
+
+def has(browser, text, selector="body"):
+    """Waits until the text is to be seen."""
+    def found():
+        with contextlib.suppress(StaleElementReferenceException):
+            return any(text in one.text for one in all_of(browser, selector))
+        return False
+
+    wait(browser, found, f"{text!r} in {selector}")
+
+
+def enter(browser, stack, user=None):
+    """Opens the page as someone who has signed in in this tab; the User."""
+    user = user or sign_in(stack, fresh_email("ada.lovelace"))
+    browser.get(address(stack))
+    browser.execute_script("sessionStorage.setItem('mcpbus-chat-token', arguments[0])",
+                           json.dumps(user.token))
+    browser.refresh()
+    find(browser, "#message")
+    return user
+
+
+def write(browser, text):
+    """Into the box; texts that keys can't make, too."""
+    browser.execute_script("""
+        arguments[0].value = arguments[1];
+        arguments[0].dispatchEvent(new Event("input"));""", find(browser, "#message"), text)
+
+
+def ask(browser, text):
+    write(browser, text)
+    find(browser, "#message").send_keys(Keys.ENTER)
+
+
+def is_running(browser):
+    return find(browser, "#stop").is_displayed()
+
+
+def idle(browser):
+    """Waits until nothing runs."""
+    wait(browser, lambda: not is_running(browser), "the end of the run")
+
+
+def answered(browser, count=1):
+    """Waits for so many turns, all of them ended; the answers' texts."""
+    wait(browser, lambda: len(all_of(browser, ".turn")) == count and not is_running(browser)
+         and len(all_of(browser, ".turn footer time")) == count, f"{count} turns have ended")
+    return [one.text for one in all_of(browser, ".answer")]

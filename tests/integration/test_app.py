@@ -1,0 +1,329 @@
+"""The chat page in a real browser: signing in, asking, watching, deciding, going back."""
+import re
+from urllib.parse import quote
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from app_page import (address, all_of, answered, ask, click, click_on, enter, has, idle, is_running, press,
+                      write)
+from asking import use
+from client import begin_sign_in, consent, fresh_email, sign_in
+from pages import axe, complaints, find, new_tab, phone, prefers, requested, shot, too_wide, wait
+
+pytest_plugins = ["asking_stacks", "pages"]
+pytestmark = pytest.mark.page
+
+
+def jobs_of(user):
+    return user.get("/jobs", params={"limit": 100}).json()["jobs"]
+
+
+def kept(browser, name):
+    return browser.execute_script("return sessionStorage.getItem('mcpbus-chat-' + arguments[0])", name)
+
+
+def choose(browser, *scopes):
+    for box in all_of(browser, "input[name=scope]"):
+        if (box.get_attribute("value") in scopes) != box.is_selected():
+            box.click()
+
+
+def allow(browser, email, *denied):
+    """On the consent page."""
+    field = find(browser, "#email")
+    field.clear()
+    field.send_keys(email)
+    for scope in denied:
+        find(browser, f"input[type=checkbox][value$='/auth/{scope}']").click()
+    find(browser, "#allow").click()
+
+
+def test_sign_in_and_out(browser, asking):
+    """From the other name of this host, through the consent page, with one scope denied."""
+    browser.get(asking.url + "/app")
+    find(browser, "input[name=scope]")
+    shot(browser, "app-sign-in")
+    choose(browser, "gmail_readonly", "drive")
+    press(browser, "Sign in with Google")
+    allow(browser, fresh_email("grace.hopper"), "drive")
+    has(browser, "Not granted: See, edit, create and delete all of your Google Drive files", ".notice")
+    shot(browser, "app-welcome")
+    assert browser.current_url.startswith(address(asking))
+    find(browser, "#open-account").click()
+    has(browser, "Read your Gmail messages", "#account")
+    assert "Drive" not in find(browser, "#account").text
+    shot(browser, "app-account")
+    token = kept(browser, "token").strip('"')
+    click(browser, "#sign-out")
+    has(browser, "You are signed out.", ".notice")
+    assert kept(browser, "token") is None
+    assert asking.get("/me", token).status_code == 401
+    seen = list(requested(browser, asking.vars["PUBLIC_URL"]))
+    assert seen and not [one for one in seen if token in one]
+    assert complaints(browser) == []
+
+
+def test_sign_in_denied(browser, asking):
+    browser.get(address(asking))
+    press(browser, "Sign in with Google")
+    click(browser, "#deny")
+    has(browser, "You have not allowed it", ".notice")
+    assert kept(browser, "token") is None
+
+
+def test_a_sign_in_that_another_tab_began_is_not_adopted(browser, asking):
+    """Nor one that a stranger's link brings: the token stays on the page that shows it."""
+    browser.get(address(asking))
+    find(browser, "input[name=scope]")
+    browser.execute_script("""sessionStorage.setItem("mcpbus-chat-sign-in",
+        JSON.stringify({state: "another", back: ""}))""")
+    browser.get(consent(begin_sign_in(asking, ["drive"])["auth_url"], fresh_email("mallory")))
+    find(browser, "#token")
+    browser.get(address(asking))
+    find(browser, "input[name=scope]")
+    assert kept(browser, "token") is None
+    new_tab(browser)
+    browser.get(consent(begin_sign_in(asking, ["drive"])["auth_url"], fresh_email("mallory")))
+    find(browser, "#token")
+    assert browser.current_url.startswith(asking.vars["PUBLIC_URL"] + "/auth/callback")
+
+
+def test_steps_show_while_the_run_goes_on(browser, asking):
+    """And a reload in the middle loses nothing."""
+    user = enter(browser, asking)
+    message, text = use("look")
+    ask(browser, f"[sandbox:slow=1] {message}")
+    has(browser, "look", ".tool summary")
+    assert is_running(browser) and not all_of(browser, ".answer")
+    shot(browser, "app-running")
+    browser.refresh()
+    has(browser, "look", ".tool summary")
+    assert f"look: {text}" in answered(browser)[0]
+    click(browser, ".tool summary")
+    has(browser, f"look: {text}", ".tool .output")
+    has(browser, "tokens (", ".turn footer")
+    shot(browser, "app-answer")
+    assert len(jobs_of(user)) == 1
+    assert re.search(r"#/c/[0-9a-f]{32}$", browser.current_url)
+    assert complaints(browser) == []
+
+
+def test_stop(browser, asking):
+    user = enter(browser, asking)
+    ask(browser, "[sandbox:slow=60] Say hello")
+    has(browser, "Thinking…", ".state")
+    write(browser, "What I type meanwhile")
+    find(browser, "#message").send_keys(Keys.ESCAPE)
+    has(browser, "Stopped.", ".notice")
+    idle(browser)
+    assert jobs_of(user)[0]["status"] == "cancelled"
+    assert find(browser, "#message").get_property("value") == "What I type meanwhile"
+
+
+def test_approval(browser, asking):
+    """One of two calls is approved; the next question's is denied, with a reason."""
+    enter(browser, asking)
+    message, text = use("look", "send", "send")
+    ask(browser, message)
+    boxes = wait(browser, lambda: all_of(browser, ".approval input[type=checkbox]"), "the question")
+    assert asking.acts(text) == ["look"]
+    boxes[1].click()
+    has(browser, "approval", "#history .badge")
+    shot(browser, "app-approval")
+    press(browser, "Approve 1, deny 1")
+    answered(browser)
+    assert asking.acts(text) == ["look", "send"]
+    has(browser, "1 call approved, 1 call denied.", ".decision")
+    states = [one.get_attribute("data-state") for one in all_of(browser, ".tool")]
+    assert sorted(states) == ["denied", "done", "done"]
+    message, text = use("send")
+    ask(browser, message)
+    find(browser, ".approval input[type=text]").send_keys("Not on a Friday")
+    press(browser, "Deny")
+    assert "The reason given: Not on a Friday" in answered(browser, 2)[-1]
+    assert asking.acts(text) == []
+    assert complaints(browser) == []
+
+
+HOSTILE = """<script>window.pwned = 1</script><img src=x onerror="window.pwned = 2">
+[link](javascript:window.pwned=3) [data](data:text/html,x) ![picture](http://203.0.113.1/x.png)
+[good](https://example.com/a?b) \u202egnp.exe\u202c \x07\x1b[31m \u0000 # *text* <https://a.example/>
+"""
+
+
+def test_hostile_texts_stay_text(browser, asking):
+    enter(browser, asking)
+    ask(browser, HOSTILE.replace("\u0000", "") + "x" * 3000)
+    answered(browser)
+    message = 'use tool look with {"text": "<script>window.pwned = 4</script> \u202ecod.exe"}'
+    ask(browser, message)
+    answered(browser, 2)
+    click(browser, ".tool summary")
+    has(browser, "<script>window.pwned = 4</script>", ".tool .output")
+    has(browser, "U+202E", ".tool .output")
+    ask(browser, "\u202e" * 5000 + "y" * 200000)
+    answered(browser, 3)
+    text = find(browser, ".turns").text
+    assert "<script>window.pwned = 1</script>" in text
+    assert browser.execute_script("return window.pwned ?? null") is None
+    assert all_of(browser, ".turns script, .turns img, .turns iframe, .turns style") == []
+    links = [one.get_attribute("href") for one in all_of(browser, ".turns a")]
+    assert set(links) == {"https://example.com/a?b", "http://203.0.113.1/x.png", "https://a.example/"}
+    assert {one.get_attribute("rel") for one in all_of(browser, ".turns a")} == {"noopener noreferrer"}
+    assert too_wide(browser) == []
+    shot(browser, "app-hostile")
+    origin = asking.vars["PUBLIC_URL"]
+    assert [one for one in requested(browser, origin) if not one.startswith((origin, "data:"))] == []
+    assert complaints(browser) == []
+
+
+def test_the_sign_in_ends(browser, asking):
+    """Signed out elsewhere: nothing that was typed is lost, and the way back leads to the same
+    conversation."""
+    user = enter(browser, asking)
+    ask(browser, "Say hello")
+    answered(browser)
+    where = browser.current_url
+    assert user.delete("/auth/logout").status_code == 200
+    wait(browser, lambda: user.get("/me").status_code == 401, "the token has ended")
+    ask(browser, "And what I typed")
+    has(browser, "Your sign-in has ended", ".notice")
+    assert find(browser, "#message").get_property("value") == "And what I typed"
+    shot(browser, "app-signed-out")
+    click(browser, "#sign-in-again, .notice button")
+    press(browser, "Sign in with Google")
+    allow(browser, user.email)
+    wait(browser, lambda: browser.current_url == where, "the way back")
+    assert len(answered(browser)) == 1
+    assert find(browser, "#message").get_property("value") == "And what I typed"
+    find(browser, "#message").send_keys(Keys.ENTER)
+    answered(browser, 2)
+
+
+def test_a_lost_answer_and_a_double_click_make_one_job(browser, asking):
+    user = enter(browser, asking)
+    browser.execute_script("""
+        const real = window.fetch;
+        let lost = 0;
+        window.fetch = async (path, options) => {
+            const answer = await real(path, options);
+            if (path === "/run" && lost++ < 2)
+                throw new TypeError("lost");
+            return answer;
+        };""")
+    write(browser, "Say hello once")
+    browser.execute_script("""
+        const send = document.getElementById("send");
+        send.click();
+        send.click();""")
+    answered(browser)
+    assert [job["message"] for job in jobs_of(user)] == ["Say hello once"]
+
+
+def test_too_much_at_once(browser, asking):
+    enter(browser, asking)
+    browser.execute_script("""
+        const real = window.fetch;
+        window.fetch = (path, options) => path !== "/run" ? real(path, options)
+            : Promise.resolve(new Response('{"detail": "Too many requests"}',
+                {status: 429, headers: {"Retry-After": "7"}}));""")
+    ask(browser, "Say hello")
+    has(browser, "(in 7 seconds)", ".composer .notice")
+    assert find(browser, "#message").get_property("value") == "Say hello"
+    assert all_of(browser, ".turn") == []
+
+
+def test_old_conversations(browser, asking):
+    """Two of them, and a job that belongs to none; two tabs do not disturb each other."""
+    user = enter(browser, asking)
+    alone = user.done("Say hello to nobody")
+    ask(browser, "Say hello to the first")
+    answered(browser)
+    ask(browser, "Say more to the first")
+    answered(browser, 2)
+    first_url, first = browser.current_url, browser.current_window_handle
+    press(browser, "New conversation", "a")
+    press(browser, "What can you do for me?")
+    answered(browser)
+    wait(browser, lambda: len(all_of(browser, "#history li")) == 3, "three conversations")
+    assert find(browser, "#history a[aria-current]").text.startswith("What can you do")
+    press(browser, "Say hello to the first", "#history bdi")
+    assert len(answered(browser, 2)) == 2
+    assert browser.current_url == first_url
+    new_tab(browser)
+    other = enter(browser, asking)
+    ask(browser, "Say hello to the other")
+    answered(browser)
+    assert [job["message"] for job in jobs_of(other)] == ["Say hello to the other"]
+    browser.switch_to.window(first)
+    press(browser, "Say hello to nobody", "#history bdi")
+    answered(browser)
+    assert browser.current_url.endswith("#/job/" + quote(alone["job_id"]))
+    shot(browser, "app-history")
+    browser.back()
+    assert len(answered(browser, 2)) == 2
+    assert len(jobs_of(user)) == 4
+
+
+def test_a_gateway_dies_in_the_middle(browser, asking):
+    user = enter(browser, asking)
+    message, text = use("look")
+    ask(browser, f"[sandbox:slow=1] {message}")
+    has(browser, "Thinking…", ".state")
+    asking.kill("gateway")
+    assert f"look: {text}" in answered(browser)[0]
+    asking.wait_healthy()
+    assert len(jobs_of(user)) == 1
+
+
+def test_forget_me(browser, asking):
+    user = enter(browser, asking)
+    ask(browser, "Say hello")
+    answered(browser)
+    find(browser, "#open-account").click()
+    click(browser, "#forget")
+    find(browser, "dialog")
+    shot(browser, "app-forget")
+    press(browser, "Leave it", "dialog button")
+    assert user.get("/me").status_code == 200
+    find(browser, "#open-account").click()
+    click(browser, "#forget")
+    press(browser, "Delete everything", "dialog button")
+    has(browser, "You have been forgotten", ".notice")
+    assert user.get("/me").status_code == 401
+
+
+def check_look(browser, name):
+    assert axe(browser) == []
+    assert too_wide(browser) == []
+    shot(browser, name)
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_for_everybody(browser, asking, colours):
+    """A telephone's width, both colours, what axe says of each view."""
+    with prefers(browser, color_scheme=colours):
+        browser.get(address(asking))
+        find(browser, "input[name=scope]")
+        check_look(browser, f"app-sign-in-{colours}")
+        enter(browser, asking)
+        check_look(browser, f"app-new-{colours}")
+        message, _ = use("look", "send", "send")
+        ask(browser, f"{message}\n\n1. one\n\n| a | b |\n|---|---|\n| `c` | **d** |\n\n> quoted")
+        find(browser, ".approval")
+        check_look(browser, f"app-approval-{colours}")
+        press(browser, "Deny all")
+        answered(browser)
+        for card in all_of(browser, ".tool summary"):
+            click_on(browser, card)
+        check_look(browser, f"app-answer-{colours}")
+        with phone(browser):
+            check_look(browser, f"app-phone-{colours}")
+            find(browser, "#open-history").click()
+            wait(browser, find(browser, "#history li a").is_displayed, "the conversations")
+            check_look(browser, f"app-phone-history-{colours}")
+            browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)
+            wait(browser, lambda: not find(browser, "#history li a").is_displayed(), "folded")
+    assert complaints(browser) == []
