@@ -185,9 +185,19 @@ static bool begin(struct stream *stream, const struct bus_answer *answer)
     return start(stream);
 }
 
+/* A question that the job does not wait with yet: who answered it now would be refused. The hint of
+ * its parking has us look again. */
+static void hold_back_early(json_t *events)
+{
+    size_t count = json_array_size(events);
+    if (count > 0 && js_bool(json_array_get(events, count - 1), "early", false))
+        json_array_remove(events, count - 1);
+}
+
 static void on_events(struct call *call, const struct bus_answer *answer)
 {
     struct stream *stream = call->extra;
+    hold_back_early(json_object_get(answer->result, "events"));
     if (!stream->started && !begin(stream, answer)) {
         watch_free(&stream->watch);
         return;

@@ -33,7 +33,10 @@ static const struct pg_statement events_statement = {
     "SELECT d.status, d.ended, d.last_event, d.attempts > 0, "
     STORE_TIME("d.created_at") ", " STORE_TIME("d.started_at") ", "
     STORE_TIME("d.completed_at") ", d.error_message, e.seq, e.type, e.data, "
-    STORE_TIME("e.created_at") " FROM own_job_rows d"
+    STORE_TIME("e.created_at") ","
+    " e.type = 'waiting_approval' AND e.seq = d.last_event AND NOT d.ended"
+    "  AND (SELECT j.waiting_approval IS NULL FROM own_jobs j WHERE j.id = d.id)"
+    " FROM own_job_rows d"
     " LEFT JOIN LATERAL (SELECT * FROM (SELECT *, sum(octet_length(x.data::text) + 200)"
     "   OVER (ORDER BY x.seq) - octet_length(x.data::text) AS before FROM"
     "   (SELECT * FROM own_job_events"
@@ -267,7 +270,8 @@ enum events_column {
     E_SEQ,
     E_TYPE,
     E_DATA,
-    E_AT
+    E_AT,
+    E_EARLY
 };
 
 /* One of the events that no row holds. */
@@ -306,8 +310,11 @@ static void add_stored(json_t *events, const struct pg_rows *rows, const struct 
         }
         json_object_set_new(data, "timestamp", text(rows, row, E_AT));
         json_int_t seq = pg_rows_int(rows, row, E_SEQ, 0);
-        json_array_append_new(events, json_pack("{s:I, s:o, s:o}", "seq", seq, "type",
-                                                text(rows, row, E_TYPE), "data", data));
+        json_t *event =
+            json_pack("{s:I, s:o, s:o}", "seq", seq, "type", text(rows, row, E_TYPE), "data", data);
+        if (pg_rows_bool(rows, row, E_EARLY))
+            json_object_set_new(event, "early", json_true());
+        json_array_append_new(events, event);
     }
 }
 
