@@ -71,16 +71,6 @@ static void add_mac(struct login *made, const char *secret)
                            made->macs[made->mac_count++]);
 }
 
-static char *make_redirect(const struct settings *settings)
-{
-    if (!settings->monitor_public_url)
-        return mem_printf("http://localhost:%d/auth/callback", (int)settings->monitor_port);
-    size_t len = strlen(settings->monitor_public_url);
-    while (len > 0 && settings->monitor_public_url[len - 1] == '/')
-        len--;
-    return mem_printf("%.*s/auth/callback", (int)len, settings->monitor_public_url);
-}
-
 enum err login_start(struct service *service, struct login **ret_login)
 {
     const struct settings *settings = service->settings;
@@ -91,7 +81,6 @@ enum err login_start(struct service *service, struct login **ret_login)
     made->service = service;
     made->settings = settings;
     made->proxies = proxies;
-    made->redirect = make_redirect(settings);
     made->tokens = guesses_new(&token_limits);
     made->visits = guesses_new(&visit_limits);
     make_keys(made);
@@ -112,7 +101,6 @@ void login_destroy(struct login **login_p)
     guesses_destroy(&login->tokens);
     guesses_destroy(&login->visits);
     proxies_destroy(&login->proxies);
-    free(login->redirect);
     explicit_bzero(login, sizeof(*login)); /* keys */
     free(login);
 }

@@ -122,18 +122,30 @@ static void on_begun(void *arg, const struct bus_answer *answer)
     http_respond(request, 302, NULL, NULL, 0, headers);
 }
 
+/* Where Google sends the browser; free() it. */
+static char *make_redirect(const struct login *login, const struct http_server *http)
+{
+    const char *url = login->settings->monitor_public_url;
+    if (!url)
+        return mem_printf("http://localhost:%d/auth/callback", http_server_port(http));
+    size_t len = strlen(url);
+    while (len > 0 && url[len - 1] == '/')
+        len--;
+    return mem_printf("%.*s/auth/callback", (int)len, url);
+}
+
 /* Browsers keep cookies by host: a sign-in that began at 127.0.0.1 would come back to localhost as
  * a stranger's. True: the browser has been sent to the host that Google knows. */
-static bool send_to_public_host(const struct login *login, struct http_request *request)
+static bool send_to_public_host(struct http_request *request, const char *redirect)
 {
     const char *host = http_request_header(request, "Host");
-    const char *own = strstr(login->redirect, "://") + 3;
+    const char *own = strstr(redirect, "://") + 3;
     size_t len = strcspn(own, "/");
     if (!host || http_request_query(request, "here") ||
         (strlen(host) == len && strncasecmp(host, own, len) == 0))
         return false;
     AUTOFREE char *url =
-        mem_printf("%.*s/login/google?here=1", (int)(own + len - login->redirect), login->redirect);
+        mem_printf("%.*s/login/google?here=1", (int)(own + len - redirect), redirect);
     struct http_header headers[] = {{"Location", url}, {0}};
     http_respond(request, 303, NULL, NULL, 0, headers);
     return true;
@@ -141,9 +153,10 @@ static bool send_to_public_host(const struct login *login, struct http_request *
 
 void login_google(struct login *login, struct http_server *http, struct http_request *request)
 {
-    if (may_visit(login, request) && !send_to_public_host(login, request))
-        ask(login, http, request, "auth.identify_begin",
-            json_pack("{s:s}", "redirect", login->redirect), CALL_TIMEOUT_MS, on_begun);
+    AUTOFREE char *redirect = make_redirect(login, http);
+    if (may_visit(login, request) && !send_to_public_host(request, redirect))
+        ask(login, http, request, "auth.identify_begin", json_pack("{s:s}", "redirect", redirect),
+            CALL_TIMEOUT_MS, on_begun);
 }
 
 /* The way back */

@@ -26,7 +26,6 @@ struct login {
     uint8_t mac_key[CRYPTO_KEY_BYTES]; /* to compare secrets of any length */
     uint8_t macs[2][CRYPTO_SHA256_BYTES];
     size_t mac_count;
-    char *redirect;          /* where Google sends the browser */
     struct pending *pending; /* browsers that auth is asked about */
     size_t pending_count;
     int64_t said_at; /* loop_now; when a refusal may be logged again */
