@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "libcommon/mem.h"
+#include "libcommon/metrics.h"
 
 enum { TICK_MS = 250, ASK_MS = 1000, SILENCE_MS = 3000 };
 
@@ -23,6 +24,8 @@ static void on_tick(void *arg)
         reach->options.ask(reach->options.arg, reach);
     }
     bus_set_away(reach->options.bus, now - reach->answered_at > SILENCE_MS);
+    metric_set(metric_gauge("mcpbus_database_reachable", NULL, "1 when the database answers."),
+               bus_reach_is_there(reach));
     loop_timer_start(reach->timer, TICK_MS);
 }
 

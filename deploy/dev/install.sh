@@ -43,9 +43,12 @@ apt_install() {
     if [[ " $* " == *" postgresql-15 "* ]]; then
         without_system_cluster "${root[@]}"
     fi
-    if [[ " $* " == *" redis-server "* ]]; then
-        install_unstarted "${root[@]}"
-    fi
+    local service
+    for service in redis-server prometheus; do
+        if [[ " $* " == *" $service "* ]]; then
+            install_unstarted "$service" "${root[@]}"
+        fi
+    done
     apt_retry "${root[@]}" env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 \
         apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
     if [[ " $* " == *" postgresql-15 "* ]]; then
@@ -78,17 +81,18 @@ with_system_cluster() {
     "$@" mv "$CLUSTER_CONF.mcpbus" "$CLUSTER_CONF"
 }
 
-# Debian would start a Redis of the machine's own on installing, and at each boot; the benchmarks
-# start their own.
+# install_unstarted PACKAGE [sudo]: Debian would start such a service for the machine on installing, and
+# at each boot; the benchmarks start a Redis of their own, and of Prometheus the tests want promtool.
 install_unstarted() {
-    local policy=/usr/sbin/policy-rc.d made=0
+    local package=$1 policy=/usr/sbin/policy-rc.d made=0
+    shift
     if [[ ! -e $policy ]]; then
         printf '#!/bin/sh\nexit 101\n' | "$@" tee "$policy" >/dev/null
         "$@" chmod 755 "$policy"
         made=1
     fi
     apt_retry "$@" env DEBIAN_FRONTEND=noninteractive \
-        apt-get -q -y install --no-install-recommends redis-server
+        apt-get -q -y install --no-install-recommends "$package"
     ((!made)) || "$@" rm -f "$policy"
-    ! have systemctl || "$@" systemctl disable redis-server >&2 || true
+    ! have systemctl || "$@" systemctl disable "$package" >&2 || true
 }

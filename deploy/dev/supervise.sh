@@ -98,6 +98,9 @@ service_lines() {
     esac
     [[ $1 == monitor ]] || echo 'unset MONITOR_TOKEN{,_PREVIOUS}'
     [[ $1 == broker ]] && echo "export BROKER_PORT=$((BROKER_PORT + $2 - 1))"
+    # "gateway-1=9101 jobs-1=9102 …": where Prometheus finds each.
+    [[ " ${MCPBUS_HEALTH_PORTS:-} " =~ \ $1-$2=([0-9]+)\  ]] &&
+        echo "export HEALTH_PORT=${BASH_REMATCH[1]}"
     printf 'export MCPBUS_BIN=%q PATH=%q:"$PATH"\n' "$BIN" "$BIN"
     printf 'cd %q\n' "$RUN"
     printf 'exec %q' "$BIN/mcpbus-$1"

@@ -6,6 +6,7 @@
 
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
+#include "libcommon/metrics.h"
 
 enum {
     CONNECTIONS_MAX = 20000,
@@ -207,6 +208,7 @@ enum err gateway_start(struct service *service)
     gateway->revocations = revocations_new(gateway->loop, gateway->bus, on_revocations, gateway);
     enum err err = listen_http(gateway);
     gateway->lookups = lookups_new(gateway->loop, gateway->bus);
+    metrics_on_write(gateway_gauges, gateway);
     if (err)
         gateway_stop(service);
     return err;
@@ -231,6 +233,7 @@ void gateway_stop(struct service *service)
 {
     struct gateway *gateway = service->state;
     service->state = NULL;
+    metrics_off_write(gateway_gauges, gateway);
     http_server_destroy(&gateway->http);
     revocations_destroy(&gateway->revocations);
     health_destroy(&gateway->health);

@@ -85,6 +85,7 @@ void gateway_drain(struct service *service);
 bool gateway_drained(struct service *service);
 void gateway_stop(struct service *service);
 void gateway_jobs_changed(void *service, struct bus_call *call, json_t *args);
+void gateway_gauges(void *gateway); /* info_routes.c: for metrics_on_write */
 void gateway_revoked(void *service, struct bus_call *call, json_t *args);
 
 /* call.c: requests and their answers. Answering one that is gone or answered does nothing. */

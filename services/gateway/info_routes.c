@@ -30,8 +30,9 @@ void route_chat(struct call *call)
                 "GET /result/{job_id} gives its result");
 }
 
-static void set_gauges(struct gateway *gateway)
+void gateway_gauges(void *arg)
 {
+    const struct gateway *gateway = arg;
     static const char *const services[] = {"auth", "jobs", "worker", "gateway"};
     static const char *const labels[] = {"service=\"auth\"", "service=\"jobs\"",
                                          "service=\"worker\"", "service=\"gateway\""};
@@ -41,8 +42,6 @@ static void set_gauges(struct gateway *gateway)
                (int64_t)http_server_active(gateway->http));
     metric_set(metric_gauge("mcpbus_event_streams", NULL, "Open event streams"),
                (int64_t)events_count(gateway->events));
-    metric_set(metric_gauge("mcpbus_bus_connected", NULL, "1 when a broker is connected"),
-               bus_connected(gateway->bus));
     metric_set(metric_gauge("mcpbus_revocations_fresh", NULL,
                             "1 when the list of ended tokens is up to date"),
                revocations_fresh(gateway->revocations));
@@ -54,7 +53,6 @@ static void set_gauges(struct gateway *gateway)
 void route_metrics(struct call *call)
 {
     struct buf text;
-    set_gauges(call->gateway);
     buf_init(&text, METRICS_MAX_BYTES);
     metrics_write(&text);
     if (buf_check(&text) == ERR_OK)

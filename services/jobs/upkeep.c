@@ -33,6 +33,12 @@ static int64_t pause_after(const struct jobs *jobs, int64_t began, int64_t least
     return loop_now(jobs->loop) + (pause > least ? pause : least);
 }
 
+static struct metric *reaped(void)
+{
+    return metric_counter("mcpbus_jobs_reaped_total", NULL,
+                          "Attempts lost with their worker, or timed out.");
+}
+
 static void on_reaped(void *arg, enum err error, const struct store_change *changes, size_t count)
 {
     struct jobs *jobs = arg;
@@ -44,9 +50,7 @@ static void on_reaped(void *arg, enum err error, const struct store_change *chan
     for (size_t i = 0; i < count; i++)
         ended += changes[i].ended;
     log_warning("runs_taken_back", LOG_I("queued_again", count - ended), LOG_I("failed", ended));
-    metric_add(metric_counter("mcpbus_jobs_reaped_total", NULL,
-                              "Attempts lost with their worker, or timed out."),
-               (int64_t)count);
+    metric_add(reaped(), (int64_t)count);
     dispatch_changes(jobs, changes, count);
 }
 
@@ -175,6 +179,7 @@ static void on_upkeep(void *arg)
 
 void upkeep_init(struct jobs *jobs)
 {
+    metric_add(reaped(), 0); /* it is there before it counts */
     jobs->sweep_timer = loop_timer_new(jobs->loop, on_sweep, jobs);
     loop_timer_start(jobs->sweep_timer, SWEEP_FIRST_MS);
     jobs->upkeep_timer = loop_timer_new(jobs->loop, on_upkeep, jobs);

@@ -9,6 +9,7 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
+#include "libcommon/metrics.h"
 #include "libcommon/clock.h"
 #include "services/worker/history.h"
 #include "services/worker/runs_internal.h"
@@ -132,6 +133,7 @@ static void on_frame(void *arg, json_t *frame)
 {
     struct worker_run *run = arg;
     const char *t = js_str(frame, "t", "");
+    run_trace_first_word(&run->trace);
     if (!frame) {
         frame_peer_destroy(&run->peer);
         if (run->alive && !run->outcome)
@@ -255,6 +257,7 @@ static void start_process(struct worker_run *run, const struct mcp_user *user, c
         return;
     }
     run->alive = true;
+    run->trace.forked_us = metric_now_us();
     run->peer = frame_peer_new(run->runs->options.loop, ends[0], on_frame, run);
     zygote_start(run->runs->options.zygote, run->id, ends[1]);
     AUTOJSON json_t *frame = job_frame(run, user, access, why_no_google);

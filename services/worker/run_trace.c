@@ -63,6 +63,16 @@ static void note_duration(const struct run_trace *trace, const char *outcome)
     metric_observe_since(metrics[i], trace->started_us);
 }
 
+void run_trace_first_word(struct run_trace *trace)
+{
+    if (!trace->forked_us)
+        return;
+    metric_observe_since(metric_histogram("mcpbus_worker_run_start_seconds", NULL,
+                                          "From the start of a run's process to its first word."),
+                         trace->forked_us);
+    trace->forked_us = 0;
+}
+
 /* What is still open when the run ends never came back. */
 static void end_open(struct run_trace *trace)
 {

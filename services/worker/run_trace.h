@@ -17,7 +17,7 @@ struct run_trace {
     char trace_id[TRACE_ID_SIZE];
     bool told; /* somebody follows it: what it calls gets the context as well */
     struct span span;
-    int64_t started_us; /* metric_now_us */
+    int64_t started_us, forked_us; /* metric_now_us; 0: not, or it has spoken since */
     struct span model;
     int64_t model_us;
     char *model_name;
@@ -27,6 +27,8 @@ struct run_trace {
 
 /* From an item of worker.run. */
 void run_trace_begin(struct run_trace *trace, const json_t *run);
+/* Its process says something. */
+void run_trace_first_word(struct run_trace *trace);
 /* Once, with its outcome; what it was at has come to nothing. */
 void run_trace_end(struct run_trace *trace, const char *job_id, int64_t attempt,
                    const char *outcome);

@@ -514,3 +514,13 @@ size_t runs_count(const struct runs *runs)
 {
     return run_table_count(runs->table);
 }
+
+struct runs_load runs_load(const struct runs *runs)
+{
+    struct runs_load load = {.working = runs->working, .finishing = runs->finishing};
+    const struct worker_run *run;
+    size_t at = 0;
+    while ((run = run_table_next(runs->table, &at)))
+        load.waiting += run->state == RUN_WAITING && !run->outcome;
+    return load;
+}

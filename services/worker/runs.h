@@ -54,5 +54,10 @@ json_t *runs_held(const struct runs *runs); /* [{job_id, attempt}] */
 void runs_reconcile(struct runs *runs, const json_t *held, int64_t sent_at);
 unsigned runs_free_slots(const struct runs *runs);
 size_t runs_count(const struct runs *runs);
+/* Those that wait for a slot, that are at work, and whose outcome is being recorded. */
+struct runs_load {
+    size_t waiting, working, finishing;
+};
+struct runs_load runs_load(const struct runs *runs);
 
 #endif

@@ -13,6 +13,7 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
+#include "libcommon/metrics.h"
 #include "services/outside.h"
 #include "services/settings.h"
 #include "libcommon/clock.h"
@@ -90,9 +91,30 @@ static void wipe(void *arg, bool own_mounts)
     clearenv();
 }
 
+static void note_runs(const char *labels, size_t count)
+{
+    metric_set(metric_gauge("mcpbus_worker_runs", labels, "Runs of this worker, by state."),
+               (int64_t)count);
+}
+
+static void on_write(void *arg)
+{
+    const struct worker *worker = arg;
+    struct runs_load load = runs_load(worker->runs);
+    note_runs("state=\"waiting\"", load.waiting);
+    note_runs("state=\"working\"", load.working);
+    note_runs("state=\"finishing\"", load.finishing);
+    metric_set(metric_gauge("mcpbus_worker_capacity", NULL, "Runs at once that it takes."),
+               worker->settings->worker_concurrency);
+    metric_set(metric_gauge("mcpbus_worker_draining", NULL,
+                            "1 when its operator has drained it: it takes no runs."),
+               session_is_draining(worker->session));
+}
+
 void worker_stop(struct service *service)
 {
     struct worker *worker = service->state;
+    metrics_off_write(on_write, worker);
     zygote_destroy(&worker->zygote); /* first: no run outlives the worker's word for it */
     session_destroy(&worker->session);
     runs_destroy(&worker->runs);
@@ -325,6 +347,7 @@ enum err worker_start(struct service *service)
         .arg = worker,
     };
     worker->session = session_new(&session);
+    metrics_on_write(on_write, worker);
     return ERR_OK;
 }
 

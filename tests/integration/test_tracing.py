@@ -1,0 +1,259 @@
+"""From one request to every line and span about it: ids through the HTTP request, the bus, the queue, the
+run, the model and the tools; spans at a collector; a collector that is away or hostile."""
+import json
+import pathlib
+import secrets
+
+import pytest
+
+import model_servers
+from client import sign_in
+from otlp_collector import Collector
+from pg_cluster import free_port
+from stack import Stack, wait_until
+
+SERVER = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "meta_server.py"
+SERVICES = ("broker", "auth", "jobs", "worker", "gateway", "monitor")
+STATE = "vendor=abc,other@x=1"
+SERVER_KIND, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
+IN_PART = {"OTEL_TRACES_SAMPLER": "parentbased_always_off", "LOG_FORMAT": "json",
+           "LOG_LEVEL": "debug", "OTEL_EXPORTER_OTLP_HEADERS": "x-key=a%20b",
+           "WORKER_CONCURRENCY": "16"}
+
+
+def ask(owner, request, handler):
+    """Calls the tool that the message names, then answers."""
+    owner.headers.append(dict(handler.headers))
+    turn = model_servers.turn(request)
+    message = {"role": "assistant", "content": "done"}
+    if turn == 0:
+        message = {"role": "assistant", "content": None, "tool_calls": [
+            {"id": f"call_{n}", "type": "function",
+             "function": {"name": f"meta__{name}", "arguments": "{}"}}
+            for n, name in enumerate(model_servers.last_user(request).split())]}
+    handler.json(200, {
+        "id": "chat-1", "object": "chat.completion", "created": 1, "model": "traced-1",
+        "choices": [{"index": 0, "message": message,
+                     "finish_reason": "stop" if turn else "tool_calls"}],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}})
+
+
+@pytest.fixture(scope="module")
+def collector():
+    one = Collector()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def model():
+    one = model_servers.Endpoint({"traced": ask})
+    one.headers = []
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory, collector, model):
+    folder = tmp_path_factory.mktemp("traced")
+    for parent in (folder, folder.parent, folder.parent.parent):
+        parent.chmod(parent.stat().st_mode | 0o011)
+    notes = folder / "notes"
+    notes.touch()
+    notes.chmod(0o666)
+    (folder / "mcp.json").write_text(json.dumps({"mcpServers": {
+        "meta": {"command": str(SERVER), "env": {"TRACE": str(notes)}}}}))
+    (folder / "mcp.json").chmod(0o644)
+    ports = {service: free_port() for service in SERVICES}
+    one = Stack(env={**IN_PART, "MCP_CONFIG": str(folder / "mcp.json"),
+                     "OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "traced", "OPENAI_API_KEY": "k",
+                     "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+                     "MCPBUS_HEALTH_PORTS": " ".join(f"{s}-1={p}" for s, p in ports.items())})
+    one.ports, one.notes = ports, notes
+    one.user = sign_in(one)
+    yield one
+    one.close()
+
+
+def run(stack, message, **headers):
+    """Runs it to its end: the job, and the request's id."""
+    answer = stack.user.post("/run", json={"message": message}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    job = stack.user.finished(answer.json()["job_id"], 60)
+    return job, answer.headers["X-Request-Id"]
+
+
+def lines(stack, service, **fields):
+    """The log's lines with these fields; each is JSON, all of them."""
+    found = [json.loads(line) for line in stack.log(service).splitlines() if line.startswith("{")]
+    for line in found:
+        assert {"time", "level", "service", "event"} <= set(line), line
+    return [line for line in found if all(line.get(key) == value for key, value in fields.items())]
+
+
+def tree(collector, trace, count):
+    """The spans of a trace, once there are so many: by name."""
+    wait_until(lambda: len(collector.of(trace)) >= count, 20, f"{count} spans")
+    spans = collector.of(trace)
+    ids = {span.id for span in spans}
+    assert len(ids) == len(spans), "an id is used twice"
+    return spans, {span.name: span for span in spans}
+
+
+def test_one_trace_from_the_request_to_the_tools(traced, collector, model):
+    trace, parent = secrets.token_hex(16), secrets.token_hex(8)
+    model.headers.clear()
+    traced.notes.write_text("")
+    job, request_id = run(traced, "note fail", traceparent=f"00-{trace}-{parent}-01",
+                          tracestate=STATE, **{"X-Request-Id": "order-66"})
+    assert request_id == "order-66" and job["status"] == "completed", job
+    spans, by_name = tree(collector, trace, 9)
+    assert not collector.problems, collector.problems
+    assert collector.headers["x-key"] == "a b"
+    http, send, commit = by_name["POST /run"], by_name["send jobs"], by_name["jobs.submit"]
+    queued, process = by_name["queued"], by_name["process jobs"]
+    assert (http.service, http.kind, http.parent) == ("mcpbus-gateway", SERVER_KIND, parent)
+    assert http.attributes["http.response.status_code"] == 200
+    assert http.attributes["mcpbus.request_id"] == "order-66"
+    assert (send.service, send.kind, send.parent) == ("mcpbus-gateway", PRODUCER, http.id)
+    assert (commit.service, commit.kind, commit.parent) == ("mcpbus-jobs", SERVER_KIND, send.id)
+    assert (queued.service, queued.parent) == ("mcpbus-jobs", send.id)
+    assert (process.service, process.kind, process.parent) == ("mcpbus-worker", CONSUMER, send.id)
+    assert process.attributes["messaging.message.id"] == job["job_id"]
+    assert process.attributes["mcpbus.job.outcome"] == "completed" and not process.error
+    chats = [span for span in spans if span.name == "chat traced"]
+    assert [chat.kind for chat in chats] == [CLIENT, CLIENT]
+    assert {chat.parent for chat in chats} == {process.id}
+    assert all(chat.attributes["gen_ai.usage.input_tokens"] == 11 and
+               chat.attributes["gen_ai.usage.output_tokens"] == 7 and
+               chat.attributes["gen_ai.request.model"] == "traced" and
+               chat.attributes["gen_ai.response.model"] == "traced-1" for chat in chats)
+    tools = {span.attributes["gen_ai.tool.name"]: span for span in spans
+             if span.name.startswith("execute_tool")}
+    assert set(tools) == {"meta__note", "meta__fail"}
+    assert {tool.parent for tool in tools.values()} == {process.id}
+    assert tools["meta__fail"].error and not tools["meta__note"].error
+    assert all(process.start <= one.start and one.end <= process.end + 10**9
+               for one in (*chats, *tools.values()))
+    ids = {span.id for span in spans} | {parent}
+    assert all(span.parent in ids for span in spans)
+    told = [headers["traceparent"] for headers in model.headers]
+    assert sorted(told) == sorted(f"00-{trace}-{chat.id}-01" for chat in chats)
+    assert {headers["tracestate"] for headers in model.headers} == {STATE}
+    notes = [json.loads(line) for line in traced.notes.read_text().splitlines()]
+    assert {note["traceparent"] for note in notes} \
+        == {f"00-{trace}-{tool.id}-01" for tool in tools.values()}
+    assert {note["tracestate"] for note in notes} == {STATE}
+    text = json.dumps([span.attributes for span in spans])
+    assert "note fail" not in text and "noted" not in text  # neither prompts nor results
+
+
+def test_what_nobody_follows_makes_no_span_and_tells_nobody(traced, collector, model):
+    model.headers.clear()
+    traced.notes.write_text("")
+    job, request_id = run(traced, "note", traceparent=f"00-{'a' * 32}-{'b' * 16}-00")
+    assert not collector.of("a" * 32)
+    assert model.headers[0]["traceparent"] == f"00-{'a' * 32}-{'b' * 16}-00"  # goes on as it came
+    job, request_id = run(traced, "note")
+    assert job["status"] == "completed" and len(request_id) == 32
+    assert not collector.of(request_id)
+    assert "traceparent" not in model.headers[-1]
+    assert "traceparent" not in json.loads(traced.notes.read_text().splitlines()[-1])
+    row, = traced.sql("SELECT request_id, traceparent, tracestate FROM job_data WHERE id = %s",
+                      job["job_id"])
+    assert row == (request_id, None, None)
+
+
+def test_every_line_about_a_request_has_its_ids(traced):
+    job, request_id = run(traced, "note")
+    events = {service: {line["event"] for line in lines(traced, service, request_id=request_id,
+                                                        trace_id=request_id)}
+              for service in ("gateway", "jobs", "worker")}
+    assert "http_request" in events["gateway"]
+    assert events["jobs"] & {"job_submitted", "job_submitted_claimed"}
+    assert {"run_started", "model_answered", "tool_called", "run_ended"} <= events["worker"]
+    wait_until(lambda: lines(traced, "jobs", event="job_attempt_ended", request_id=request_id), 10)
+    assert {line["job_id"] for service in ("jobs", "worker")
+            for line in lines(traced, service, request_id=request_id)
+            if line["event"] != "bus_request"} == {job["job_id"]}
+    answer = traced.user.get(f"/result/{job['job_id']}", headers={"X-Request-Id": "look-1"})
+    assert answer.status_code == 200
+    assert lines(traced, "gateway", request_id="look-1", event="http_request")
+    listed = traced.user.get("/jobs", headers={"X-Request-Id": "list-1"})
+    assert listed.status_code == 200
+    assert lines(traced, "jobs", request_id="list-1", event="bus_request", method="list")
+
+
+def test_a_malformed_traceparent_is_as_none(traced, collector):
+    for parent in ("", "00-x", f"00-{'0' * 32}-{'b' * 16}-01", "00-" + "a" * 500,
+                   f"ff-{'a' * 32}-{'b' * 16}-01"):
+        job, request_id = run(traced, "note", traceparent=parent, tracestate="x" * 2000)
+        assert job["status"] == "completed"
+        assert lines(traced, "worker", job_id=job["job_id"], trace_id=request_id)
+    assert not collector.of("a" * 32)
+
+
+def works_on(stack):
+    """Jobs go on as ever."""
+    for _ in range(5):
+        parent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+        job, _ = run(stack, "note", traceparent=parent)
+        assert job["status"] == "completed", job
+
+
+def counted(stack, service, name):
+    text = stack.http.get(f"http://127.0.0.1:{stack.ports[service]}/metrics", timeout=30).text
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines()
+               if line.startswith(name) and not line.startswith("#"))
+
+
+def refuse(handler):
+    handler.answer(400, b"no")
+
+
+def shut(handler):
+    handler.answer(503, b"later", [("Retry-After", "1")])
+
+
+def flood(handler):
+    handler.answer(200, b"x" * (4 << 20))
+
+
+def nonsense(handler):
+    handler.answer(200, b'{"partialSuccess": {"rejectedSpans": [[[')
+
+
+def silence(handler):
+    handler.collector.closed.wait(60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("behaviour", [refuse, shut, flood, nonsense, silence])
+def test_a_collector_that_misbehaves_holds_nothing_up(traced, collector, behaviour):
+    asked = collector.requests
+    collector.behaviour = behaviour
+    try:
+        works_on(traced)
+        wait_until(lambda: collector.requests > asked, 20, "the collector is asked")
+        assert traced.healthy()
+        waiting = counted(traced, "worker", "mcpbus_trace_spans_waiting")
+        assert waiting <= 2 * 2048
+    finally:
+        collector.behaviour = None
+
+
+@pytest.mark.slow
+def test_a_stop_sends_what_is_left_and_waits_for_nobody(new_stack, collector):
+    """Sampled by our own decision; the collector gets the last spans when the services stop."""
+    stack = new_stack(env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url + "/",
+                           "OTEL_SERVICE_NAME": "shop", "OTEL_TRACES_SAMPLER": "traceidratio",
+                           "WORKER_RUNNER": "echo"})
+    user = sign_in(stack)
+    answer = user.post("/run", json={"message": "hello"},
+                       headers={"traceparent": f"00-{'c' * 32}-{'d' * 16}-00"})
+    user.finished(answer.json()["job_id"])
+    stack.dev("down")
+    spans = {span.name: span for span in collector.of("c" * 32)}
+    assert {"POST /run", "send jobs", "jobs.submit", "queued", "process jobs"} <= set(spans)
+    assert spans["POST /run"].service == "shop-gateway"
+    assert not collector.problems, collector.problems
