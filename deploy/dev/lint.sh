@@ -15,6 +15,9 @@ cmd_lint() {
     lint_step shellcheck lint_shell
     lint_step "style rules" /usr/bin/python3 deploy/dev/check_style.py
     lint_step "generated protocol files" /usr/bin/python3 proto/generate.py --check
+    lint_step "generated reference" /usr/bin/python3 docs/reference/generate.py --check
+    lint_step "clients' generated types" /usr/bin/python3 clients/generate.py --check
+    lint_step mypy lint_mypy
     lint_step cppcheck lint_cppcheck
     lint_step clang-tidy lint_tidy
     ((${#failed[@]} == 0)) || die "lint failed: ${failed[*]}"
@@ -41,6 +44,10 @@ lint_shell() {
     mapfile -d '' -t scripts < <(git ls-files -z -- dev .ci/run '*.sh' \
         deploy/docker/{entrypoint,health,keys} deploy/package/{postinst,postrm,prerm})
     shellcheck -x "${scripts[@]}"
+}
+
+lint_mypy() {
+    (cd clients/python && mypy --strict --no-error-summary --cache-dir=/dev/null mcpbus_client)
 }
 
 # cppcheck reads neither __VA_OPT__ nor the headers of the libraries.
