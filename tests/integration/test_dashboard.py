@@ -88,8 +88,8 @@ def test_job(browser, board):
     wait(browser, lambda: any("The end" in one for one in texts(browser, ".step-title")), "the end")
     steps = texts(browser, ".step-title")
     assert steps[:2] == ["Queued", "Claimed by a worker"]
-    assert [step for step in steps if "Model" in step or "Tool" in step] == [
-        "Model, answer 1", "Tool google__gmail_list_messages", "Model, answer 2"]
+    assert [step for step in steps if step.startswith(("Model", "Tool"))] == [
+        "Model, answer 1 gpt-4o", "Tool google__gmail_list_messages", "Model, answer 2 gpt-4o"]
     assert steps[-1] == "The end: completed"
     assert all(" s" in one or " ms" in one or "min" in one for one in texts(browser, ".step-time"))
     usage = board.sql("SELECT token_usage FROM job_records WHERE id = %s", job["job_id"])[0][0]
@@ -99,6 +99,55 @@ def test_job(browser, board):
     assert " ".join(job["result"].split())[:40] in " ".join(text(browser, ".result").split())
     shot(browser, "dashboard-job")
     assert complaints(browser) == []
+
+
+STORY = [
+    ("status", 0, {"status": "pending"}),
+    ("status", 1, {"status": "running", "attempt": 1}),
+    ("message", 3, {"text": "I look", "turn": 1, "model_call": {
+        "model": "m<b>", "duration_ms": 1500, "input_tokens": 10, "output_tokens": 2,
+        "cost": 0.5}}),
+    ("tool_call", 3, {"id": "a", "name": "t__one", "turn": 1, "arguments": {}}),
+    ("tool_call", 3, {"id": "b", "name": "t__two", "turn": 1, "arguments": {}}),
+    ("tool_result", 5, {"id": "a", "name": "t__one", "is_error": True, "content": "no",
+                        "duration_ms": 2000}),
+    ("status", 6, {"status": "pending", "error_message": "the worker was lost"}),
+    ("status", 8, {"status": "running", "attempt": 2}),
+    ("waiting_approval", 9, {"turn": 2, "calls": [{"id": "c", "name": "t__act"}]}),
+    ("approval", 12, {"decision": "deny", "reason": "not now"}),
+    ("unheard_of", 12, {}),
+    ("status", 13, {"status": "running", "attempt": 3}),
+    ("status", 12, {"status": "failed", "error_message": "enough"}),
+]
+
+
+def test_story(browser, board):
+    """Retries, approval, calls without an answer, clocks that differ: as spans of time."""
+    enter(browser, board)
+    rows = browser.execute_async_script("""
+        const [story, done] = arguments;
+        const at = seconds => new Date(Date.UTC(2026, 0, 1) + seconds * 1000).toISOString();
+        import("/pages/timeline.js").then(({timeline}) => done(timeline(at(0), story.map(
+            ([type, seconds, data]) => ({type, data: {...data, timestamp: at(seconds)}})))
+            .map(row => [row.title, row.foreign ?? "", (row.from - Date.UTC(2026, 0, 1)) / 1000,
+                         (row.to - row.from) / 1000, row.state])), error => done(String(error)));
+    """, STORY)
+    assert rows == [
+        ["Queued", "", 0, 1, "quiet"],
+        ["Claimed by a worker", "", 1, 0, "running"],
+        ["Getting ready: tool servers start", "", 1, 0.5, "quiet"],
+        ["Model, answer 1", "m<b>", 1.5, 1.5, "model"],
+        ["Tool", "t__one", 3, 2, "bad"],
+        ["Tool", "t__two", 3, 3, "warn"],
+        ["Back in the queue", "", 6, 2, "quiet"],
+        ["Claimed again, attempt 2", "", 8, 0, "running"],
+        ["Model, answer 2", "", 8, 1, "model"],
+        ["Waiting for the user's approval", "", 9, 3, "quiet"],
+        ["Denied by the user", "", 12, 0, "bad"],
+        ["Queued again", "", 12, 1, "quiet"],
+        ["Claimed again, attempt 3", "", 13, 0, "running"],
+        ["The end: failed", "", 13, 0, "bad"],
+    ]
 
 
 def test_cancel_and_retry(browser, board):

@@ -1,5 +1,6 @@
 /* Calls of the monitor's API: one request at a time, whatever the pages want; a page is polled
    until it is left. */
+import { now } from "/pages/format.js";
 
 const TIMEOUT_MS = 15000;
 const HIDDEN_MS = 15000;
@@ -27,7 +28,7 @@ function connection(failures, detail = "") {
     state.failures = failures;
     state.detail = detail;
     if (failures === 1 && before === 0)
-        state.since = Date.now();
+        state.since = now();
     for (const listener of listeners)
         listener(state);
 }

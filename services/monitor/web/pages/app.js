@@ -2,7 +2,7 @@
 import { get, onConnection, post } from "/pages/api.js";
 import { say } from "/pages/dom.js";
 import { errors } from "/pages/errors.js";
-import { duration } from "/pages/format.js";
+import { ago } from "/pages/format.js";
 import { job } from "/pages/job.js";
 import { jobs } from "/pages/jobs.js";
 import { overview } from "/pages/overview.js";
@@ -68,8 +68,8 @@ function showConnection({ failures, since, detail }) {
     live.className = failures ? "badge bad" : "badge good";
     say(live, failures ? "Connection lost" : "Live");
     if (failures)
-        say(lost, `Connection lost for ${duration(Math.round((Date.now() - since) / 1000) * 1000)}, ` +
-            `trying again… What you see is from before. (${detail})`);
+        say(lost, `Connection lost ${ago(since)}, trying again… What you see is from before. ` +
+            `(${detail})`);
     lost.hidden = !failures;
     document.body.classList.toggle("is-lost", failures > 0);
 }

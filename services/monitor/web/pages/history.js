@@ -36,7 +36,7 @@ function throughput(chart, data, step, range, span) {
     const ended = ["completed", "failed", "cancelled"].map((key) => sum(data.points, key));
     const per = (key) => data.of((point) => (point[key] ?? 0) / step, 0);
     const values = ["completed", "failed", "cancelled", "submitted"].map(per);
-    const quiet = most(values.flat()) < 0.5;
+    const quiet = most(values.flat()) < 1;
     chart.setUnit(quiet);
     chart.set([data.times, ...values.map((column) =>
         (quiet ? column.map((value) => value * 60) : column))], ...range,

@@ -10,6 +10,7 @@ import { folded } from "/style/text.js";
 const POLL_MS = 1000;
 const ENDED = ["completed", "failed", "cancelled"];
 const EVENTS_MAX = 5000;
+const MESSAGE_SHOWN = 1000;
 
 function fact(label) {
     const value = h("dd", {});
@@ -37,9 +38,9 @@ function costOf(job, events) {
     const seen = new Set();
     let cost = null;
     for (const { data } of events) {
-        if (Number.isFinite(data?.cost) && !seen.has(data.turn)) {
+        if (Number.isFinite(data?.model_call?.cost) && !seen.has(data.turn)) {
             seen.add(data.turn);
-            cost = (cost ?? 0) + data.cost;
+            cost = (cost ?? 0) + data.model_call.cost;
         }
     }
     return cost;
@@ -127,8 +128,8 @@ class JobPage {
         this.resultSection = section("Result", this.result);
         this.notice = h("p", { class: "notice warn", role: "alert", hidden: true });
         this.body = h("div", { class: "stack", hidden: true }, section("Message", this.message),
-            this.errorSection, this.resultSection, section("About", this.facts.element),
-            section("What happened", this.view.element));
+            this.errorSection, section("About", this.facts.element),
+            section("What happened", this.view.element), this.resultSection);
         main.append(h("p", {}, h("a", { href: "#/jobs" }, "All jobs")),
             h("div", { class: "row spread" }, h("div", { class: "row" },
                 h("h1", { class: "job-title" }, "Job ", bdi(id, 80)), this.state),
@@ -163,7 +164,8 @@ class JobPage {
                 : stateBadge(job.status)));
         this.cancel.hidden = ended;
         this.retry.hidden = !ended;
-        when(this.message, job.message ?? "", () => folded(this.message, job.message || "(empty)"));
+        when(this.message, job.message ?? "", () =>
+            folded(this.message, job.message || "(empty)", MESSAGE_SHOWN));
         this.errorSection.hidden = !job.error_message;
         when(this.error, job.error_message ?? "", () => folded(this.error, job.error_message));
         this.resultSection.hidden = !job.result;

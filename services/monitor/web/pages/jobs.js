@@ -26,8 +26,8 @@ function took(job) {
         ? `${duration(Math.max(0, now() - from))} so far` : "–";
 }
 
-function tableOf(filter) {
-    return new Table("Jobs", [
+function columns(filter) {
+    return [
         { head: "Job", rowHead: true, class: "nowrap", of: (j) => j.job_id,
             show: (cell, j) => cell.replaceChildren(jobLink(j.job_id)) },
         { head: "State", class: "nowrap", of: (j) => j.status, show: (cell, j) =>
@@ -46,7 +46,13 @@ function tableOf(filter) {
                 title: fullTime(j.created_at) }, ago(j.created_at))) },
         { head: "Took", num: true, of: took },
         { head: "Tokens", num: true, of: (j) => count(j.token_usage?.total_tokens) },
-    ], (j) => j.job_id, "No job fits.");
+    ];
+}
+
+/** heads: of the columns that are wanted. filter: the address of jobs that fit more values. */
+export function jobTable(label, heads, filter, empty = "There is no job yet.") {
+    return new Table(label, columns(filter).filter((one) => !heads || heads.includes(one.head)),
+        (job) => job.job_id, empty);
 }
 
 function hashOf(values) {
@@ -98,7 +104,9 @@ export function jobs(main, params, signal) {
     const values = Object.fromEntries(["q", "user", "status", "before"].map((name) =>
         [name, params.get(name) ?? ""]));
     const live = { paused: false, again: () => {} };
-    const table = tableOf((more) => hashOf({ ...values, before: "", ...more }));
+    const fits = (more) => hashOf({ ...values, before: "", ...more });
+    const isFiltered = values.q || values.user || values.status;
+    const table = jobTable("Jobs", null, fits, isFiltered ? "No job fits." : undefined);
     const summary = h("p", { class: "muted small" }, "Loading…");
     const pages = pager(values, live);
     table.element.hidden = true;
@@ -120,7 +128,7 @@ export function jobs(main, params, signal) {
         const list = answer.jobs ?? [];
         const which = values.before ? "older ones" : "newest first";
         say(summary, `${plural(list.length, "job")}, ${which}` +
-            (values.q || values.user || values.status ? ", of those that fit" : ""));
+            (isFiltered ? ", of those that fit" : ""));
         table.element.hidden = false;
         table.set(list);
         pages.older.hidden = list.length < PAGE;

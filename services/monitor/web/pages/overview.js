@@ -3,9 +3,11 @@ import { get, poll } from "/pages/api.js";
 import { charts } from "/pages/history.js";
 import { bdi, h, keyed, mark, say, when } from "/pages/dom.js";
 import { count, duration, plural, rate, setClock } from "/pages/format.js";
+import { jobTable } from "/pages/jobs.js";
 import { pathPicture } from "/pages/path.js";
 
 const POLL_MS = 1500;
+const NEWEST = 6;
 
 let version = null;
 
@@ -40,7 +42,7 @@ function setHealth(element, headline, list, data) {
         (one) => h("li", {}, bdi(one.text, 400)), () => {});
 }
 
-const NUMBERS = [["rate", "Jobs ended per second"], ["queued", "Waiting in the queue"],
+const NUMBERS = [["rate", "Jobs ended"], ["queued", "Waiting in the queue"],
     ["running", "Running"], ["p50", "Half of the jobs take up to"],
     ["p95", "95 of 100 take up to"]];
 
@@ -60,20 +62,35 @@ function numbers() {
     return { element, set: (data) => setNumbers(set, data) };
 }
 
+/** Per second, or per minute where that says more. */
+function pace(perSecond, all) {
+    return all < 1 ? `${rate(perSecond * 60)} a minute` : `${rate(perSecond)} a second`;
+}
+
 function setNumbers(set, data) {
     const { queue = {}, rates = {}, latency = {}, workers = {} } = data;
     const failed = rates.failed ?? 0;
-    set("rate", rate((rates.completed ?? 0) + failed),
-        failed ? `${rate(failed)} per second failed` : "last minute, none failed");
-    set("queued", count(queue.queued), `${rate(rates.submitted)} come in per second`);
+    const ended = (rates.completed ?? NaN) + failed;
+    set("rate", pace(ended, ended), failed ? `${pace(failed, ended)} failed` : "none failed");
+    set("queued", count(queue.queued), `${pace(rates.submitted, ended)} come in`);
     set("running", count(queue.running), `of ${count(workers.capacity)} that ` +
         `${plural(workers.count ?? 0, "worker")} can run at once`);
     const wait = latency.wait?.p50 ?? null;
     const p99 = latency.total?.p99 ?? null;
     set("p50", duration(latency.total?.p50), wait === null ? "no job ended in 5 minutes"
-        : `half wait up to ${duration(wait)} of it`);
+        : `half of them wait ${duration(wait)} at most`);
     set("p95", duration(latency.total?.p95),
         p99 === null ? "" : `99 of 100 up to ${duration(p99)}`);
+}
+
+/** What the system does, by its newest examples. */
+function newestJobs(signal) {
+    const table = jobTable("Newest jobs", ["Job", "State", "Message", "Submitted", "Took"]);
+    const element = h("div", { class: "stack" },
+        h("div", { class: "row spread" }, h("h2", {}, "Newest jobs"),
+            h("a", { href: "#/jobs" }, "All jobs")), table.element);
+    return { element, refresh: async () =>
+        table.set((await get(`/api/jobs?limit=${NEWEST}`, signal)).jobs ?? []) };
 }
 
 /** A page from before an update may not fit its service any more. */
@@ -87,10 +104,11 @@ export function overview(main, params, signal) {
     const health = healthCard();
     const big = numbers();
     const picture = pathPicture();
+    const newest = newestJobs(signal);
     const time = charts(params, signal);
     const error = h("p", { class: "notice warn", role: "alert", hidden: true });
     const body = h("div", { class: "stack", hidden: true }, health.element, big.element,
-        picture.element, time.element);
+        picture.element, time.element, newest.element);
     const loading = h("p", { class: "muted" }, "Loading…");
     main.append(loading, error, body);
     poll(async () => {
@@ -104,6 +122,7 @@ export function overview(main, params, signal) {
         big.set(data);
         picture.set(data);
         await time.refresh();
+        await newest.refresh();
     }, () => POLL_MS, signal, (refused) => {
         loading.remove();
         when(error, refused.message, () => error.replaceChildren(bdi(refused.message, 400)));

@@ -3,7 +3,7 @@
 
    A row: {key, kind, title, foreign?: a name of strangers, from, to (ms; null: still going),
    state: "good" | "bad" | "warn" | "running" | "quiet", note, texts: [{label, text}]}. */
-import { dollars, toMs } from "/pages/format.js";
+import { count, dollars, toMs } from "/pages/format.js";
 
 const TERMINAL = { completed: "good", failed: "bad", cancelled: "quiet" };
 
@@ -13,13 +13,12 @@ function text(value) {
     return typeof value === "string" ? value : JSON.stringify(value, null, 2) ?? "";
 }
 
-function usageNote(data) {
-    const usage = data.usage;
+function usageNote(call) {
     const parts = [];
-    if (usage && Number.isFinite(usage.input_tokens))
-        parts.push(`${usage.input_tokens} tokens read, ${usage.output_tokens} written`);
-    if (Number.isFinite(data.cost))
-        parts.push(dollars(data.cost));
+    if (Number.isFinite(call.input_tokens))
+        parts.push(`${count(call.input_tokens)} tokens read, ${count(call.output_tokens)} written`);
+    if (Number.isFinite(call.cost))
+        parts.push(dollars(call.cost));
     return parts.join(", ");
 }
 
@@ -31,6 +30,7 @@ class Walk {
         this.turns = new Set();
         this.attempt = 0;
         this.free = NaN; // since when the model may have been at work
+        this.ready = true; // nothing was to be prepared before the model was asked
         this.open("queued", "Queued", created, { state: "running" });
     }
 
@@ -58,10 +58,15 @@ class Walk {
         if (!Number.isInteger(number) || this.turns.has(number))
             return;
         this.turns.add(number);
-        const ms = data.model_ms ?? (data.content === undefined ? data.duration_ms : undefined);
-        const from = Number.isFinite(ms) ? time - ms : this.free;
-        this.open("model", `Model, answer ${number}`, Number.isNaN(from) ? time : from,
-            { to: time, state: "model", note: usageNote(data) });
+        const call = data.model_call ?? {};
+        const free = Number.isNaN(this.free) ? time : this.free;
+        const from = Number.isFinite(call.duration_ms)
+            ? Math.max(free, time - call.duration_ms) : free;
+        if (!this.ready && from > free)
+            this.open("prepare", "Getting ready: tool servers start", free, { to: from });
+        this.ready = true;
+        this.open("model", `Model, answer ${number}`, from, { to: time, state: "model",
+            foreign: call.model, note: usageNote({ ...data.usage, ...call }) });
     }
 
     status(data, time) {
@@ -71,6 +76,7 @@ class Walk {
             this.open("mark", this.attempt > 1 ? `Claimed again, attempt ${this.attempt}`
                 : "Claimed by a worker", time, { to: time, state: "running" });
             this.free = time;
+            this.ready = false;
         } else if (data.status === "pending" && this.attempt) {
             this.closeAll(time);
             this.open("retry", "Back in the queue", time, { state: "warn",
