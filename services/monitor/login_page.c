@@ -55,8 +55,8 @@ static void add_token_form(struct buf *page, bool wrong)
                "autocomplete=\"current-password\" autocapitalize=\"none\" spellcheck=\"false\" "
                "aria-describedby=\"hint%s\"%s autofocus>\n"
                "<p class=\"hint\" id=\"hint\">It is the monitor's <code>MONITOR_TOKEN</code>. "
-               "After <code>./dev up</code>: "
-               "<code>. .run/env; echo $MONITOR_TOKEN</code></p>\n</div>\n"
+               "After <code>./dev up</code>:<br>"
+               "<code class=\"nowrap\">. .run/env; echo $MONITOR_TOKEN</code></p>\n</div>\n"
                "<button class=\"primary wide\">Sign in</button>\n</form>\n",
                wrong ? " message" : "", wrong ? " aria-invalid=\"true\"" : "");
 }

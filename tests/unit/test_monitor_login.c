@@ -153,7 +153,7 @@ static void cookies(void **unused)
     check_cookie("a=name=value", NULL);
     AUTOFREE char *long_header = mem_alloc(LOGIN_HEADER_MAX + 20);
     memset(long_header, ' ', LOGIN_HEADER_MAX + 1);
-    strcpy(long_header + LOGIN_HEADER_MAX + 1, "; name=value");
+    memcpy(long_header + LOGIN_HEADER_MAX + 1, "; name=value", sizeof("; name=value"));
     check_cookie(long_header, NULL);
 }
 
