@@ -61,6 +61,7 @@ where_next() {
 
 ${GREEN}The demo is done; the stack stays up.${PLAIN}
   API, to try in the browser   $GATEWAY_URL/docs
+  dashboard                    $MONITOR_URL (its token: . ${RUN#"$PWD"/}/env; echo \$MONITOR_TOKEN)
   another message              ./dev demo "Find the mail about the dentist appointment and put it
                                  into my calendar"
   sign in by hand              curl -sH 'Content-Type: application/json' \\

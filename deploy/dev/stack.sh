@@ -53,7 +53,7 @@ bring_up() {
     wait_healthy
     unlock_run_dir
     say "${GREEN}up${PLAIN}: $GATEWAY_URL (docs: $GATEWAY_URL/docs), run folder $RUN"
-    say "dashboard: $MONITOR_URL (its token: . $RUN/env; echo \$MONITOR_TOKEN)"
+    say "dashboard: $MONITOR_URL (its token: . ${RUN#"$PWD"/}/env; echo \$MONITOR_TOKEN)"
 }
 
 # lock_run_dir SECONDS: how long another ./dev may take. Only a folder that was new or empty becomes
