@@ -4,8 +4,8 @@ from urllib.parse import urlsplit
 import pytest
 from selenium.webdriver.common.by import By
 
-from client import User, begin_sign_in, fresh_email
-from pages import complaints, find, requested, wait
+from client import User, begin_sign_in, fresh_email, sign_in
+from pages import complaints, find, phone, prefers, requested, shot, too_wide, wait
 
 pytest_plugins = ["shared_stacks", "pages"]
 pytestmark = pytest.mark.page
@@ -66,20 +66,62 @@ def test_docs(browser, wide_stack):
     assert complaints(browser) == []
 
 
+def click(browser, path):
+    wait(browser, lambda: browser.find_elements(By.XPATH, path), path)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})",
+                           browser.find_element(By.XPATH, path))
+    browser.find_element(By.XPATH, path).click()
+
+
+def execute(browser, method, path):
+    """Unfolds the operation and tries it as it stands; where its answer is shown."""
+    block = f"//div[contains(@class, 'opblock-{method}')][.//span[@data-path='{path}']]"
+    click(browser, block + "//button[contains(@class, 'opblock-summary-control')]")
+    click(browser, block + "//button[contains(@class, 'execute')]")
+    return block + "//table[contains(@class, 'live-responses-table')]"
+
+
 def test_docs_can_be_tried(browser, wide_stack):
-    """Unfold GET /health, try it out, execute: the answer is shown."""
+    """With a token: who am I, and a job, as its example says."""
+    user = sign_in(wide_stack)
     browser.get(wide_stack.url + "/docs")
-    block = "//div[contains(@class, 'opblock-get')][.//span[@data-path='/health']]"
+    click(browser, "//button[contains(@class, 'authorize')]")
+    field = find(browser, ".auth-container input")
+    field.send_keys(user.token)
+    click(browser, "//form//button[contains(@class, 'authorize')]")
+    click(browser, "//button[contains(@class, 'btn-done')]")
+    for method, path, expected in (("get", "/me", user.email), ("post", "/run", "job_id")):
+        answer = execute(browser, method, path)
+        wait(browser, lambda: any(expected in found.text
+                                  for found in browser.find_elements(By.XPATH, answer)), path)
+    jobs = user.get("/jobs").json()["jobs"]
+    assert [job["message"] for job in jobs] == ["List my recent emails"]
+    assert user.token not in browser.execute_script("return JSON.stringify({...localStorage})")
+    shot(browser, "docs-tried")
+    assert complaints(browser) == []
 
-    def click(path):
-        wait(browser, lambda: browser.find_elements(By.XPATH, path), path)
-        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})",
-                               browser.find_element(By.XPATH, path))
-        browser.find_element(By.XPATH, path).click()
 
-    click(block + "//button[contains(@class, 'opblock-summary-control')]")
-    click(block + "//button[contains(@class, 'try-out__btn')]")
-    click(block + "//button[contains(@class, 'execute')]")
-    wait(browser, lambda: "healthy" in browser.find_element(
-        By.XPATH, block + "//table[contains(@class, 'live-responses-table')]").text, "the answer")
+def background(browser):
+    return browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+
+
+def test_docs_are_dark_and_narrow_too(browser, wide_stack):
+    with prefers(browser, color_scheme="light"):
+        browser.get(wide_stack.url + "/docs")
+        find(browser, ".opblock")
+        light = background(browser)
+        shot(browser, "docs-light")
+        find(browser, "[data-theme-switch]").click()
+        assert background(browser) != light
+        find(browser, "[data-theme-switch]").click()
+        assert background(browser) == light
+        browser.execute_script("localStorage.clear()")
+    with prefers(browser, color_scheme="dark"):
+        browser.get(wide_stack.url + "/docs")
+        find(browser, ".opblock")
+        assert background(browser) != light
+        shot(browser, "docs-dark")
+    with phone(browser):
+        assert too_wide(browser) == []
+        shot(browser, "docs-phone")
     assert complaints(browser) == []
