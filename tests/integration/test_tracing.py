@@ -1,8 +1,11 @@
 """From one request to every line and span about it: ids through the HTTP request, the bus, the queue, the
-run, the model and the tools; spans at a collector; a collector that is away or hostile."""
+run, the model and the tools; spans at a collector; a collector that is away or hostile. And what
+Prometheus finds: every service's metrics, what the dashboard and the alerts ask for."""
 import json
 import pathlib
+import re
 import secrets
+import subprocess
 
 import pytest
 
@@ -10,8 +13,9 @@ import model_servers
 from client import sign_in
 from otlp_collector import Collector
 from pg_cluster import free_port
-from stack import Stack, wait_until
+from stack import ROOT, Stack, wait_until
 
+OBSERVABILITY = ROOT / "deploy" / "observability"
 SERVER = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "meta_server.py"
 SERVICES = ("broker", "auth", "jobs", "worker", "gateway", "monitor")
 STATE = "vendor=abc,other@x=1"
@@ -202,9 +206,78 @@ def works_on(stack):
 
 
 def counted(stack, service, name):
-    text = stack.http.get(f"http://127.0.0.1:{stack.ports[service]}/metrics", timeout=30).text
-    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in scrape(stack, service).splitlines()
                if line.startswith(name) and not line.startswith("#"))
+
+
+def scrape(stack, service):
+    return stack.http.get(f"http://127.0.0.1:{stack.ports[service]}/metrics", timeout=30).text
+
+
+def names_in(text):
+    return set(re.findall(r"\b(?:mcpbus|process)_[a-z0-9_]+", text))
+
+
+def test_prometheus_understands_every_service(traced):
+    """promtool complains of names, units and types that the conventions don't know."""
+    assert run(traced, "note fail")[0]["status"] == "completed"
+    assert traced.user.post("/jobs/nobody/cancel").status_code == 404  # a call that fails
+    exposed = set()
+    for service in SERVICES:
+        text = wait_until(lambda one=service: scrape(traced, one), 10)
+        checked = subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
+                                 capture_output=True, check=False)
+        assert checked.returncode == 0 and not checked.stdout + checked.stderr, \
+            service + checked.stdout + checked.stderr
+        assert f'mcpbus_build_info{{service="{service}",' in text
+        assert {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds",
+                "process_start_time_seconds", "mcpbus_loop_lag_seconds_bucket",
+                "mcpbus_ready"} <= names_in(text)
+        assert "\nmcpbus_ready 1\n" in text, service
+        exposed |= names_in(text)
+    board = json.loads((OBSERVABILITY / "grafana/dashboards/mcpbus.json").read_text())
+    asked = names_in(json.dumps(board["panels"])) | names_in(
+        (OBSERVABILITY / "prometheus/rules.yml").read_text())
+    assert len(asked) > 30 and not asked - exposed, sorted(asked - exposed)
+
+
+def test_the_hops_of_a_job_are_measured(traced):
+    before = {name: counted(traced, service, name) for service, name in (
+        ("worker", "mcpbus_tool_call_duration_seconds_count"),
+        ("worker", "mcpbus_tool_call_failures_total"),
+        ("worker", 'mcpbus_model_tokens_total{direction="input"}'),
+        ("jobs", "mcpbus_job_duration_seconds_count"), ("jobs", "mcpbus_job_wait_seconds_count"))}
+    run(traced, "note fail")
+    assert counted(traced, "worker", "mcpbus_tool_call_duration_seconds_count") \
+        == before["mcpbus_tool_call_duration_seconds_count"] + 2
+    assert counted(traced, "worker", "mcpbus_tool_call_failures_total") \
+        == before["mcpbus_tool_call_failures_total"] + 1
+    assert counted(traced, "worker", 'mcpbus_model_tokens_total{direction="input"}') \
+        == before['mcpbus_model_tokens_total{direction="input"}'] + 22
+    for name in ("mcpbus_job_duration_seconds_count", "mcpbus_job_wait_seconds_count"):
+        wait_until(lambda one=name: counted(traced, "jobs", one) == before[one] + 1, 10, name)
+    gateway = scrape(traced, "gateway")
+    assert 'mcpbus_bus_call_duration_seconds_count{method="jobs.submit"}' in gateway
+    assert 'mcpbus_http_request_duration_seconds_count{method="POST",route="/run"}' in gateway
+    jobs = scrape(traced, "jobs")
+    assert 'mcpbus_bus_request_duration_seconds_count{method="jobs.submit"}' in jobs
+    assert 'mcpbus_pg_statement_duration_seconds_count{statement="submit"}' in jobs
+    assert "mcpbus_broker_request_duration_seconds_count" in scrape(traced, "broker")
+
+
+def test_the_alert_rules():
+    folder = OBSERVABILITY / "prometheus"
+    for args in (("check", "config", "prometheus.yml", "compose.yml"),
+                 ("test", "rules", "rules_test.yml")):
+        done = subprocess.run(["promtool", *args], cwd=folder, capture_output=True, text=True,
+                              timeout=100, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    rules = (folder / "rules.yml").read_text()
+    book = (ROOT / "docs" / "observability.md").read_text()
+    for name in re.findall(r"alert: (\w+)", rules):
+        assert f"runbook: docs/observability.md#{name.lower()}\n" in rules, name
+        assert f"\n### {name}\n" in book, f"{name} has no runbook"
+        assert name in (folder / "rules_test.yml").read_text(), f"{name} has no test"
 
 
 def refuse(handler):
@@ -242,7 +315,7 @@ def test_a_collector_that_misbehaves_holds_nothing_up(traced, collector, behavio
         collector.behaviour = None
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_a_stop_sends_what_is_left_and_waits_for_nobody(new_stack, collector):
     """Sampled by our own decision; the collector gets the last spans when the services stop."""
     stack = new_stack(env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url + "/",
