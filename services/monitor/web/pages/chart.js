@@ -19,9 +19,14 @@ function colour(element, name, alpha = 1) {
     return value;
 }
 
-/** series: [{label, colour: "--good", fill?, dash?}]; format(value): text. */
+const INTEGERS = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6, 7, 8].map((e) => n * 10 ** e))
+    .sort((a, b) => a - b);
+
+/** series: [{label, colour: "--good", fill?, dash?}]; format(value): text; whole: values are
+    integers, and a step that is not known lies between two that are. */
 export class Chart {
-    constructor(title, series, format) {
+    constructor(title, series, format, whole = false) {
+        this.whole = whole;
         this.series = series;
         this.format = format;
         this.visible = series.map(() => true);
@@ -104,14 +109,14 @@ export class Chart {
             },
             axes: [
                 { ...axis, size: 30, space: 70, values: (_, splits) => this.times(splits) },
-                { ...axis, size: 62, space: 40,
+                { ...axis, size: 62, space: 40, ...(this.whole ? { incrs: INTEGERS } : {}),
                     values: (_, splits) => splits.map((value) => this.format(value)) },
             ],
             series: [{}, ...this.series.map((one, i) => ({
-                label: one.label, show: this.visible[i], width: 2, spanGaps: false,
+                label: one.label, show: this.visible[i], width: 2, spanGaps: this.whole,
                 stroke: colour(this.canvas, one.colour), dash: one.dash,
                 fill: one.fill ? colour(this.canvas, one.colour, 0.15) : undefined,
-                points: { show: (_, __, from, to) => this.isLonely(i, from, to) },
+                points: { show: () => false, size: 6, filter: () => this.lonely(i) },
             }))],
             hooks: { setCursor: [(plot) => {
                 this.hovered = plot.cursor.idx ?? null;
@@ -120,13 +125,13 @@ export class Chart {
         };
     }
 
-    /** So few that a line would hardly be seen: they are shown as points. */
-    isLonely(i, from, to) {
+    /** Steps with nothing on either side have no line: they are shown as points. */
+    lonely(i) {
         const values = this.data[i + 1];
-        let there = 0;
-        for (let at = from; at <= to; at++)
-            there += values[at] !== null && values[at] !== undefined ? 1 : 0;
-        return there > 0 && there < 4;
+        const is = (at) => values[at] !== null && values[at] !== undefined;
+        const found = values.map((_, at) => at)
+            .filter((at) => is(at) && !is(at - 1) && !is(at + 1));
+        return !this.whole && found.length ? found : null;
     }
 
     times(splits) {

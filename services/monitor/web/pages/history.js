@@ -56,8 +56,10 @@ function latency(chart, data, range) {
 }
 
 function depth(chart, data, range) {
-    const queued = data.of((point) => point.queued ?? null, null);
-    const running = data.of((point) => point.running ?? null, null);
+    // Of a queue that stays empty nothing is written; what is written without it was not looked at.
+    const known = (key) => data.of((point) => point[key] ?? NaN, 0)
+        .map((value) => (Number.isNaN(value) ? null : value));
+    const [queued, running] = [known("queued"), known("running")];
     chart.set([data.times, queued, running], ...range,
         `At most ${count(most(queued))} waited and ${count(most(running))} ran at once.`);
 }
@@ -81,7 +83,7 @@ function makeCharts() {
     const queue = new Chart("Queue", [
         { label: "waiting", colour: "--warn", fill: true },
         { label: "running", colour: "--accent" },
-    ], count);
+    ], count, true);
     return { jobs, times, queue };
 }
 
