@@ -124,17 +124,18 @@ def too_wide(browser):
             .map(one => `${one.tagName}#${one.id}.${one.className}`.slice(0, 80)).slice(0, 20);""")
 
 
-def axe(browser):
-    """What axe finds wrong with the page as it stands (WCAG 2.2 A and AA, best practices), as text;
-    [] when nothing."""
+def axe(browser, *rules):
+    """What axe finds wrong with the page as it stands (WCAG 2.2 A and AA, best practices; or these
+    rules alone), as text; [] when nothing."""
     if not browser.execute_script("return Boolean(window.axe)"):
         script = npm_servers.installed() / "node_modules/axe-core/axe.min.js"
         browser.execute_script(script.read_text(encoding="utf-8"))
     browser.set_script_timeout(60 * slow())
     found = browser.execute_async_script("""
-        const done = arguments[0];
-        axe.run(document, {resultTypes: ["violations"]})
-            .then(report => done(report.violations), error => done(String(error)));""")
+        const [rules, done] = arguments;
+        const all = {resultTypes: ["violations"]};
+        axe.run(document, rules.length ? {...all, runOnly: {type: "rule", values: rules}} : all)
+            .then(report => done(report.violations), error => done(String(error)));""", list(rules))
     assert isinstance(found, list), found
     return [f"{one['impact']} {one['id']}: {node['html'][:200]} ({node['failureSummary'][:300]})"
             for one in found if one["impact"] in SERIOUS for node in one["nodes"]]

@@ -1,4 +1,5 @@
 """The chat page in a real browser: signing in, asking, watching, deciding, going back."""
+import json
 import re
 from urllib.parse import quote
 
@@ -6,11 +7,13 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from app_page import (address, all_of, answered, ask, click, click_on, enter, has, idle, is_running, press,
-                      write)
+from app_page import (address, all_of, answered, ask, click, click_on, enter, has, idle,
+                      is_running, press, write)
 from asking import use
-from client import begin_sign_in, consent, fresh_email, sign_in
-from pages import axe, complaints, find, new_tab, phone, prefers, requested, shot, too_wide, wait
+from client import begin_sign_in, consent, fresh_email, http
+from pages import (axe, complaints, find, foreign, new_tab, phone, prefers, requested, shot,
+                   too_wide, wait)
+from side import Side
 
 pytest_plugins = ["asking_stacks", "pages"]
 pytestmark = pytest.mark.page
@@ -21,7 +24,8 @@ def jobs_of(user):
 
 
 def kept(browser, name):
-    return browser.execute_script("return sessionStorage.getItem('mcpbus-chat-' + arguments[0])", name)
+    return browser.execute_script("return sessionStorage.getItem(arguments[0])",
+                                  "mcpbus-chat-" + name)
 
 
 def choose(browser, *scopes):
@@ -48,7 +52,7 @@ def test_sign_in_and_out(browser, asking):
     choose(browser, "gmail_readonly", "drive")
     press(browser, "Sign in with Google")
     allow(browser, fresh_email("grace.hopper"), "drive")
-    has(browser, "Not granted: See, edit, create and delete all of your Google Drive files", ".notice")
+    has(browser, "Not granted: See, edit, create and delete all of your Google Drive", ".notice")
     shot(browser, "app-welcome")
     assert browser.current_url.startswith(address(asking))
     find(browser, "#open-account").click()
@@ -94,7 +98,8 @@ def test_steps_show_while_the_run_goes_on(browser, asking):
     """And a reload in the middle loses nothing."""
     user = enter(browser, asking)
     message, text = use("look")
-    ask(browser, f"[sandbox:slow=1] {message}")
+    find(browser, "#message").send_keys("[sandbox:slow=1]", Keys.SHIFT, Keys.ENTER, Keys.NULL,
+                                        message, Keys.ENTER)
     has(browser, "look", ".tool summary")
     assert is_running(browser) and not all_of(browser, ".answer")
     shot(browser, "app-running")
@@ -105,7 +110,7 @@ def test_steps_show_while_the_run_goes_on(browser, asking):
     has(browser, f"look: {text}", ".tool .output")
     has(browser, "tokens (", ".turn footer")
     shot(browser, "app-answer")
-    assert len(jobs_of(user)) == 1
+    assert [job["message"] for job in jobs_of(user)] == [f"[sandbox:slow=1]\n{message}"]
     assert re.search(r"#/c/[0-9a-f]{32}$", browser.current_url)
     assert complaints(browser) == []
 
@@ -149,13 +154,13 @@ def test_approval(browser, asking):
 
 HOSTILE = """<script>window.pwned = 1</script><img src=x onerror="window.pwned = 2">
 [link](javascript:window.pwned=3) [data](data:text/html,x) ![picture](http://203.0.113.1/x.png)
-[good](https://example.com/a?b) \u202egnp.exe\u202c \x07\x1b[31m \u0000 # *text* <https://a.example/>
+[good](https://example.com/a?b) \u202egnp.exe\u202c \x07\x1b[31m # *text* <https://a.example/>
 """
 
 
 def test_hostile_texts_stay_text(browser, asking):
     enter(browser, asking)
-    ask(browser, HOSTILE.replace("\u0000", "") + "x" * 3000)
+    ask(browser, HOSTILE + "x" * 3000)
     answered(browser)
     message = 'use tool look with {"text": "<script>window.pwned = 4</script> \u202ecod.exe"}'
     ask(browser, message)
@@ -169,13 +174,13 @@ def test_hostile_texts_stay_text(browser, asking):
     assert "<script>window.pwned = 1</script>" in text
     assert browser.execute_script("return window.pwned ?? null") is None
     assert all_of(browser, ".turns script, .turns img, .turns iframe, .turns style") == []
-    links = [one.get_attribute("href") for one in all_of(browser, ".turns a")]
-    assert set(links) == {"https://example.com/a?b", "http://203.0.113.1/x.png", "https://a.example/"}
-    assert {one.get_attribute("rel") for one in all_of(browser, ".turns a")} == {"noopener noreferrer"}
+    links = all_of(browser, ".turns a")
+    assert {one.get_attribute("href") for one in links} == {
+        "https://example.com/a?b", "http://203.0.113.1/x.png", "https://a.example/"}
+    assert {one.get_attribute("rel") for one in links} == {"noopener noreferrer"}
     assert too_wide(browser) == []
     shot(browser, "app-hostile")
-    origin = asking.vars["PUBLIC_URL"]
-    assert [one for one in requested(browser, origin) if not one.startswith((origin, "data:"))] == []
+    assert foreign(browser, asking.vars["PUBLIC_URL"]) == []
     assert complaints(browser) == []
 
 
@@ -267,6 +272,44 @@ def test_old_conversations(browser, asking):
     assert len(jobs_of(user)) == 4
 
 
+EVENTS = [
+    ("status", {"status": "running", "attempt": 2}),
+    ("tool_call", {"id": "a", "name": "files__read", "arguments": [1, {"<b>": "\u202e"}]}),
+    ("progress", {"name": "files__read", "progress": 3, "total": 4, "message": "<i>page</i> 3"}),
+    ("progress", {"message": "The server \x07 broken could not be started", "level": "warning"}),
+    ("of_a_newer_server", {"what": None}),
+]
+
+
+def test_every_kind_of_event(browser, asking):
+    """Of a stream that breaks off after each of its pieces."""
+    enter(browser, asking)
+    text = "".join(f"id: {n}\nevent: {kind}\ndata: {json.dumps(data)}\n\n: ping\r\n\r\n"
+                   for n, (kind, data) in enumerate(EVENTS, 1))
+    browser.execute_script("""
+        const real = window.fetch;
+        const text = arguments[0];
+        window.fetch = (path, options) => {
+            if (!path.endsWith("/events"))
+                return real(path, options);
+            const after = Number(options.headers["Last-Event-ID"]);
+            const from = after ? text.indexOf(`id: ${after + 1}\\n`) : 0;
+            const piece = from < 0 ? "" : text.slice(from, from + 150);
+            return Promise.resolve(new Response(piece));
+        };""", text)
+    ask(browser, "[sandbox:slow=60] Say hello")
+    has(browser, "Attempt 2", ".steps")
+    has(browser, "could not be started", ".steps .warned")
+    bar = find(browser, ".tool progress")
+    click(browser, ".tool summary")
+    assert bar.get_property("value") == 3
+    has(browser, "<i>page</i> 3", ".tool .progress")
+    has(browser, "U+202E", ".tool pre")
+    assert len(all_of(browser, ".tool")) == 1
+    shot(browser, "app-progress")
+    click(browser, "#stop")
+
+
 def test_a_gateway_dies_in_the_middle(browser, asking):
     user = enter(browser, asking)
     message, text = use("look")
@@ -295,35 +338,51 @@ def test_forget_me(browser, asking):
     assert user.get("/me").status_code == 401
 
 
+def test_switched_off(asking):
+    """Then a sign-in's page has no script either."""
+    with Side(asking) as side:
+        address_of = side.gateway({"CHAT_PAGE": "off", "PUBLIC_URL": asking.vars["PUBLIC_URL"]})
+        assert http("GET", address_of + "/app").status_code == 404
+        assert http("GET", address_of + "/app/main.js").status_code == 404
+        assert http("GET", address_of + "/docs").status_code == 200
+        page = http("GET", address_of + "/auth/callback?state=x")
+        assert "script" not in page.text + page.headers["Content-Security-Policy"]
+
+
 def check_look(browser, name):
+    """What axe says, in both colours; wide and as on a telephone."""
     assert axe(browser) == []
     assert too_wide(browser) == []
     shot(browser, name)
-
-
-@pytest.mark.parametrize("colours", ["light", "dark"])
-def test_for_everybody(browser, asking, colours):
-    """A telephone's width, both colours, what axe says of each view."""
-    with prefers(browser, color_scheme=colours):
-        browser.get(address(asking))
-        find(browser, "input[name=scope]")
-        check_look(browser, f"app-sign-in-{colours}")
-        enter(browser, asking)
-        check_look(browser, f"app-new-{colours}")
-        message, _ = use("look", "send", "send")
-        ask(browser, f"{message}\n\n1. one\n\n| a | b |\n|---|---|\n| `c` | **d** |\n\n> quoted")
-        find(browser, ".approval")
-        check_look(browser, f"app-approval-{colours}")
-        press(browser, "Deny all")
-        answered(browser)
-        for card in all_of(browser, ".tool summary"):
-            click_on(browser, card)
-        check_look(browser, f"app-answer-{colours}")
+    with prefers(browser, color_scheme="dark"):
+        assert axe(browser, "color-contrast") == []
+        shot(browser, name + "-dark")
         with phone(browser):
-            check_look(browser, f"app-phone-{colours}")
-            find(browser, "#open-history").click()
-            wait(browser, find(browser, "#history li a").is_displayed, "the conversations")
-            check_look(browser, f"app-phone-history-{colours}")
-            browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)
-            wait(browser, lambda: not find(browser, "#history li a").is_displayed(), "folded")
+            assert too_wide(browser) == []
+            shot(browser, name + "-phone")
+
+
+def test_for_everybody(browser, asking):
+    """Each view."""
+    browser.get(address(asking))
+    find(browser, "input[name=scope]")
+    check_look(browser, "app-view-sign-in")
+    enter(browser, asking)
+    check_look(browser, "app-view-new")
+    message, _ = use("look", "send", "send")
+    ask(browser, f"{message}\n\n1. one\n\n| a | b |\n|---|---|\n| `c` | **d** |\n\n> quoted")
+    find(browser, ".approval")
+    check_look(browser, "app-view-approval")
+    press(browser, "Deny all")
+    answered(browser)
+    for card in all_of(browser, ".tool summary"):
+        click_on(browser, card)
+    check_look(browser, "app-view-answer")
+    with phone(browser):
+        find(browser, "#open-history").click()
+        wait(browser, find(browser, "#history li a").is_displayed, "the conversations")
+        assert axe(browser) == []
+        shot(browser, "app-view-history-phone")
+        browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)
+        wait(browser, lambda: not find(browser, "#history li a").is_displayed(), "folded")
     assert complaints(browser) == []

@@ -4,13 +4,14 @@ import { button, confirm, h, notice } from "./dom.js";
 import { oneLine, visible } from "./style/text.js";
 import { inWords } from "./words.js";
 
-const FORGET = "Your conversations, jobs and sign-in are deleted here, and the access to your Google account is " +
-    "given back. Nobody can undo that.";
+const FORGET = "Your conversations, jobs and sign-in are deleted here, and the access to your " +
+    "Google account is given back. Nobody can undo that.";
 
 /** The names of what was asked for and not granted. grants: of GET /auth/status; scopes: of GET
     /auth/scopes. */
 export function missing(grants, scopes) {
-    return grants.requested_scopes.filter((name) => !grants.granted_scopes.includes(scopes[name]?.scope));
+    const granted = new Set(grants.granted_scopes);
+    return grants.requested_scopes.filter((name) => !granted.has(scopes[name]?.scope));
 }
 
 export class Account {
@@ -28,12 +29,14 @@ export class Account {
         const email = oneLine(user.email ?? "", 100);
         this.opener.replaceChildren(h("bdi", { class: "one-line" }, visible(email || "Account")));
         this.opener.setAttribute("aria-label", `Account of ${email || "the user"}`);
-        const granted = Object.values(scopes).filter(({ scope }) => grants.granted_scopes.includes(scope));
+        const granted = Object.values(scopes)
+            .filter(({ scope }) => grants.granted_scopes.includes(scope));
         this.menu.replaceChildren(
             h("p", {}, h("strong", {}, visible(oneLine(user.name ?? "", 100))), h("br"),
                 h("span", { class: "muted small" }, visible(email))),
             h("h2", { class: "small" }, "What may be used of the Google account"),
-            granted.length ? h("ul", { class: "small" }, granted.map(({ description }) => h("li", {}, description)))
+            granted.length
+                ? h("ul", { class: "small" }, granted.map((one) => h("li", {}, one.description)))
                 : h("p", { class: "small muted" }, "Nothing."),
             this.faults,
             h("div", { class: "stack tight" },
@@ -69,6 +72,7 @@ export class Account {
 
     async forget() {
         if (await confirm("Forget me?", FORGET, "Delete everything"))
-            await this.leave(() => this.api.forgetMe(), "You have been forgotten: nothing of yours is kept here.");
+            await this.leave(() => this.api.forgetMe(),
+                "You have been forgotten: nothing of yours is kept here.");
     }
 }

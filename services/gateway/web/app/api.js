@@ -50,7 +50,8 @@ export class Api {
         let response;
         try {
             response = await fetch(path, {
-                method, headers: all, signal, body: body === undefined ? undefined : JSON.stringify(body),
+                method, headers: all, signal,
+                body: body === undefined ? undefined : JSON.stringify(body),
                 cache: "no-store", credentials: "omit", redirect: "error",
             });
         } catch (error) {
@@ -109,7 +110,8 @@ export class Api {
 
     /** → {job_id}. The same key gives the same job, however often it is sent. */
     run(request, key, signal) {
-        return this.json("POST", "/run", { body: request, signal, headers: { "Idempotency-Key": key } });
+        return this.json("POST", "/run",
+            { body: request, signal, headers: { "Idempotency-Key": key } });
     }
 
     job(id, signal) {
@@ -133,7 +135,8 @@ export class Api {
 
     /** Approves these calls; the job's other ones that wait are denied. */
     approve(id, callIds) {
-        return this.json("POST", `/jobs/${encodeURIComponent(id)}/approve`, { body: { call_ids: callIds } });
+        return this.json("POST", `/jobs/${encodeURIComponent(id)}/approve`,
+            { body: { call_ids: callIds } });
     }
 
     deny(id, reason) {

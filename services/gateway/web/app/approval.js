@@ -19,10 +19,12 @@ export class Approval {
         this.approve = button("", () => this.send(this.chosen()), { class: "primary" });
         this.deny = button(calls.length > 1 ? "Deny all" : "Deny", () => this.send(null));
         this.reason = h("input", { type: "text", maxlength: REASON_MAX, autocomplete: "off",
-            placeholder: "Why not? The model is told (optional)", "aria-label": "Reason for a denial" });
+            placeholder: "Why not? The model is told (optional)",
+            "aria-label": "Reason for a denial" });
         this.faults = h("div", { role: "alert" });
         this.element = h("section", { class: "approval", "aria-label": "Approval" },
-            h("h3", {}, calls.length > 1 ? `May these ${calls.length} calls be made?` : "May this call be made?"),
+            h("h3", {}, calls.length > 1 ? `May these ${calls.length} calls be made?`
+                : "May this call be made?"),
             h("p", { class: "small muted" }, "Nothing of it happens before you have said so."),
             h("ul", {}, calls.map((call, i) => this.call(call, i))),
             h("div", { class: "row" }, this.approve, this.deny, this.reason), this.faults);
@@ -33,9 +35,10 @@ export class Approval {
         const [tool, server] = splitName(name);
         const title = [h("strong", { class: "mono" }, visible(oneLine(tool, 80))), " ",
             server ? h("span", { class: "muted small" }, visible(oneLine(server, 40))) : null];
-        return h("li", {}, this.calls.length > 1
-            ? h("label", { class: "row" }, this.boxes[i], h("span", {}, title)) : h("div", {}, title),
-        showArguments(given));
+        const head = this.calls.length > 1
+            ? h("label", { class: "row" }, this.boxes[i], h("span", {}, title))
+            : h("div", {}, title);
+        return h("li", {}, head, showArguments(given));
     }
 
     chosen() {
@@ -72,10 +75,12 @@ export class Approval {
         event; null: the run has ended without one. */
     close(data) {
         if (!data) {
-            this.element.replaceWith(h("p", { class: "small muted" }, "Nobody has decided on these calls."));
+            this.element.replaceWith(h("p", { class: "small muted" },
+                "Nobody has decided on these calls."));
             return;
         }
-        const approved = data.decision !== "approve" ? 0 : data.call_ids?.length ?? this.calls.length;
+        const approved = data.decision === "approve" ? data.call_ids?.length ?? this.calls.length
+            : 0;
         const denied = this.calls.length - approved;
         const parts = [approved ? `${count(approved, "call")} approved` : null,
             denied ? `${count(denied, "call")} denied` : null].filter(Boolean);

@@ -1,5 +1,5 @@
-/* On the page /auth/callback: takes the token over to /app, when this tab has begun the sign-in there
-   (session.js). For everybody else that page stays as it is. */
+/* On the page /auth/callback: takes the token over to /app, when this tab has begun the sign-in
+   there (session.js). For everybody else that page stays as it is. */
 
 const PREFIX = "mcpbus-chat-";
 

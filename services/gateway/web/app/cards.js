@@ -17,13 +17,16 @@ export function splitName(name) {
 function summary(value) {
     if (isPlain(value))
         return oneLine(plainText(value) ?? "", 120);
-    return oneLine(Object.entries(value).map(([name, one]) => `${name}: ${plainText(one)}`).join(", "), 120);
+    const members = Object.entries(value).map(([name, one]) => `${name}: ${plainText(one)}`);
+    return oneLine(members.join(", "), 120);
 }
 
 /** Arguments: an object's members one below the other. */
 export function showArguments(value) {
-    if (isPlain(value) || Array.isArray(value))
-        return foreign(h("pre"), isPlain(value) ? plainText(value) ?? "" : JSON.stringify(value, null, 2));
+    if (isPlain(value))
+        return foreign(h("pre"), plainText(value) ?? "");
+    if (Array.isArray(value))
+        return foreign(h("pre"), JSON.stringify(value, null, 2));
     const members = Object.entries(value);
     if (members.length === 0)
         return h("p", { class: "muted small" }, "without arguments");
@@ -85,7 +88,8 @@ export class ToolCard {
         this.set(denied ? "denied" : failed ? "error" : "done");
         if (typeof took === "number" && !denied)
             this.took.textContent = duration(took);
-        this.result.replaceChildren(h("h3", {}, failed ? "What it said" : "Result"),
+        const title = denied ? "What the model was told" : failed ? "What it said" : "Result";
+        this.result.replaceChildren(h("h3", {}, title),
             folded(h("div", { class: "output mono" }), readable(String(content ?? "")), 3000));
     }
 

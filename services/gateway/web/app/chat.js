@@ -16,7 +16,8 @@ const TRIES = 5;
 // Lists cut messages and results at 4 KiB.
 const MAY_BE_CUT = 1000;
 
-const isWhole = (job) => job.message.length < MAY_BE_CUT && (job.result?.length ?? 0) < MAY_BE_CUT;
+const isWhole = (job) =>
+    job.message.length < MAY_BE_CUT && (job.result?.length ?? 0) < MAY_BE_CUT;
 
 /** Where an address leads: "#/c/ID" a conversation, "#/job/ID" a job that belongs to none. */
 export function routeOf(hash) {
@@ -42,8 +43,10 @@ export class Chat {
         this.composer = new Composer({ send: (text) => this.ask(text), stop: () => this.stop() });
         this.list = h("ol", { class: "turns", "aria-label": "Conversation" });
         this.before = h("div", { class: "before" });
-        this.toEnd = button("↓ Newest", () => this.scroll(true), { class: "to-end small", hidden: true });
-        this.element = h("div", { class: "chat" }, h("h1", { class: "sr-only" }, "Conversation"), this.before, this.list,
+        this.toEnd = button("↓ Newest", () => this.scroll(true),
+            { class: "to-end small", hidden: true });
+        this.element = h("div", { class: "chat" },
+            h("h1", { class: "sr-only" }, "Conversation"), this.before, this.list,
             h("div", { class: "dock" }, this.toEnd, this.composer.element));
         this.onScroll = () => this.showToEnd();
         addEventListener("scroll", this.onScroll, { passive: true });
@@ -71,7 +74,8 @@ export class Chat {
     }
 
     async load(signal) {
-        this.before.replaceChildren(...(this.route.kind === "new" ? [] : [h("p", { class: "muted" }, "Loading…")]));
+        if (this.route.kind !== "new")
+            this.before.replaceChildren(h("p", { class: "muted" }, "Loading…"));
         try {
             const jobs = await this.fetch(signal);
             this.prepend(jobs.jobs, signal);
@@ -121,7 +125,8 @@ export class Chat {
         const empty = this.turns.length === 0 && !recall("pending");
         this.before.replaceChildren(...[
             more ? button("Show earlier ones", () => this.load(signal), { class: "small" }) : null,
-            empty ? welcome(this.user, (text) => this.ask(text)) : null].filter(Boolean));
+            empty ? welcome(this.user, (text) => this.ask(text)) : null,
+        ].filter(Boolean));
     }
 
     turn(job) {
@@ -136,12 +141,14 @@ export class Chat {
     // Watching
 
     async watch(turn, signal) {
-        const lost = (error) => turn.trouble(error && "The connection was lost: trying again. The job goes on…");
+        const lost = (error) => turn.trouble(error &&
+            "The connection was lost: trying again. The job goes on…");
         const was = turn.ended;
         try {
             for await (const event of follow(this.api, turn.job.job_id, signal, lost))
                 this.keepEnd(() => turn.apply(event));
-            const job = was && isWhole(turn.job) ? turn.job : await this.result(turn.job.job_id, signal);
+            const job = was && isWhole(turn.job) ? turn.job
+                : await this.result(turn.job.job_id, signal);
             this.keepEnd(() => turn.finish(job));
         } catch (error) {
             if (!signal.aborted)
@@ -154,9 +161,9 @@ export class Chat {
     }
 
     lose(turn, error) {
-        const words = error.status === 401 ? "Not watched any more: your sign-in has ended. The job goes on."
-            : error.status === 404 ? "This job isn't there any more." : inWords(error);
-        turn.trouble(words);
+        turn.trouble(error.status === 401
+            ? "Your sign-in has ended. The job goes on without this page."
+            : error.status === 404 ? "This job isn't there any more." : inWords(error));
         turn.lost = true;
     }
 
@@ -199,7 +206,8 @@ export class Chat {
             history.pushState(null, "", hashOf(this.route));
         }
         const before = recall("pending");
-        const again = before?.failed && before.message === text && before.conversation_id === this.route.id;
+        const again = before?.failed && before.message === text &&
+            before.conversation_id === this.route.id;
         this.submit({ key: again ? before.key : randomId(), message: text,
             conversation_id: this.route.id });
     }
@@ -207,7 +215,8 @@ export class Chat {
     /** What a reload has interrupted. */
     resubmit() {
         const pending = recall("pending");
-        if (pending && !pending.failed && this.route.kind === "c" && pending.conversation_id === this.route.id)
+        const here = this.route.kind === "c" && pending?.conversation_id === this.route.id;
+        if (here && !pending.failed)
             this.submit(pending);
     }
 
@@ -235,11 +244,16 @@ export class Chat {
     }
 
     async post({ key, message, conversation_id }, turn, signal) {
-        const request = { message, conversation_id };
+        const request = { message, conversation_id,
+            time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone };
         for (let tries = 1; ; tries++) {
             try {
                 return await this.api.run(request, key, signal);
             } catch (error) {
+                if (error.status === 422 && request.time_zone && /time_zone/u.test(error.detail)) {
+                    delete request.time_zone; // one that the server does not know
+                    continue;
+                }
                 if (!error.passes || error.status === 429 || tries >= TRIES)
                     throw error;
                 turn.trouble("The server does not answer: trying again…");

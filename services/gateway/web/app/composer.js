@@ -10,15 +10,19 @@ export class Composer {
     constructor(actions) {
         this.actions = actions;
         this.running = false;
-        this.text = h("textarea", { id: "message", rows: 1, placeholder: "What is to be done?",
-            "aria-label": "Message", "aria-describedby": "composer-hint", enterkeyhint: "send",
+        this.text = h("textarea", { id: "message", rows: 1, enterkeyhint: "send",
+            placeholder: "Say what you need", "aria-label": "Message",
+            "aria-describedby": "composer-hint",
             on: { input: () => this.typed(), keydown: (event) => this.key(event) } });
         this.send = h("button", { class: "primary", id: "send" }, "Send");
-        this.stop = button("Stop", () => this.actions.stop(), { class: "danger", id: "stop", hidden: true });
+        this.stop = button("Stop", () => this.actions.stop(),
+            { class: "danger", id: "stop", hidden: true });
         this.hint = h("p", { class: "small muted", id: "composer-hint" });
         this.notices = h("div", { class: "notices", role: "alert" });
-        this.element = h("form", { class: "composer", on: { submit: (event) => this.submit(event) } },
-            this.notices, h("div", { class: "box" }, this.text, this.send, this.stop), this.hint);
+        this.element = h("form",
+            { class: "composer", on: { submit: (event) => this.submit(event) } },
+            this.notices,
+            h("div", { class: "box" }, this.text, this.send, this.stop), this.hint);
         this.set(recall("draft") ?? "");
         this.setRunning(false);
     }

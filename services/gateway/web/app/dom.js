@@ -11,7 +11,8 @@ export function h(tag, attributes = {}, ...children) {
         else if (value !== false && value !== null && value !== undefined)
             element.setAttribute(name, String(value));
     }
-    element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+    const given = children.flat(Infinity);
+    element.append(...given.filter((child) => child !== null && child !== undefined));
     return element;
 }
 
@@ -28,7 +29,8 @@ export function notice(kind, text, ...actions) {
 /** Asks before something that can't be undone; resolves to true when the reader says yes. */
 export function confirm(title, text, yes) {
     return new Promise((resolve) => {
-        const dialog = h("dialog", { "aria-labelledby": "dialog-title", "aria-describedby": "dialog-text" },
+        const dialog = h("dialog",
+            { "aria-labelledby": "dialog-title", "aria-describedby": "dialog-text" },
             h("h2", { id: "dialog-title" }, title),
             h("p", { id: "dialog-text" }, text),
             h("form", { method: "dialog", class: "row end" },

@@ -55,8 +55,8 @@ export async function* readEvents(body, heard = () => {}) {
     }
 }
 
-/** One connection: its events behind `after`, or a single null when there will be none; aborted when
-    it has gone silent. */
+/** One connection: its events behind `after`, or a single null when there will be none; aborted
+    when it has gone silent. */
 async function* connect(api, jobId, after, signal, opened) {
     const silence = new AbortController();
     let timer;

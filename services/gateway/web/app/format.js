@@ -35,10 +35,11 @@ export function clockIn(seconds) {
         .format(Date.now() + seconds * 1000);
 }
 
-/** {input_tokens, output_tokens, total_tokens} as text; null when there is nothing to tell. */
+/** {input_tokens, output_tokens, total_tokens, cost?} as text; null: there is nothing to tell. */
 export function usage(tokens) {
     if (!tokens?.total_tokens)
         return null;
+    const cost = tokens.cost > 0 ? `, $${tokens.cost.toPrecision(2)}` : "";
     return `${count(tokens.total_tokens, "token")} (${plain.format(tokens.input_tokens)} read, ` +
-        `${plain.format(tokens.output_tokens)} written)`;
+        `${plain.format(tokens.output_tokens)} written)${cost}`;
 }

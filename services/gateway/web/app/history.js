@@ -27,10 +27,12 @@ export class History {
         this.jobs = new Map();
         this.total = 0;
         this.list = h("ul", {});
-        this.more = button("Show older", () => this.load(this.jobs.size), { class: "small", hidden: true });
+        this.more = button("Show older", () => this.load(this.jobs.size),
+            { class: "small", hidden: true });
         this.faults = h("div", {});
         this.element = element;
-        element.replaceChildren(h("a", { class: "button new", href: "#/", on: { click: chosen } }, "New conversation"),
+        element.replaceChildren(
+            h("a", { class: "button", href: "#/", on: { click: chosen } }, "New conversation"),
             this.faults, this.list, this.more);
         this.list.addEventListener("click", chosen);
     }
@@ -88,15 +90,20 @@ export class History {
                         when(newest.created_at)),
                     state ? h("span", { class: `badge ${state[0]}` }, state[1]) : null)));
         });
-        const focused = this.list.contains(document.activeElement) ? document.activeElement.hash : null;
+        const focused = this.list.contains(document.activeElement)
+            ? document.activeElement.hash : null;
         this.list.replaceChildren(...items);
         if (focused)
-            [...this.list.querySelectorAll("a")].find((link) => link.hash === focused)?.focus();
+            this.links().find((link) => link.hash === focused)?.focus();
+    }
+
+    links() {
+        return [...this.list.querySelectorAll("a")];
     }
 
     /** Which one is open. */
     mark() {
-        for (const link of this.list.querySelectorAll("a")) {
+        for (const link of this.links()) {
             if (link.hash === location.hash)
                 link.setAttribute("aria-current", "page");
             else

@@ -1,5 +1,6 @@
 /* The chat page of mcpbus: it shows that everything works, and how a front end of your own can be
-   built. What it needs of the server is in api.js, events.js and session.js; docs/chat.md explains. */
+   built. What it needs of the server is in api.js, events.js and session.js; docs/chat.md
+   explains. */
 
 import { Account, missing } from "./account.js";
 import { Api } from "./api.js";
@@ -59,9 +60,10 @@ function ended() {
     if (!chat)
         return;
     const scopes = recall("scopes");
-    const again = button("Sign in again", () => scopes ? signIn(api, scopes).catch(complain) : showSignIn(null),
-        { class: "primary small", id: "sign-in-again" });
-    chat.composer.say("warn", "Your sign-in has ended. Sign in again: what you have typed is kept.", again);
+    const begin = () => scopes ? signIn(api, scopes).catch(complain) : showSignIn(null);
+    chat.composer.say("warn",
+        "Your sign-in has ended. Sign in again: what you have typed is kept.",
+        button("Sign in again", begin, { class: "primary small", id: "sign-in-again" }));
 }
 
 function complain(error) {
@@ -100,7 +102,8 @@ async function start() {
     try {
         const denied = await showChat();
         if (result?.token && denied.length)
-            chat.composer.say("warn", `Not granted: ${denied.join("; ")}. Tools that need it are left out.`);
+            chat.composer.say("warn",
+                `Not granted: ${denied.join("; ")}. Tools that need it are left out.`);
     } catch (error) {
         if (error.status === 401)
             showSignIn("Your sign-in has ended: sign in again.");
@@ -121,7 +124,8 @@ opener.addEventListener("click", () => {
 });
 
 addEventListener("keydown", (event) => {
-    const elsewhere = document.querySelector(":popover-open, dialog[open]") || event.target.closest?.("input");
+    const elsewhere = document.querySelector(":popover-open, dialog[open]") ||
+        event.target.closest?.("input");
     if (event.key !== "Escape" || event.isComposing || elsewhere)
         return;
     if (sidebar.classList.contains("open")) {

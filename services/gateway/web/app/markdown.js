@@ -8,8 +8,8 @@ import { visible } from "./style/text.js";
 
 const reader = new MarkdownIt({ html: false, linkify: false, breaks: true, maxNesting: 40 });
 const LIMIT = 256 * 1024;
-const TAGS = new Set(["p", "strong", "em", "s", "ul", "ol", "li", "blockquote", "h1", "h2", "h3", "h4", "h5",
-    "h6", "table", "thead", "tbody", "tr", "th", "td"]);
+const TAGS = new Set(["p", "strong", "em", "s", "ul", "ol", "li", "blockquote", "h1", "h2", "h3",
+    "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"]);
 const ALIGN = /^text-align:(left|center|right)$/u;
 
 /** Only where a reader may be led without a surprise; else null. */
@@ -50,7 +50,8 @@ function opened(token) {
 /** A wide table scrolls in a frame of its own. */
 function framed(element) {
     return element.tagName !== "TABLE" ? element
-        : h("div", { class: "table-frame", tabindex: 0, role: "region", "aria-label": "Table" }, element);
+        : h("div", { class: "table-frame", tabindex: 0, role: "region", "aria-label": "Table" },
+            element);
 }
 
 function leaf(token) {

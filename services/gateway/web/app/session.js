@@ -30,11 +30,12 @@ export async function renewInTime(api, session, user) {
 }
 
 /* The way to a token, which never stands in an address:
-    1. POST /auth/scopes gives auth_url and state. This tab remembers the state and goes to auth_url.
+    1. POST /auth/scopes gives auth_url and state. This tab remembers the state and goes to
+       auth_url.
     2. The user consents; Google sends the browser to /auth/callback?code&state.
-    3. That page shows the token, and loads callback.js: when this very tab has begun the sign-in (it
-       holds that state), the token is kept for it, and it comes back here. So nobody can slip us
-       a sign-in of theirs by a link. */
+    3. That page shows the token, and loads callback.js: when this very tab has begun the sign-in
+       (it holds that state), the token is kept for it, and it comes back here. So nobody can slip
+       us a sign-in of theirs by a link. */
 
 const CONTINUE = /^#sign-in=([\w,]*)$/u;
 
@@ -44,8 +45,8 @@ export async function signIn(api, scopes, back = location.hash) {
     const here = new URL(auth_url).searchParams.get("redirect_uri");
     const origin = here ? new URL(here).origin : location.origin;
     keep("scopes", scopes);
-    // The same gateway may be open under another name (127.0.0.1 for localhost), which has a storage
-    // of its own: begin where the sign-in will come back to.
+    // The same gateway may be open under another name (127.0.0.1 for localhost), which has a
+    // storage of its own: begin where the sign-in will come back to.
     if (origin !== location.origin && !continues()) {
         location.assign(`${origin}/app#sign-in=${scopes.join(",")}`);
         return new Promise(() => {});

@@ -27,17 +27,19 @@ export class SignIn {
     constructor(api, problem) {
         this.api = api;
         this.faults = h("div", { role: "alert" }, problem ? notice("warn", problem) : null);
-        this.list = h("ul", { class: "scopes" }, h("li", { class: "muted" }, "Asking which ones there are…"));
+        this.list = h("ul", { class: "scopes" }, h("li", { class: "muted" }, "Loading…"));
         this.submit = h("button", { class: "primary", disabled: true }, "Sign in with Google");
         this.element = h("section", { class: "welcome card" },
             h("h1", {}, "Ask, and watch it being done"),
-            h("p", {}, "Say what you need. A model works with the tools that you allow, and you see each " +
-                "step while it happens."),
+            h("p", {}, "Say what you need. A model works with the tools that you allow, and you " +
+                "see each step while it happens."),
             this.faults,
             h("form", { on: { submit: (event) => this.go(event) } },
-                h("fieldset", {}, h("legend", {}, "What may it use of your Google account?"), this.list),
+                h("fieldset", {},
+                    h("legend", {}, "What may it use of your Google account?"), this.list),
                 h("div", { class: "row" }, this.submit,
-                    h("span", { class: "small muted" }, "Google asks you once more. You can change it later."))));
+                    h("span", { class: "small muted" },
+                        "Google asks you once more. You can change it later."))));
         this.load();
     }
 

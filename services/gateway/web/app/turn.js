@@ -1,5 +1,5 @@
-/* One job, as a turn of the conversation: what was asked, the steps, the answer. It is a function of
-   the job's events, so a reload shows the same again. */
+/* One job, as a turn of the conversation: what was asked, the steps, the answer. It is a function
+   of the job's events, so a reload shows the same again. */
 
 import { announce } from "./announce.js";
 import { Approval } from "./approval.js";
@@ -31,7 +31,9 @@ export class Turn {
         this.foot = h("footer", { class: "small muted row" });
         this.element = h("li", { class: "turn" },
             h("article", {},
-                foreign(h("h2", { class: "sr-only" }), `You asked: ${oneLine(job.message, 80)}`), this.question, this.steps, this.state, this.foot));
+                foreign(h("h2", { class: "sr-only" }), `You asked: ${oneLine(job.message, 80)}`),
+                this.question, this.steps, this.state, this.foot));
+        this.asked = job.message;
         folded(this.question, job.message);
         this.show("Sending…");
     }
@@ -83,7 +85,7 @@ export class Turn {
         if (status === "running")
             this.startedAt = Date.parse(timestamp);
         if (attempt > 1)
-            this.steps.append(h("p", { class: "small muted" }, `Attempt ${attempt}: it goes on where it was.`));
+            this.remark(`Attempt ${attempt}: it goes on where it was.`);
         if (!this.ended) {
             this.show(WORKING[this.approval ? "approval" : status]);
             return;
@@ -95,6 +97,11 @@ export class Turn {
         this.job.completed_at = timestamp;
         announce(status === "completed" ? `Answer: ${oneLine(this.answers.at(-1)?.text ?? "", 300)}`
             : status === "failed" ? `It failed: ${oneLine(error ?? "", 300)}` : "Stopped.");
+    }
+
+    /** A line of small print. */
+    remark(text, kind = "muted") {
+        this.steps.append(foreign(h("p", { class: `small ${kind}` }), oneLine(text, 500)));
     }
 
     say(text) {
@@ -112,19 +119,21 @@ export class Turn {
         announce(`Calling ${oneLine(card.tool, 60)}`);
     }
 
-    /** A tool's progress goes to its card, the last one of that name that runs; a notice stands alone. */
+    /** A tool's progress goes to its card, the last one of that name that runs; a notice stands
+        alone. */
     advance(data) {
-        const card = [...this.cards.values()].findLast((one) => one.open && one.name === data.name);
+        const card = [...this.cards.values()]
+            .findLast((one) => one.open && one.name === data.name);
         if (card)
             card.advance(data);
         else if (data.message)
-            this.steps.append(foreign(h("p", { class: `small ${data.level === "warning" ? "warned" : "muted"}` }),
-                oneLine(data.message, 500)));
+            this.remark(data.message, data.level === "warning" ? "warned" : "muted");
     }
 
     ask(data) {
         this.closeApproval(null);
-        this.approval = new Approval(data, (ids, reason) => this.actions.decide(this.job, ids, reason));
+        this.approval = new Approval(data,
+            (ids, reason) => this.actions.decide(this.job, ids, reason));
         this.steps.append(this.approval.element);
         this.show(WORKING.approval);
         announce(`Your approval is needed for ${count(data.calls.length, "call")}.`);
@@ -134,7 +143,8 @@ export class Turn {
     /** Calls that are denied get no tool_call of their own: their card is made here. */
     decided(data) {
         const calls = this.approval?.calls ?? [];
-        const approved = data.decision === "approve" ? data.call_ids ?? calls.map((call) => call.id) : [];
+        const approved = data.decision === "approve"
+            ? data.call_ids ?? calls.map((call) => call.id) : [];
         this.closeApproval(data);
         for (const call of calls.filter((one) => !approved.includes(one.id))) {
             this.denied.add(call.id);
@@ -153,6 +163,8 @@ export class Turn {
     finish(job) {
         this.job = { ...this.job, ...job };
         const last = this.answers.at(-1);
+        if (job.message !== this.asked) // lists cut it
+            folded(this.question, job.message);
         if (job.status === "completed" && job.result !== null && job.result !== last?.text)
             this.replaceAnswer(job.result, last);
         if (job.status === "failed")
@@ -172,7 +184,8 @@ export class Turn {
     }
 
     fail(job) {
-        const words = foreign(h("span", { class: "grow" }), oneLine(job.error_message ?? "", 2000));
+        const words = foreign(h("span", { class: "grow" }),
+            oneLine(job.error_message ?? "", 2000));
         this.steps.append(h("div", { class: "notice bad" },
             h("strong", {}, "It failed."), words, this.againButton()));
         if (job.result && !this.answers.some((answer) => answer.text === job.result))
@@ -191,7 +204,8 @@ export class Turn {
             took >= 0 ? duration(took) : null,
             this.cards.size ? count(this.cards.size, "tool call") : null,
             usage(tokens)];
-        this.foot.replaceChildren(...parts.filter(Boolean).map((part) => h("span", {}, part)), this.copyButton());
+        this.foot.replaceChildren(
+            ...parts.filter(Boolean).map((part) => h("span", {}, part)), this.copyButton());
     }
 
     /** Browsers give a clipboard to pages on https and localhost alone. */

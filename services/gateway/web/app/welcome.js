@@ -16,9 +16,10 @@ export function welcome(user, ask) {
     const granted = user.granted.join(" ");
     const name = oneLine(user.name ?? user.email ?? "", 60);
     return h("section", { class: "welcome" },
-        h("h2", { class: "hello" }, "What is to be done", name ? [", ", h("bdi", {}, visible(name))] : null, "?"),
-        h("p", { class: "muted" }, "A model works on it with the tools that you have allowed. You see each step, " +
-            "and can stop it at any time."),
-        h("ul", { class: "ideas" }, IDEAS.filter(([scope]) => !scope || scope.test(granted)).map(([, text]) =>
-            h("li", {}, button(text, () => ask(text))))));
+        h("h2", { class: "hello" }, "What do you need",
+            name ? [", ", h("bdi", {}, visible(name))] : null, "?"),
+        h("p", { class: "muted" }, "A model works on it with the tools that you have allowed. " +
+            "You see each step, and can stop it at any time."),
+        h("ul", { class: "ideas" }, IDEAS.filter(([scope]) => !scope || scope.test(granted))
+            .map(([, text]) => h("li", {}, button(text, () => ask(text))))));
 }

@@ -6,7 +6,8 @@ const SERVER = "The service can't take it right now";
 
 function later(error) {
     return error.retryAfter
-        ? `Try again at ${clockIn(error.retryAfter)} (in ${count(Math.ceil(error.retryAfter), "second")}).`
+        ? `Try again at ${clockIn(error.retryAfter)} ` +
+            `(in ${count(Math.ceil(error.retryAfter), "second")}).`
         : "Try again in a moment.";
 }
 
