@@ -47,6 +47,10 @@ const char *pg_problem(const struct pg *pg);
 /* "host:port" of the server that the newest connection is with; "" when none is ready. Borrowed
  * until the loop's next turn. */
 const char *pg_server(const struct pg *pg);
+/* `why` in one line, with what to do about it, if that can be told. */
+void pg_explain(const char *why, char *ret_text, size_t size);
+/* Of PQserverVersion: why it is not used; NULL: it may be, or it does not say. */
+const char *pg_too_old(int version);
 size_t pg_pending(const struct pg *pg);
 
 /* A statement, a static object: it is prepared once on each connection, under `name`. Parameters

@@ -13,9 +13,7 @@ struct pg_blocking {
 
 static enum err fail(enum err error, const char *why, char *ret_why)
 {
-    snprintf(ret_why, WHY_SIZE, "%s", why);
-    for (size_t len = strlen(ret_why); len && ret_why[len - 1] == '\n';)
-        ret_why[--len] = '\0';
+    pg_explain(why, ret_why, WHY_SIZE);
     return error;
 }
 
@@ -40,8 +38,10 @@ enum err pg_blocking_open(const char *url, struct pg_blocking **ret_pg, char *re
                               NULL};
     const char *values[] = {"1", "5", "read-write", "UTF8", "mcpbus", "disable", normal, NULL};
     PGconn *conn = PQconnectdbParams(keywords, values, 1);
-    if (PQstatus(conn) != CONNECTION_OK) {
-        enum err error = fail(ERR_PEER_LOST, PQerrorMessage(conn), ret_why);
+    const char *old = PQstatus(conn) == CONNECTION_OK ? pg_too_old(PQserverVersion(conn)) : NULL;
+    if (PQstatus(conn) != CONNECTION_OK || old) {
+        enum err error =
+            fail(old ? ERR_INVALID : ERR_PEER_LOST, old ? old : PQerrorMessage(conn), ret_why);
         PQfinish(conn);
         return error;
     }

@@ -56,8 +56,7 @@ static void problem(struct pg_conn *conn, const char *why)
 {
     char *text = conn->pg->problem;
     if (why != text)
-        snprintf(text, PG_PROBLEM_SIZE, "%s", why);
-    text[strcspn(text, "\n")] = '\0';
+        pg_explain(why, text, PG_PROBLEM_SIZE);
     log_debug("pg_problem", LOG_I("connection", conn->index), LOG_S("why", text));
 }
 
@@ -307,6 +306,8 @@ static const char *refusal(struct pg_conn *conn, const struct pg_task *task)
         return NULL;
     if (!ok)
         return conn->pg->problem[0] ? conn->pg->problem : "the connection's setup failed";
+    if (task->check == PG_CHECK_DURABILITY && pg_too_old(PQserverVersion(conn->conn)))
+        return pg_too_old(PQserverVersion(conn->conn));
     if (task->check == PG_CHECK_DURABILITY && !conn->pg->allow_unsafe &&
         (strcmp(PQgetvalue(result, 0, 0), "on") != 0 || !strcmp(PQgetvalue(result, 0, 1), "off")))
         return "fsync or synchronous_commit is off: accepted jobs could be lost";

@@ -12,7 +12,7 @@ enum {
     PG_CONNECTIONS_MAX = 16,
     PG_HOSTS_MAX = 16,
     PG_RETRIES_MAX = 10,
-    PG_PROBLEM_SIZE = 256,
+    PG_PROBLEM_SIZE = 400,
     PG_SYSTEM_SIZE = 32,
     PG_STEPS_MAX = 4, /* of a statement and its scope: preparing and running each */
 };

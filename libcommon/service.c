@@ -12,6 +12,7 @@
 #include "libcommon/service_about.h"
 #include "libcommon/service_health.h"
 #include "libcommon/service_observe.h"
+#include "libcommon/service_trouble.h"
 
 enum { DRAIN_DEFAULT_MS = 5000, DRAIN_TICK_MS = 5, NOTICES_MAX = 32 };
 
@@ -25,6 +26,7 @@ struct runtime {
     struct loop_timer *drain_timer;
     struct service_health *health; /* NULL without HEALTH_PORT */
     struct service_observe *observe;
+    struct service_trouble *trouble;
 };
 
 static void print_help(const struct service_def *def)
@@ -242,6 +244,27 @@ static const char *find_problem(void *arg)
     return rt->def->problem ? rt->def->problem(&rt->service) : NULL;
 }
 
+/* Words for the log: what is missing, and what to do about it. */
+static bool find_trouble(void *arg, char ret_why[SERVICE_TROUBLE_SIZE])
+{
+    struct runtime *rt = arg;
+    const struct service_def *def = rt->def;
+    if (rt->stopping)
+        return false;
+    if (rt->service.bus && !bus_connected(rt->service.bus)) {
+        snprintf(ret_why, SERVICE_TROUBLE_SIZE,
+                 "no broker is connected: is one running at %.300s? %s says where they are",
+                 text_setting(def, rt->service.settings, def->endpoints_setting),
+                 def->endpoints_setting);
+        return true;
+    }
+    const char *problem = def->problem && !def->says_problem ? def->problem(&rt->service) : NULL;
+    const char *reason = problem && def->reason ? def->reason(&rt->service) : NULL;
+    snprintf(ret_why, SERVICE_TROUBLE_SIZE, "%s%s%s", problem ? problem : "", reason ? ": " : "",
+             reason ? reason : "");
+    return problem != NULL;
+}
+
 static void note_ready(void *arg)
 {
     metric_set(
@@ -322,7 +345,9 @@ static int run(struct runtime *rt)
         if (def->start(&rt->service) == ERR_OK) {
             log_info("started", LOG_S("version", MCPBUS_VERSION));
             metrics_on_write(note_ready, rt);
+            rt->trouble = service_trouble_new(rt->service.loop, find_trouble, rt);
             loop_run(rt->service.loop);
+            service_trouble_destroy(&rt->trouble);
             metrics_off_write(note_ready, rt);
             def->stop(&rt->service);
             log_info("stopped");

@@ -56,6 +56,9 @@ struct service_def {
      * Asked only between start and the signal to stop, and while a broker is connected. NULL: that
      * is enough. */
     const char *(*problem)(struct service *service);
+    /* More about that problem for the log, with what to do; NULL: the problem says enough. */
+    const char *(*reason)(struct service *service);
+    bool says_problem; /* it logs its problems itself */
     /* Releases everything. */
     void (*stop)(struct service *service);
 };

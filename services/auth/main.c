@@ -122,6 +122,12 @@ static const char *problem(struct service *service)
     return bus_reach_is_there(auth->reach) ? NULL : "the database does not answer";
 }
 
+static const char *reason(struct service *service)
+{
+    const struct auth *auth = service->state;
+    return store_problem(auth->store);
+}
+
 static bool drained(struct service *service)
 {
     const struct auth *auth = service->state;
@@ -140,6 +146,7 @@ int main(int argc, char **argv)
         .start = start,
         .drained = drained,
         .problem = problem,
+        .reason = reason,
         .stop = stop,
     };
     return service_main(&def, argc, argv);

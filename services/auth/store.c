@@ -195,6 +195,11 @@ enum err store_new(struct loop *loop, const char *database_url, struct store **r
     return ERR_OK;
 }
 
+const char *store_problem(const struct store *store)
+{
+    return pg_problem(store->pg);
+}
+
 void store_destroy(struct store **store_p)
 {
     struct store *store = *store_p;

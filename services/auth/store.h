@@ -15,6 +15,7 @@ struct store;
 
 MUST_CHECK enum err store_new(struct loop *loop, const char *database_url,
                               struct store **ret_store);
+const char *store_problem(const struct store *store); /* pg_problem's */
 void store_destroy(struct store **store_p); /* what is under way ends with ERR_CANCELLED */
 
 /* A row of user_sessions, texts of json columns as they are; all borrowed, any may be NULL but

@@ -134,6 +134,7 @@ int main(int argc, char **argv)
         .required = required,
         .start = start,
         .problem = problem,
+        .says_problem = true,
         .drain = drain,
         .drained = drained,
         .stop = stop,
