@@ -140,6 +140,10 @@ def answer_row(document, status, answer):
     return status, answer["description"], " or ".join(kinds), ", ".join(headers)
 
 
+def sentence(text):
+    return text if text[-1] in ".?!" else text + "."
+
+
 def is_common(answer):
     return answer.get("$ref", "").rpartition("/")[2] in COMMON
 
@@ -151,7 +155,7 @@ def common_answers(document):
 
 
 def operation_text(document, method, path, operation):
-    parts = [f"### {method.upper()} {path}\n\n{operation['summary']}."
+    parts = [f"### {method.upper()} {path}\n\n{sentence(operation['summary'])}"
              + (f" {operation['description']}" if "description" in operation else "")]
     if operation.get("security"):
         parts[0] += "\n\nNeeds a token."

@@ -181,3 +181,10 @@ def check_event(url, kind, data):
         valid(data)
     except (AssertionError, fastjsonschema.JsonSchemaException) as why:
         note(f"event {kind}: {why}: {str(data)[:500]}")
+
+
+def check_webhook(event):
+    try:
+        validator({"$ref": "#/components/schemas/WebhookEvent"})(event)
+    except fastjsonschema.JsonSchemaException as why:
+        note(f"webhook: {why}: {str(event)[:500]}")

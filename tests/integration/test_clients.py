@@ -22,6 +22,7 @@ pytest_plugins = ["asking_stacks"]
 PLAIN = "say hello"
 
 
+@pytest.mark.skipif(slow() > 1, reason="the same under any build")
 def test_they_are_up_to_date():
     done = subprocess.run([sys.executable, ROOT / "clients" / "generate.py", "--check",
                            "--typescript"], capture_output=True, text=True, check=False,

@@ -7,6 +7,8 @@ import json
 import threading
 import uuid
 
+import api_document
+
 NEW = "whsec_" + base64.b64encode(b"the secret that is to come 01234").decode()
 OLD = "whsec_" + base64.b64encode(b"the secret that was here 0123456").decode()
 SETTINGS = {"WEBHOOK_SECRET": f"{NEW},{OLD}", "WEBHOOK_PRIVATE": "allow"}
@@ -24,6 +26,7 @@ class Request:
         self.path, self.headers, self.body = path, headers, body
         self.id, self.timestamp = headers["webhook-id"], headers["webhook-timestamp"]
         self.event = json.loads(body)
+        api_document.check_webhook(self.event)
 
 
 class Receiver:
