@@ -65,7 +65,20 @@ static bool judge_brokers(const json_t *brokers, json_t *problems)
     return connected > 0;
 }
 
-static void judge_replicas(const json_t *replicas, json_t *problems)
+/* A drained worker is as its operator wants it. */
+static bool is_drained(const json_t *team, const char *instance)
+{
+    size_t i;
+    json_t *worker;
+    json_array_foreach(team, i, worker)
+    {
+        if (strcmp(js_str(worker, "instance", ""), instance) == 0)
+            return js_bool(worker, "draining", false) && js_bool(worker, "reachable", false);
+    }
+    return false;
+}
+
+static void judge_replicas(const json_t *replicas, const json_t *team, json_t *problems)
 {
     size_t i;
     json_t *replica;
@@ -79,9 +92,9 @@ static void judge_replicas(const json_t *replicas, json_t *problems)
     json_array_foreach(replicas, i, replica)
     {
         const char *what = js_str(replica, "problem", NULL);
-        if (what)
-            problem(problems, "%s@%s: %s", js_str(replica, "service", ""),
-                    js_str(replica, "instance", ""), what);
+        const char *instance = js_str(replica, "instance", "");
+        if (what && !is_drained(team, instance))
+            problem(problems, "%s@%s: %s", js_str(replica, "service", ""), instance, what);
     }
 }
 
@@ -123,12 +136,12 @@ static json_t *latency_of(const struct told *stats)
 
 /* Without a broker all else is unknown; one reason then says more than ten. */
 static json_t *judge(const struct call *call, const json_t *brokers, const json_t *replicas,
-                     const json_t *workers)
+                     const json_t *team, const json_t *workers)
 {
     json_t *problems = json_array();
     if (!judge_brokers(brokers, problems))
         return problems;
-    judge_replicas(replicas, problems);
+    judge_replicas(replicas, team, problems);
     const struct told *health = call_told(call, HEALTH);
     if (health->error && health->error != ERR_NO_SERVICE)
         problem(problems, "jobs can't be accepted: %s", health->detail);
@@ -145,7 +158,7 @@ static void show(struct call *call)
     json_t *brokers = json_object_get(bus, "brokers");
     AUTOJSON json_t *team = team_list(monitor, call_told(call, WORKERS)->result);
     json_t *replicas = fleet_list(monitor->fleet), *workers = totals(team);
-    json_t *problems = judge(call, brokers, replicas, workers);
+    json_t *problems = judge(call, brokers, replicas, team, workers);
     call_json(
         call, 200,
         json_pack("{s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:O, s:o}", "now", clock_now(),
