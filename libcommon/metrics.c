@@ -74,18 +74,29 @@ struct metric *metric_histogram(const char *name, const char *labels, const char
     return metric_make(name, labels, help, "histogram");
 }
 
+static size_t slot_of(const struct metric_set *set, const void *key)
+{
+    size_t at = ((uintptr_t)key >> 3) * 0x9e3779b1u % METRIC_SET_SLOTS;
+    while (set->slots[at].key && set->slots[at].key != key)
+        at = (at + 1) % METRIC_SET_SLOTS;
+    return at;
+}
+
 static struct metric *by(struct metric_set *set, const void *key, const char *name,
                          const char *label, const char *value, const char *help, const char *type)
 {
     static const char other;
     char labels[160];
-    if (!key || set->count >= METRIC_SET_MAX)
+    size_t at = slot_of(set, key ? key : &other);
+    if (set->slots[at].key)
+        return set->slots[at].metric;
+    if (!key || set->count >= METRIC_SET_MAX) {
         key = &other;
-    size_t at = ((uintptr_t)key >> 3) * 0x9e3779b1u % METRIC_SET_SLOTS;
-    while (set->slots[at].key && set->slots[at].key != key)
-        at = (at + 1) % METRIC_SET_SLOTS;
+        value = "other";
+        at = slot_of(set, key);
+    }
     if (!set->slots[at].key) {
-        snprintf(labels, sizeof labels, "%s=\"%s\"", label, key == &other ? "other" : value);
+        snprintf(labels, sizeof labels, "%s=\"%s\"", label, value);
         set->slots[at].key = key;
         set->slots[at].metric = metric_make(name, labels, help, type);
         set->count++;

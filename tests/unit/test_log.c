@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "libcommon/js.h"
 #include "libcommon/log.h"
 
 /* Runs with standard error in a pipe; gives what was written. */
@@ -52,6 +53,54 @@ static void test_json_form(void **state)
 
 static char long_value[100000];
 
+static void write_not_utf8(void)
+{
+    char cut[2100];
+    memset(cut, 'x', sizeof cut);
+    memcpy(cut + 2047, "\xe2\x82\xac", 4); /* a character across the limit */
+    log_info("event", LOG_S("bad", "a\xff\xc3(\xed\xa0\x80\xf4\x90\x80\x80z"), LOG_S("cut", cut),
+             LOG_S("bidi", "\xe2\x80\xae!\xc2\x85"), LOG_S("good", "\xc3\xa4\xf0\x9f\x98\x80"));
+}
+
+/* Whatever a model, a tool or a client says, each line can be read by a machine. */
+static void test_json_is_json_always(void **state)
+{
+    (void)state;
+    json_t *line = NULL;
+    log_setup("test", LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    capture(write_not_utf8);
+    size_t len = strlen(captured);
+    assert_int_equal(captured[len - 1], '\n');
+    assert_int_equal(js_parse(captured, len - 1, &line, NULL), ERR_OK);
+    const char *bad = js_str(line, "bad", "");
+    assert_int_equal(strncmp(bad, "a\xef\xbf\xbd\xef\xbf\xbd(", 8), 0);
+    assert_int_equal(bad[strlen(bad) - 1], 'z');
+    assert_string_equal(js_str(line, "good", ""), "\xc3\xa4\xf0\x9f\x98\x80");
+    assert_non_null(strstr(captured, "\\u202e!\\u0085"));
+    json_decref(line);
+}
+
+static void write_many_long(void)
+{
+    memset(long_value, 1, sizeof long_value - 1); /* each is six characters when escaped */
+    struct log_field fields[41];
+    for (int i = 0; i < 40; i++)
+        fields[i] = LOG_S("text", long_value);
+    fields[40] = (struct log_field){.key = NULL};
+    log_write(LOG_LEVEL_INFO, "event", fields);
+}
+
+static void test_a_line_that_is_too_long_keeps_its_event(void **state)
+{
+    (void)state;
+    json_t *line = NULL;
+    log_setup("test", LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    capture(write_many_long);
+    assert_int_equal(js_parse(captured, strlen(captured) - 1, &line, NULL), ERR_OK);
+    assert_string_equal(js_str(line, "event", ""), "event");
+    json_decref(line);
+}
+
 static void write_long(void)
 {
     log_info("event", LOG_S("text", long_value));
@@ -72,7 +121,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_form),
         cmocka_unit_test(test_json_form),
+        cmocka_unit_test(test_json_is_json_always),
         cmocka_unit_test(test_long_values_are_cut),
+        cmocka_unit_test(test_a_line_that_is_too_long_keeps_its_event),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
