@@ -116,7 +116,7 @@ static json_t *clock_now(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return json_real((double)now.tv_sec + (double)(now.tv_nsec / 1000000) / 1000);
+    return json_real((double)now.tv_sec + (double)now.tv_nsec / 1e9);
 }
 
 /* What can't be told is null, so that the form stays. */

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "services/monitor/routes.h"
@@ -54,10 +55,10 @@ static void test_unknown_paths(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(match("GET", bad[i], &route, param, allow), ROUTE_UNKNOWN);
-    strcpy(path, "/api/jobs/");
-    memset(path + strlen(path), 'x', ROUTE_PARAM_MAX);
+    int len = snprintf(path, sizeof path, "/api/jobs/");
+    memset(path + len, 'x', ROUTE_PARAM_MAX);
     assert_int_equal(match("GET", path, &route, param, allow), ROUTE_FOUND);
-    strcat(path, "x");
+    path[len + ROUTE_PARAM_MAX] = 'x';
     assert_int_equal(match("GET", path, &route, param, allow), ROUTE_UNKNOWN);
 }
 
