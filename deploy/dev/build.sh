@@ -18,13 +18,16 @@ build() {
     local preset=$1 log
     log=$(mktemp)
     say "building ($preset)"
+    progress_start "compiling" "$log"
     have ccache && export CMAKE_C_COMPILER_LAUNCHER=ccache
     if ! (cd "$ROOT" && cmake --preset "$preset" && cmake --build --preset "$preset") >"$log" 2>&1
     then
+        progress_stop
         tail -n 60 "$log" >&2
         rm -f "$log"
         die "the $preset build failed"
     fi
+    progress_stop
     rm -f "$log"
 }
 

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Messages, settings and small tools of ./dev. Sourced by ./dev, which sets ROOT.
 
-if [[ -t 2 ]]; then
+# NO_COLOR, TERM=dumb: none there either; CLICOLOR_FORCE: everywhere.
+if [[ -z ${NO_COLOR:-} && ( ${CLICOLOR_FORCE:-0} != 0 || ( -t 2 && ${TERM:-dumb} != dumb ) ) ]]; then
     BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' CYAN=$'\e[36m' PLAIN=$'\e[0m'
 else
     BOLD='' RED='' GREEN='' YELLOW='' CYAN='' PLAIN=''
@@ -9,15 +10,16 @@ fi
 
 # Progress goes to stderr: stdout is for what a command is asked for.
 say() {
-    printf '%s==>%s %s\n' "$CYAN" "$PLAIN" "$*" >&2
+    print_line "$CYAN==>$PLAIN $*"
 }
 
 warn() {
-    printf '%swarning:%s %s\n' "$YELLOW" "$PLAIN" "$*" >&2
+    print_line "${YELLOW}warning:$PLAIN $*"
 }
 
 die() {
-    printf '%serror:%s %s\n' "$RED" "$PLAIN" "$*" >&2
+    progress_stop
+    print_line "${RED}error:$PLAIN $*"
     exit 1
 }
 

@@ -1,24 +1,50 @@
 # shellcheck shell=bash
 # ./dev demo [MESSAGE]: the main job, from nothing to a result.
 
-readonly DEMO_MESSAGE="List my recent emails"
+readonly DEMO_MESSAGE="List my recent emails" DEMO_EMAIL=demo@example.com
 
 cmd_demo() {
-    local token job_id job status message=${1:-$DEMO_MESSAGE}
+    local token job_id job status began message=${1:-$DEMO_MESSAGE}
     bring_up 1
-    say "signing in as demo@example.com, by OAuth at the sandbox"
-    token=$(sign_in demo@example.com) || exit
-    say "POST /run: \"$message\""
+    trap 'progress_stop; warn "interrupted; the stack stays up: ./dev down stops it"; exit 130' INT
+    step 1 "sign in" "as $DEMO_EMAIL, by OAuth with PKCE, at the sandbox in Google's place"
+    token=$(sign_in "$DEMO_EMAIL") || exit
+    step 2 "ask" "POST $GATEWAY_URL/run  \"$(harmless "$message")\""
+    began=${EPOCHREALTIME//[.,]/}
     job_id=$(jq -n --arg message "$message" '{message: $message}' |
         api "$token" -d @- "$GATEWAY_URL/run" | jq -re .job_id) || die "the job was not accepted"
-    say "job $job_id; its events, as they happen:"
-    follow_events "$token" "$job_id"
+    detail "gateway → broker → jobs → PostgreSQL: committed in $(seconds_since "$began") s,"
+    detail "as job $job_id"
+    step 3 "run" "PostgreSQL → jobs → broker → worker → model → tools, each event as it comes:"
+    progress_start "the job runs"
+    follow_events "$token" "$job_id" "$began"
+    progress_stop
     job=$(api "$token" "$GATEWAY_URL/result/$job_id?wait=60") || die "the job has no result"
-    say "the job:"
-    jq . <<<"$job"
+    show_result "$job"
     status=$(jq -r .status <<<"$job")
     [[ $status == completed ]] || die "the job ended as $status"
+    trap - INT
     where_next
+}
+
+step() {
+    print_line "
+$CYAN$1$PLAIN  $BOLD$(printf '%-8s' "$2")$PLAIN $3"
+}
+
+detail() {
+    print_line "            $*"
+}
+
+# seconds_since MICROSECONDS, with two digits.
+seconds_since() {
+    local passed=$((${EPOCHREALTIME//[.,]/} - $1))
+    printf '%d.%02d' $((passed / 1000000)) $((passed / 10000 % 100))
+}
+
+# harmless TEXT: of a user, a model or a tool, for one line of a terminal.
+harmless() {
+    jq -rn --arg text "$1" '$text | gsub("\\s+"; " ") | gsub("[\\p{Cc}\\p{Cf}]"; "\ufffd")'
 }
 
 # api TOKEN CURL-ARGUMENTS…: the token by a file descriptor, for a command line can be read by all.
@@ -29,46 +55,82 @@ api() {
         -H @<(printf 'Authorization: Bearer %s\n' "$token") "$@"
 }
 
+# follow_events TOKEN JOB BEGAN
 follow_events() {
-    local line type='' id=''
+    local line type=''
     while IFS= read -r line; do
         line=${line%$'\r'}
         case $line in
         "event: "*) type=${line#event: } ;;
-        "id: "*) id=${line#id: } ;;
-        "data: "*) show_event "$id" "$type" "${line#data: }" ;;
+        "data: "*) show_event "$(seconds_since "$3")" "$type" "${line#data: }" ;;
         esac
     done < <(curl -fsSN -m 300 -H @<(printf 'Authorization: Bearer %s\n' "$1") \
         "$GATEWAY_URL/jobs/$2/events")
 }
 
-# show_event ID TYPE DATA: a line, with what the data says, cut at a screen's width or two.
+# What an event says, in a line; who says it stands before it.
+readonly EVENT_TEXT='
+    def told: del(.timestamp, .usage, .turn, .id, .is_error, .duration_ms);
+    def words: to_entries | map(select(.value != null and .value != "" and (.key | test("tokens|ms$")
+        | not)) | .key + "=" + (.value | if type == "string" then . else tojson end)) | join("  ");
+    (if .duration_ms then "(\(.duration_ms) ms)  " else "" end) as $took
+    | (if .usage.total_tokens then "  (\(.usage.total_tokens) tokens)" else "" end) as $tokens
+    | if $type == "tool_call" then "calls \(.name)  " + ((.arguments // {}) | words)
+      elif $type == "tool_result" then
+        "\(.name)  " + $took + (if .is_error then "failed: " else "" end) + .content
+      elif $type == "message" then .text + $tokens
+      elif $type == "status" then .status + (if .error then ": \(.error)" else "" end) + $tokens
+      else (told | words) end
+    | gsub("\\s+"; " ") | gsub("[\\p{Cc}\\p{Cf}]"; "\ufffd")'
+
+# show_event TIME TYPE DATA: cut at the terminal's width.
 show_event() {
-    local text colour=''
+    local text who colour='' width=100
     case $2 in
-    status) colour=$CYAN ;;
-    tool_call | tool_result) colour=$YELLOW ;;
-    message) colour=$GREEN ;;
+    status) who=jobs colour=$CYAN ;;
+    tool_call) who=model colour=$YELLOW ;;
+    tool_result) who=tool colour=$YELLOW ;;
+    message) who=model colour=$GREEN ;;
+    *) who=worker ;;
     esac
-    text=$(jq -r 'if type == "object" then del(.usage, .turn, .timestamp) | to_entries | map(
-            .key + "=" + (.value | if type == "string" then . else tojson end)) | join("  ")
-        else tojson end | gsub("\\s+"; " ") | .[:220]' <<<"$3" 2>/dev/null) || text=$3
-    printf '  %3s  %s%-11s%s  %s\n' "$1" "$colour" "$2" "$PLAIN" "$text" >&2
+    text=$(jq -r --arg type "$2" "$EVENT_TEXT" <<<"$3" 2>/dev/null) || text=$(harmless "$3")
+    [[ $text != running* ]] || who=worker
+    [[ ! -t 2 ]] || width=$(stty size <&2 2>/dev/null | cut -d' ' -f2) || width=100
+    ((width > 50)) || width=100
+    ((${#text} <= width - 30)) || text=${text:0:width - 31}…
+    print_line "$(printf '  %6s s  %s%-10s%s %s' "$1" "$colour" "$who" "$PLAIN" "$text")"
+}
+
+# show_result JOB: for people on stderr; all of it on stdout.
+show_result() {
+    step 4 "result" "$(jq -r '.status + ", " + ((.token_usage.total_tokens // 0) | tostring) + " tokens ("
+        + ((.token_usage.input_tokens // 0) | tostring) + " read, "
+        + ((.token_usage.output_tokens // 0) | tostring) + " written)"' <<<"$1")"
+    jq -r '(.result // .error_message // "") | split("\n")[] | gsub("[\\p{Cc}\\p{Cf}]"; "\ufffd")' \
+        <<<"$1" | fold -s -w 88 |
+        awk -v most=24 'NR <= most { print "            " $0 }
+            END { if (NR > most) print "            … and " NR - most " lines more, below" }' >&2
+    print_line "
+The whole job, as GET $GATEWAY_URL/result/$(jq -r .job_id <<<"$1") gives it:"
+    if [[ -t 1 ]]; then
+        jq 'walk(if type == "string" then gsub("[\\p{Cf}\\x{80}-\\x{9f}]"; "\ufffd") else . end)' <<<"$1"
+    else
+        jq . <<<"$1"
+    fi
 }
 
 where_next() {
     cat >&2 <<END
 
-${GREEN}The demo is done; the stack stays up.${PLAIN}
-  API, to try in the browser   $GATEWAY_URL/docs
-  dashboard                    $MONITOR_URL (its token: . ${RUN#"$PWD"/}/env; echo \$MONITOR_TOKEN)
-  another message              ./dev demo "Find the mail about the dentist appointment and put it
-                                 into my calendar"
-  sign in by hand              curl -sH 'Content-Type: application/json' \\
-                                 -d '{"scopes":["gmail_readonly"]}' $GATEWAY_URL/auth/scopes
-  another token                ./dev token you@example.com
-  what runs, its logs          ./dev status; ./dev logs worker -f
-  metrics                      $GATEWAY_URL/metrics
-  stop it                      ./dev down
+${GREEN}The demo is done; the stack stays up.${PLAIN} Where to look next:
+  ${BOLD}chat page${PLAIN}        $PUBLIC_URL/app
+  ${BOLD}dashboard${PLAIN}        $MONITOR_URL (its token: . ${RUN#"$PWD"/}/env; echo \$MONITOR_TOKEN)
+  ${BOLD}API, to try${PLAIN}      $GATEWAY_URL/docs
+  another message  ./dev demo "Find the mail about the dentist appointment and put it into my
+                   calendar"
+  command line     ${BIN#"$PWD"/}/mcpbus status; ${BIN#"$PWD"/}/mcpbus run MESSAGE --user $DEMO_EMAIL
+  another token    ./dev token you@example.com
+  what runs        ./dev status; ./dev logs worker -f
+  stop it          ./dev down
 END
 }

@@ -51,8 +51,10 @@ bring_up() {
         fresh_stack
     fi
     wait_healthy
+    progress_stop
     unlock_run_dir
     say "${GREEN}up${PLAIN}: $GATEWAY_URL (docs: $GATEWAY_URL/docs), run folder $RUN"
+    say "chat page: $PUBLIC_URL/app"
     say "dashboard: $MONITOR_URL (its token: . ${RUN#"$PWD"/}/env; echo \$MONITOR_TOKEN)"
 }
 
@@ -112,6 +114,7 @@ check_programs() {
 start_all() {
     local service name
     say "starting the stack in $RUN"
+    progress_start "PostgreSQL, its tables, ${SERVICES[*]}"
     if ((PRIVATE_POSTGRES)); then
         start_instance postgres-1
         wait_for 60 pg_ready "$POSTGRES_PORT" || fail_start "PostgreSQL does not answer"
@@ -162,6 +165,7 @@ restless() {
 
 fail_start() {
     local log
+    progress_stop
     for log in "$RUN"/logs/*.log; do
         [[ -s $log ]] && tail -n 8 "$log" | sed "s/^/$(basename "$log" .log)  /" >&2
     done

@@ -1,6 +1,12 @@
 # shellcheck shell=bash
 # ./dev status, logs
 
+if [[ -t 1 && -n $PLAIN ]]; then
+    OUT_BOLD=$BOLD OUT_RED=$RED OUT_GREEN=$GREEN OUT_PLAIN=$PLAIN
+else
+    OUT_BOLD='' OUT_RED='' OUT_GREEN='' OUT_PLAIN=''
+fi
+
 cmd_status() {
     local name bad=0 line
     find_run_dir_only
@@ -8,17 +14,20 @@ cmd_status() {
         echo "nothing is up in $RUN"
         exit 1
     }
-    printf '%-14s %8s %12s  %s\n' PROCESS PID UPTIME HEALTH
+    printf '%s%-14s %8s %12s  %s%s\n' "$OUT_BOLD" PROCESS PID UPTIME HEALTH "$OUT_PLAIN"
     for name in $(instances); do
         line=$(status_line "$name") || bad=1
         echo "$line"
     done
-    echo "gateway $GATEWAY_URL  dashboard $MONITOR_URL  sandbox $SANDBOX_URL"
+    echo
+    printf '%-10s %s\n' gateway "$GATEWAY_URL" "chat page" "$PUBLIC_URL/app" dashboard "$MONITOR_URL" \
+        sandbox "$SANDBOX_URL"
+    ((!bad)) || echo "some are not well: ./dev logs NAME says why"
     exit "$bad"
 }
 
 status_line() {
-    local pid up health=up bad=0
+    local pid up health=up bad=0 colour
     pid=$(cat "$RUN/pids/$1.pid" 2>/dev/null || echo 0)
     up=$(ps -o etime= -p "$pid" 2>/dev/null | tr -d ' ')
     if [[ -z $up ]]; then
@@ -26,7 +35,8 @@ status_line() {
     elif ! probe "$1"; then
         health="does not answer" bad=1
     fi
-    printf '%-14s %8s %12s  %s\n' "$1" "$pid" "$up" "$health"
+    ((bad)) && colour=$OUT_RED || colour=$OUT_GREEN
+    printf '%-14s %8s %12s  %s%s%s\n' "$1" "$pid" "$up" "$colour" "$health" "$OUT_PLAIN"
     return "$bad"
 }
 
