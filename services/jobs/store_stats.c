@@ -135,22 +135,27 @@ static void ended(struct stats *stats, int64_t run_us, int64_t total_us)
         metric_observe_ms(total, ms_of(total_us));
 }
 
+/* Plain loops: this reads two numbers of each job. NULL: there is none. */
 static const char *next_number(const char *at, int64_t *ret_n)
 {
-    char *end;
-    at += strcspn(at, "-0123456789");
-    *ret_n = strtoll(at, &end, 10);
-    return end;
+    while (*at && *at != '-' && (*at < '0' || *at > '9'))
+        at++;
+    if (!*at)
+        return NULL;
+    bool negative = *at == '-';
+    uint64_t n = 0;
+    for (at += negative; *at >= '0' && *at <= '9'; at++)
+        n = n * 10 + (uint64_t)(*at - '0');
+    *ret_n = negative || n > INT64_MAX ? -1 : (int64_t)n;
+    return at;
 }
 
 void store_stats_ends(struct store *store, const char *pairs)
 {
     struct stats *stats = store_stats_now(store);
-    while (pairs && strpbrk(pairs, "-0123456789")) {
-        int64_t run, total;
-        pairs = next_number(next_number(pairs, &run), &total);
+    int64_t run, total;
+    while (pairs && (pairs = next_number(pairs, &run)) && (pairs = next_number(pairs, &total)))
         ended(stats, run, total);
-    }
 }
 
 void store_stats_ends_json(struct store *store, const char *text, size_t len)
