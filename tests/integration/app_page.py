@@ -37,22 +37,28 @@ def press(browser, text, selector="button"):
 
 
 def pressed(browser, text, selector):
-    for one in all_of(browser, selector):
-        with contextlib.suppress(StaleElementReferenceException):
-            if one.is_displayed() and one.text == text and one.is_enabled():
-                one.click()
-                return True
+    with contextlib.suppress(StaleElementReferenceException):
+        found = browser.execute_script("""
+            return [...document.querySelectorAll(arguments[0])].find(one =>
+                one.checkVisibility() && !one.disabled && one.innerText === arguments[1]);""",
+                                       selector, text)
+        if found:
+            found.click()
+            return True
     return False
+
+
+def texts(browser, selector):
+    """Of those that are to be seen."""
+    return browser.execute_script("""
+        return [...document.querySelectorAll(arguments[0])].filter(one => one.checkVisibility())
+            .map(one => one.innerText);""", selector)
 
 
 def has(browser, text, selector="body"):
     """Waits until the text is to be seen."""
-    def found():
-        with contextlib.suppress(StaleElementReferenceException):
-            return any(text in one.text for one in all_of(browser, selector))
-        return False
-
-    wait(browser, found, f"{text!r} in {selector}")
+    wait(browser, lambda: any(text in one for one in texts(browser, selector)),
+         f"{text!r} in {selector}")
 
 
 def enter(browser, stack, user=None):
@@ -89,6 +95,8 @@ def idle(browser):
 
 def answered(browser, count=1):
     """Waits for so many turns, all of them ended; the answers' texts."""
-    wait(browser, lambda: len(all_of(browser, ".turn")) == count and not is_running(browser)
-         and len(all_of(browser, ".turn footer time")) == count, f"{count} turns have ended")
-    return [one.text for one in all_of(browser, ".answer")]
+    wait(browser, lambda: browser.execute_script("""
+        const number = selector => document.querySelectorAll(selector).length;
+        return number(".turn") === arguments[0] && number(".turn footer time") === arguments[0]
+            && document.getElementById("stop").hidden;""", count), f"{count} turns have ended")
+    return texts(browser, ".answer")

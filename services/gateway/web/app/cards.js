@@ -15,7 +15,7 @@ export function splitName(name) {
 
 /** Arguments on one line. */
 function summary(value) {
-    if (isPlain(value))
+    if (isPlain(value) || Array.isArray(value))
         return oneLine(plainText(value) ?? "", 120);
     const members = Object.entries(value).map(([name, one]) => `${name}: ${plainText(one)}`);
     return oneLine(members.join(", "), 120);
@@ -47,7 +47,7 @@ function readable(content) {
 }
 
 const STATES = {
-    running: ["running", "is running"],
+    running: ["running", "running"],
     done: ["good", "done"],
     error: ["bad", "failed"],
     denied: ["warn", "denied"],
