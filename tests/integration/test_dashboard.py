@@ -27,7 +27,8 @@ def is_plain(browser):
 
 
 def test_sign_in(browser, board):
-    """A wrong token is refused; the page that was wanted is there after the right one."""
+    """A wrong token is refused; the page that was wanted is there after the right one; and out
+    again."""
     browser.get(board.monitor_url + "/")
     find(browser, "#token").send_keys("this is not the token at all", Keys.ENTER)
     find(browser, "[role=alert]")
@@ -38,6 +39,10 @@ def test_sign_in(browser, board):
     browser.delete_all_cookies()
     enter_token(browser, board)
     shows(browser, "h1", "Workers")
+    press(browser, "#sign-out")
+    find(browser, "#token")
+    browser.get(board.monitor_url + "/#/jobs")
+    find(browser, "#token")
     # That a sign-in is needed is told by an answer 401, which the console notes.
     assert [one for one in complaints(browser) if "401" not in one] == []
 

@@ -15,8 +15,7 @@ const PAGES = { "": overview, workers, jobs, job, errors, system };
 const TITLES = { "": "Overview", workers: "Workers", jobs: "Jobs", job: "Job", errors: "Errors",
     system: "System" };
 const main = document.getElementById("main");
-let leave = new AbortController();
-let shown = null;
+let leave = null;
 
 function route() {
     const [path, query] = location.hash.replace(/^#\/?/, "").split("?", 2);
@@ -34,16 +33,9 @@ function unescaped(text) {
 }
 
 function show() {
-    // "#main" is the skip link's, no page.
-    if (location.hash === "#main") {
-        history.replaceState(null, "", shown ?? "#/");
-        main.focus();
-        return;
-    }
-    const first = shown === null;
     const { name, rest, params } = route();
-    shown = location.hash || "#/";
-    leave.abort();
+    const first = leave === null;
+    leave?.abort();
     leave = new AbortController();
     document.title = `${TITLES[name]} · mcpbus`;
     for (const link of document.querySelectorAll("#nav a")) {
@@ -120,6 +112,11 @@ document.addEventListener("newversion", () => {
     document.getElementById("updated").hidden = false;
 });
 document.getElementById("reload").addEventListener("click", () => location.reload());
+// What follows # names the page, so the link itself leads nowhere.
+document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    main.focus();
+});
 document.getElementById("sign-out").addEventListener("click", signOut);
 document.addEventListener("keydown", keyPressed);
 addEventListener("hashchange", show);

@@ -126,11 +126,19 @@ export class Table {
     }
 }
 
-/** Asks; resolves to true when the reader says yes. */
+/** What a call was refused with; it may quote strangers. Said once, not again with each poll. */
+export function sayFault(element, error) {
+    if (element.dataset.fault === error.message && element.querySelector("bdi"))
+        return;
+    element.dataset.fault = error.message;
+    element.replaceChildren(bdi(error.message, 400));
+}
+
+/** Asks; resolves to true when the reader says yes. text: a string or nodes. */
 export function confirm(title, text, yes, danger = false) {
     return new Promise((resolve) => {
         const dialog = h("dialog", { "aria-labelledby": "dialog-title" },
-            h("h2", { id: "dialog-title" }, title), h("p", {}, text),
+            h("h2", { id: "dialog-title" }, title), h("p", {}, ...[text].flat()),
             h("form", { method: "dialog", class: "row end" },
                 h("button", { value: "no", autofocus: true }, "Leave it"),
                 h("button", { value: "yes", class: danger ? "primary danger" : "primary" }, yes)));
@@ -147,7 +155,7 @@ export function confirm(title, text, yes, danger = false) {
 export function toast(text, kind = "good") {
     document.querySelector(".toast")?.remove();
     const element = h("div", { class: `toast notice ${kind}`,
-        role: kind === "bad" ? "alert" : "status" }, text);
+        role: kind === "bad" ? "alert" : "status" }, bdi(text, 400));
     document.body.append(element);
     setTimeout(() => element.remove(), kind === "bad" ? 12000 : 5000);
 }

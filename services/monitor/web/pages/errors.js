@@ -1,6 +1,6 @@
 /* What goes wrong, the same fault once: how often, for how many users, since when. */
 import { get, poll } from "/pages/api.js";
-import { Table, bdi, h, say } from "/pages/dom.js";
+import { Table, bdi, h, say, sayFault } from "/pages/dom.js";
 import { ago, count, fullTime, plural } from "/pages/format.js";
 import { jobLink } from "/pages/jobs.js";
 
@@ -44,5 +44,5 @@ export function errors(main, params, signal) {
             "and quoted parts are counted as one." : "Nothing has gone wrong.");
         list.element.hidden = false;
         list.set(found);
-    }, () => POLL_MS, signal, (refused) => say(summary, refused.message));
+    }, () => POLL_MS, signal, (error) => sayFault(summary, error));
 }

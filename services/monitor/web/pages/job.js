@@ -1,6 +1,6 @@
 /* One job: what was asked, who, where, what happened when, what came out; cancel and retry. */
 import { get, poll, post } from "/pages/api.js";
-import { bdi, confirm, h, say, toast, when } from "/pages/dom.js";
+import { bdi, confirm, h, sayFault, toast, when } from "/pages/dom.js";
 import { ago, count, dollars, duration, fullTime, now, toMs } from "/pages/format.js";
 import { stateBadge } from "/pages/jobs.js";
 import { timeline } from "/pages/timeline.js";
@@ -179,8 +179,8 @@ class JobPage {
 
     refused(error) {
         this.notice.hidden = false;
-        say(this.notice, error.status === 404 ? "There is no such job; it may have been deleted."
-            : error.message);
+        sayFault(this.notice, error.status === 404
+            ? { message: "There is no such job; it may have been deleted." } : error);
         this.ended = error.status === 404;
     }
 

@@ -1,9 +1,10 @@
 /* All users' jobs, newest first: filters, search, pages, live. */
 import { get, poll } from "/pages/api.js";
-import { Table, bdi, h, mark, say, when } from "/pages/dom.js";
+import { Table, bdi, h, mark, say, sayFault } from "/pages/dom.js";
 import { ago, at, count, duration, fullTime, now, plural, toMs } from "/pages/format.js";
 
 const POLL_MS = 2000;
+const SEARCH_MS = 4000; // a search reads thousands of rows
 const PAGE = 50;
 const STATES = ["pending", "running", "completed", "failed", "cancelled"];
 
@@ -134,6 +135,5 @@ export function jobs(main, params, signal) {
         pages.older.hidden = list.length < PAGE;
         if (list.length)
             mark(pages.older, "href", hashOf({ ...values, before: list.at(-1).job_id }));
-    }, () => POLL_MS, signal, (refused) =>
-        when(summary, refused.message, () => summary.replaceChildren(bdi(refused.message, 300))));
+    }, () => (isFiltered ? SEARCH_MS : POLL_MS), signal, (error) => sayFault(summary, error));
 }

@@ -1,13 +1,14 @@
 /* Is it well? In one sentence, in numbers, as a picture of a job's way, and over time. */
 import { get, poll } from "/pages/api.js";
 import { charts } from "/pages/history.js";
-import { bdi, h, keyed, mark, say, when } from "/pages/dom.js";
+import { bdi, h, keyed, mark, say, sayFault } from "/pages/dom.js";
 import { count, duration, plural, rate, setClock } from "/pages/format.js";
 import { jobTable } from "/pages/jobs.js";
 import { pathPicture } from "/pages/path.js";
 
 const POLL_MS = 1500;
 const NEWEST = 6;
+const NEWEST_MS = 3000;
 
 let version = null;
 
@@ -89,8 +90,13 @@ function newestJobs(signal) {
     const element = h("div", { class: "stack" },
         h("div", { class: "row spread" }, h("h2", {}, "Newest jobs"),
             h("a", { href: "#/jobs" }, "All jobs")), table.element);
-    return { element, refresh: async () =>
-        table.set((await get(`/api/jobs?limit=${NEWEST}`, signal)).jobs ?? []) };
+    let fresh = 0;
+    return { element, refresh: async () => {
+        if (Date.now() - fresh < NEWEST_MS)
+            return;
+        table.set((await get(`/api/jobs?limit=${NEWEST}`, signal)).jobs ?? []);
+        fresh = Date.now();
+    } };
 }
 
 /** A page from before an update may not fit its service any more. */
@@ -125,7 +131,7 @@ export function overview(main, params, signal) {
         await newest.refresh();
     }, () => POLL_MS, signal, (refused) => {
         loading.remove();
-        when(error, refused.message, () => error.replaceChildren(bdi(refused.message, 400)));
+        sayFault(error, refused);
         error.hidden = false;
     });
 }

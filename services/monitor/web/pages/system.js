@@ -1,6 +1,6 @@
 /* Brokers, replicas of the services, PostgreSQL. */
 import { get, poll } from "/pages/api.js";
-import { Table, bdi, h, say, when } from "/pages/dom.js";
+import { Table, bdi, h, sayFault, when } from "/pages/dom.js";
 import { bytes, count, duration, setClock } from "/pages/format.js";
 
 const POLL_MS = 2000;
@@ -97,8 +97,8 @@ export function system(main, params, signal) {
         replicas.set(list);
         brokers.set(data.brokers ?? []);
         database.set(data.database ?? { problem: "not known" });
-    }, () => POLL_MS, signal, (refused) => {
+    }, () => POLL_MS, signal, (error) => {
         note.hidden = false;
-        say(note, refused.message);
+        sayFault(note, error);
     });
 }

@@ -1,7 +1,8 @@
 /* Who runs the agents: load, version, state; drain and resume. */
 import { get, poll, post } from "/pages/api.js";
-import { Table, bdi, confirm, h, mark, say, toast } from "/pages/dom.js";
+import { Table, bdi, confirm, h, say, sayFault, toast } from "/pages/dom.js";
 import { ago, bytes, count, duration, now, plural } from "/pages/format.js";
+import { oneLine } from "/style/text.js";
 
 const POLL_MS = 1500;
 const REMEMBERED_MS = 600000;
@@ -34,8 +35,8 @@ function loadBar(cell, worker) {
 async function order(worker, verb, again) {
     const drain = verb === "drain";
     if (!await confirm(drain ? "Drain this worker?" : "Let this worker take jobs again?",
-        drain ? `${worker.name} finishes what it runs and takes nothing new until it is resumed. ` +
-            "Other workers take what waits." : `${worker.name} takes jobs from the queue again.`,
+        [bdi(worker.name, 80), drain ? " finishes what it runs and takes nothing new until it is " +
+            "resumed. Other workers take what waits." : " takes jobs from the queue again."],
         drain ? "Drain" : "Resume"))
         return;
     try {
@@ -45,6 +46,20 @@ async function order(worker, verb, again) {
     } catch (error) {
         toast(`That did not work: ${error.message}`, "bad");
     }
+}
+
+/** The focus stays where it was when one button takes the other's place. */
+function orderButton(cell, worker, again) {
+    const focused = cell.contains(document.activeElement);
+    cell.replaceChildren();
+    if (worker.gone || worker.reachable === false)
+        return;
+    const verb = worker.draining ? "resume" : "drain";
+    cell.append(h("button", { type: "button", class: "small", "data-do": verb,
+        "aria-label": `${verb} ${oneLine(worker.name, 80)}`,
+        on: { click: () => order(worker, verb, again) } }, worker.draining ? "Resume" : "Drain"));
+    if (focused)
+        cell.firstChild.focus();
 }
 
 function tableOf(again) {
@@ -63,15 +78,7 @@ function tableOf(again) {
         { head: "Host", of: (w) => w.host ?? "", show: (cell, w) =>
             cell.replaceChildren(bdi(w.host ?? "–", 60)) },
         { head: "Do", of: (w) => [w.draining, Boolean(w.gone), w.reachable !== false],
-            show: (cell, w) => {
-                cell.replaceChildren();
-                if (w.gone || w.reachable === false)
-                    return;
-                const verb = w.draining ? "resume" : "drain";
-                cell.append(h("button", { type: "button", class: "small", "data-do": verb,
-                    "aria-label": `${verb} ${w.name}`, on: { click: () => order(w, verb, again) } },
-                w.draining ? "Resume" : "Drain"));
-            } },
+            show: (cell, w) => orderButton(cell, w, again) },
     ], (w) => w.name, "No worker is there: jobs are accepted and wait. Start one with " +
         "mcpbus-worker, or ./dev up --scale worker=2.");
 }
@@ -108,8 +115,7 @@ export function workers(main, params, signal) {
         const room = well.reduce((all, w) => all + (w.capacity ?? 0), 0);
         say(summary, `${plural(well.length, "worker")} there, ${plural(running, "job")} running, ` +
             `room for ${count(room)} at once.`);
-        mark(summary, "role", null);
         table.element.hidden = false;
         table.set(list, (w) => (w.gone || w.reachable === false ? "gone" : ""));
-    }, () => POLL_MS, signal, (refused) => say(summary, refused.message));
+    }, () => POLL_MS, signal, (error) => sayFault(summary, error));
 }
