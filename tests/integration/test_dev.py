@@ -69,6 +69,7 @@ def test_services_have_the_caller_s_environment_and_no_secret_too_many(own):
         assert has["WORKER_RUNNER"] == "echo"
         assert has["OWN_NAME"] == "two\nlines 'and' \"quotes\""
         assert ("JWT_SECRET" in has) == (service in ("auth", "jobs", "gateway"))
+        assert ("MONITOR_TOKEN" in has) == (service == "monitor")
 
 
 def test_private_postgresql_is_durable(own):
