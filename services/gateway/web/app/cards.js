@@ -90,7 +90,8 @@ export class ToolCard {
             this.took.textContent = duration(took);
         const title = denied ? "What the model was told" : failed ? "What it said" : "Result";
         this.result.replaceChildren(h("h3", {}, title),
-            folded(h("div", { class: "output mono" }), readable(String(content ?? "")), 3000));
+            folded(h("div", { class: "output mono", role: "group", "aria-label": title,
+                tabindex: 0 }), readable(String(content ?? "")), 3000));
     }
 
     /** data: of a progress event. */
