@@ -177,6 +177,7 @@ static void on_signal(void *arg, int signo)
         return;
     }
     rt->stopping = true;
+    service_trouble_destroy(&rt->trouble);
     log_info("stopping");
     if (rt->service.bus)
         bus_drain(rt->service.bus);
@@ -249,8 +250,6 @@ static bool find_trouble(void *arg, char ret_why[SERVICE_TROUBLE_SIZE])
 {
     struct runtime *rt = arg;
     const struct service_def *def = rt->def;
-    if (rt->stopping)
-        return false;
     if (rt->service.bus && !bus_connected(rt->service.bus)) {
         snprintf(ret_why, SERVICE_TROUBLE_SIZE,
                  "no broker is connected: is one running at %.300s? %s says where they are",
@@ -291,8 +290,9 @@ static enum err open_health(struct runtime *rt)
     enum err err = service_health_new(&options, &rt->health);
     if (err)
         fprintf(stderr, "mcpbus-%s: %s\n", def->name,
-                err == ERR_CONFLICT ? "HEALTH_PORT takes a free port, not one that is taken"
-                                    : "HEALTH_ADDRESS takes an IP address of this machine");
+                err == ERR_CONFLICT
+                    ? "HEALTH_PORT takes a free port, not one that is taken: set another"
+                    : "HEALTH_ADDRESS takes an IP address of this machine");
     return err;
 }
 

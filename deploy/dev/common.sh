@@ -127,6 +127,19 @@ port_taken() {
     listening_ports | grep -x "$1" >/dev/null
 }
 
+# port_owner PORT: " by NAME (pid N)", if it can be told.
+port_owner() {
+    local found
+    have ss || return 0
+    found=$(ss -Hltnp "sport = :$1" 2>/dev/null | sed -nE 's/.*\(\("([^"]+)",pid=([0-9]+).*/ by \1 (pid \2)/p')
+    printf '%s' "${found%%$'\n'*}"
+}
+
+# refuse_port VARIABLE PORT
+refuse_port() {
+    die "port $2 ($1) is taken$(port_owner "$2"); set $1 to another one, or to 0 for a free one"
+}
+
 # free_ports COUNT: the first of COUNT free ports in a row. Below ip_local_port_range, where an
 # outgoing connection can't take it between this look and the bind.
 free_ports() {

@@ -63,7 +63,8 @@ apt_retry() {
         warn "failed ($try of 3): $*"
         sleep $((try * 2))
     done
-    die "the packages could not be installed"
+    die "the packages could not be installed: is there a network, and a mirror in" \
+        "/etc/apt/sources.list? Without: put them there by hand, ./dev then takes what is there"
 }
 
 # Debian would make and start a PostgreSQL cluster of the machine's own on installing; mcpbus keeps

@@ -32,7 +32,7 @@ choose_ports() {
     fi
     ports=$(broker_ports)
     for name in $ports; do
-        ! port_taken "$name" || die "port $name (BROKER_PORT) is taken by another program"
+        ! port_taken "$name" || refuse_port BROKER_PORT "$name"
     done
 }
 
@@ -44,8 +44,7 @@ choose_port() {
     elif [[ $1 == POSTGRES_PORT ]] && is_set DATABASE_URL; then
         return 0
     elif port_taken "$port_ref"; then
-        die "port $port_ref ($1) is taken by another program; set $1 to another one, or to 0" \
-            "for a free one"
+        refuse_port "$1" "$port_ref"
     fi
 }
 

@@ -167,10 +167,16 @@ fail_start() {
     local log
     progress_stop
     for log in "$RUN"/logs/*.log; do
-        [[ -s $log ]] && tail -n 8 "$log" | sed "s/^/$(basename "$log" .log)  /" >&2
+        [[ -s $log ]] && last_words "$log" >&2
     done
     stop_stack
-    die "$1; the logs are in $RUN/logs"
+    die "$1; the logs are in $RUN/logs, and docs/troubleshooting.md says what such lines mean"
+}
+
+# last_words LOG: its last lines, each said once however often it was written, behind its name.
+last_words() {
+    tail -n 60 -- "$1" | awk '{ text = $0; sub(/^[0-9T:.-]+Z /, "", text) } !seen[text]++' | tail -n 4 |
+        sed "s/^/$(basename "$1" .log)  /"
 }
 
 follow_until_interrupted() {

@@ -167,11 +167,31 @@ static enum err apply_missing(struct pg_blocking *pg, const struct migrate_optio
     return count ? run(pg, "rights", strangers_sql, ret_why) : ERR_OK;
 }
 
+/* Releases are made so that the one before goes on with the tables of the next. */
+static enum err tell_newer(struct pg_blocking *pg, FILE *out, char *ret_why)
+{
+    AUTOFREE char *last = mem_printf("%d", migrations[migration_count - 1].version);
+    AUTOFREE char *newer = NULL;
+    const char *values[] = {last};
+    char why[PG_WHY_SIZE] = "";
+    enum err error = pg_blocking_value(
+        pg, "SELECT nullif(count(*), 0)::text FROM mcpbus_migrations WHERE version > $1::int",
+        values, 1, &newer, why);
+    if (error)
+        return explain(error, "mcpbus_migrations", why, ret_why);
+    if (newer)
+        fprintf(out,
+                "database: %s migrations are of a newer release than this mcpbus: update it, or "
+                "see docs/upgrade.md for the way back\n",
+                newer);
+    return ERR_OK;
+}
+
 static enum err tell(struct pg_blocking *pg, unsigned count, bool dry_run, FILE *out, char *ret_why)
 {
     if (!count) {
         fprintf(out, "database: up to date\n");
-        return ERR_OK;
+        return tell_newer(pg, out, ret_why);
     }
     fprintf(out, "database: %u migrations %s\n", count, dry_run ? "would be applied" : "applied");
     char why[PG_WHY_SIZE] = "";

@@ -143,9 +143,13 @@ static enum err listen_http(struct gateway *gateway)
                                           .stream_suffix = "/events"};
     enum err err = http_server_new(gateway->loop, &options, &gateway->http);
     if (err)
-        log_error("listen_failed", LOG_S("address", settings->gateway_address),
-                  LOG_I("port", settings->gateway_port),
-                  LOG_S("why", err == ERR_CONFLICT ? "the port is taken" : "cannot bind it"));
+        log_error(
+            "listen_failed", LOG_S("address", settings->gateway_address),
+            LOG_I("port", settings->gateway_port),
+            LOG_S("why",
+                  err == ERR_CONFLICT
+                      ? "the port is taken by another program: set GATEWAY_PORT to another one"
+                      : "cannot bind it: GATEWAY_ADDRESS takes an address of this machine"));
     else
         log_info("listening", LOG_S("address", settings->gateway_address),
                  LOG_I("port", http_server_port(gateway->http)));

@@ -76,9 +76,13 @@ static enum err listen_http(struct monitor *monitor)
                                           .arg = monitor};
     enum err err = http_server_new(monitor->loop, &options, &monitor->http);
     if (err)
-        log_error("listen_failed", LOG_S("address", settings->monitor_address),
-                  LOG_I("port", settings->monitor_port),
-                  LOG_S("why", err == ERR_CONFLICT ? "the port is taken" : "cannot bind it"));
+        log_error(
+            "listen_failed", LOG_S("address", settings->monitor_address),
+            LOG_I("port", settings->monitor_port),
+            LOG_S("why",
+                  err == ERR_CONFLICT
+                      ? "the port is taken by another program: set MONITOR_PORT to another one"
+                      : "cannot bind it: MONITOR_ADDRESS takes an address of this machine"));
     else
         log_info("listening", LOG_S("address", settings->monitor_address),
                  LOG_I("port", http_server_port(monitor->http)));

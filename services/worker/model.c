@@ -47,8 +47,8 @@ struct model_call {
     int64_t deadline, sent;
     unsigned retries, cuts;
     char *retried_for; /* why the last try but one failed; NULL: there was one try */
-    unsigned lacks;   /* what was left out of what was sent */
-    uint64_t http_id; /* 0: waiting for the next try */
+    unsigned lacks;    /* what was left out of what was sent */
+    uint64_t http_id;  /* 0: waiting for the next try */
     struct loop_timer *timer;
     /* What came */
     int status;
@@ -204,19 +204,31 @@ static bool adapt(struct model_call *call, const struct model_error *error)
     return true;
 }
 
+/* What an operator can do about it. */
+static const char *advice(const struct model_error *error)
+{
+    if (strcmp(error->code, "insufficient_quota") == 0)
+        return " (the account behind OPENAI_API_KEY has no quota left)";
+    if (error->status == 404)
+        return " (OPENAI_MODEL must be a model of OPENAI_BASE_URL's)";
+    return "";
+}
+
 static void on_refusal(struct model_call *call, const struct model_error *error,
                        int64_t retry_after_ms, const char *should_retry)
 {
-    char text[MODEL_WHY_SIZE + 100];
+    char text[MODEL_WHY_SIZE + 160];
     if (adapt(call, error))
         return;
     int64_t wait =
         backoff(call->retries, retry_after_ms >= 0 ? retry_after_ms : error->retry_after_ms);
     if (error->status == 401)
-        snprintf(text, sizeof text, "The model's endpoint refused the API key (401).");
+        snprintf(
+            text, sizeof text,
+            "The model's endpoint refused the API key (401): OPENAI_API_KEY must be one of its own.");
     else if (error->status)
-        snprintf(text, sizeof text, "The model's endpoint answered with status %d: %s",
-                 error->status, error->why);
+        snprintf(text, sizeof text, "The model's endpoint answered with status %d: %s%s",
+                 error->status, error->why, advice(error));
     else
         snprintf(text, sizeof text, "The model's endpoint answered with an error: %s", error->why);
     if (!model_error_passes(error, should_retry))
@@ -259,7 +271,7 @@ static void conclude(struct model_call *call, const char *why_cut)
 {
     json_t *answer = NULL;
     struct model_error error;
-    char text[MODEL_WHY_SIZE + 100];
+    char text[MODEL_WHY_SIZE + 160];
     switch (model_stream_end(call->stream, &answer, &error)) {
     case MODEL_ANSWERED:
         complete(call, answer);
@@ -286,7 +298,7 @@ static bool is_success(int status)
 static void on_answer(void *arg, enum err error, const struct http_answer *answer)
 {
     struct model_call *call = arg;
-    char text[MODEL_WHY_SIZE + 100];
+    char text[MODEL_WHY_SIZE + 160];
     const char *why = answer && *answer->error ? answer->error : err_text(error);
     call->http_id = 0;
     loop_timer_stop(call->timer);

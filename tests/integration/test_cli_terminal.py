@@ -108,10 +108,9 @@ def test_a_terminal_made_narrower(stack):
     assert all(len(frame) < 12 for frame in frames(shown.output[end:])), shown.output[end:]
 
 
-@pytest.mark.parametrize("evil", [
-    "a\033]0;owned\007b\033[2Jc", "a\u202egnp.exe", "a\u2066b\u2069", "a\u200fb", "a\u061cb",
-    "a\x9b2Jb", "a\rb\x08c", "a\ufeffb\u2028c", "a\U000e0041b"])
-def test_texts_of_others_cannot_command_the_terminal(echo, evil):
+def test_texts_of_others_cannot_command_the_terminal(echo):
+    evil = "".join(("a\033]0;owned\007b\033[2Jc", "a\u202egnp.exe", "a\u2066b\u2069", "a\u200fb\u061cb",
+                    "a\x9b2Jb", "a\rb\x08c", "a\ufeffb\u2028c", "a\U000e0041b"))
     bad = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
                      "\U000e0000-\U000e007f]")
     user = fresh_user()
