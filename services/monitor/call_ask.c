@@ -148,12 +148,14 @@ static bool is_repeatable(const char *name)
 void call_act(struct call *call, const char *method, json_t *args, call_answer_fn *on_answer)
 {
     call->on_answer = on_answer;
-    call->bus_call = bus_call(call->monitor->bus,
-                              (struct bus_request){.method = method,
-                                                   .args = args,
-                                                   .timeout_ms = ACT_TIMEOUT_MS,
-                                                   .idempotent = is_repeatable(method)},
-                              answered, call);
+    call->bus_call =
+        bus_call(call->monitor->bus,
+                 (struct bus_request){.method = method,
+                                      .args = args,
+                                      .timeout_ms = ACT_TIMEOUT_MS,
+                                      .idempotent = is_repeatable(method),
+                                      .request_id = http_request_trace(call_request(call))},
+                 answered, call);
 }
 
 static void on_again(void *arg)

@@ -91,7 +91,9 @@ static struct replica *find(const struct fleet *fleet, const char *service, cons
 
 static void add(struct fleet *fleet, const char *service, const char *instance)
 {
-    if (fleet->count == FLEET_MAX || strlen(service) >= SERVICE_SIZE || strlen(instance) != 16)
+    uint64_t number;
+    if (fleet->count == FLEET_MAX || strlen(service) >= SERVICE_SIZE ||
+        !bus_instance_parse(instance, &number))
         return;
     struct replica *replica = mem_alloc(sizeof(*replica));
     replica->fleet = fleet;

@@ -53,16 +53,16 @@ static void add_workers(struct buf *out, const json_t *team)
                      "draining");
 }
 
-static void add_replicas(struct buf *out, struct bus *bus)
+static void count_replicas(struct bus *bus)
 {
     static const char *const services[] = {"auth", "gateway", "jobs", "monitor", "worker"};
-    static const char name[] = "mcpbus_monitor_replicas";
+    static const char *const labels[] = {"service=\"auth\"", "service=\"gateway\"",
+                                         "service=\"jobs\"", "service=\"monitor\"",
+                                         "service=\"worker\""};
     uint64_t instances[REPLICAS_MAX];
-    buf_printf(out, "# HELP %s Replicas that the brokers know\n# TYPE %s gauge\n", name, name);
     for (size_t i = 0; i < sizeof(services) / sizeof(*services); i++)
-        buf_printf(out, "%s{service=\"%s\"} %zu\n", name, services[i],
-                   bus_peers(bus, services[i], instances, REPLICAS_MAX));
-    gauge(out, "mcpbus_monitor_bus_connected", "1 when a broker is connected", bus_connected(bus));
+        metric_set(metric_gauge("mcpbus_replicas", labels[i], "Replicas that the brokers know"),
+                   (int64_t)bus_peers(bus, services[i], instances, REPLICAS_MAX));
 }
 
 static void show(struct call *call)
@@ -70,10 +70,10 @@ static void show(struct call *call)
     struct buf text;
     AUTOJSON json_t *team = team_list(call->monitor, call_told(call, WORKERS)->result);
     buf_init(&text, METRICS_MAX_BYTES);
+    count_replicas(call->monitor->bus);
     metrics_write(&text);
     add_queue(&text, call_told(call, HEALTH));
     add_workers(&text, team);
-    add_replicas(&text, call->monitor->bus);
     if (buf_check(&text) == ERR_OK)
         http_respond_buf(call_request(call), 200, "text/plain; version=0.0.4; charset=utf-8", &text,
                          NULL);

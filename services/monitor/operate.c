@@ -89,9 +89,10 @@ static void submit_again(struct call *call)
     const json_t *old = call_told(call, 0)->result;
     json_t *options = json_object_get(call->kept, "options");
     crypto_uuid7(id);
-    json_t *item = json_pack("{s:s, s:s, s:s, s:s*}", "job_id", id, "user_id",
+    json_t *item = json_pack("{s:s, s:s, s:s, s:s*, s:s}", "job_id", id, "user_id",
                              js_str(old, "user_id", ""), "message", js_str(old, "message", ""),
-                             "conversation_id", js_str(call->kept, "conversation_id", NULL));
+                             "conversation_id", js_str(call->kept, "conversation_id", NULL),
+                             "request_id", http_request_trace(call_request(call)));
     if (json_is_object(options))
         json_object_set(item, "options", options);
     log_act(call, "operator_retry", "job_id", id);

@@ -272,7 +272,7 @@ def test_metrics_have_the_queue_and_the_workers(own, monitor):
     for name in workers:
         assert f'flower_worker_online{{worker="{name}"}} 1' in text
         assert f'mcpbus_monitor_worker_capacity{{worker="{name}"}} 256' in text
-    assert 'mcpbus_monitor_replicas{service="worker"} 2' in text
+    assert 'mcpbus_replicas{service="worker"} 2' in text
     for name in ("mcpbus_monitor_queued", "mcpbus_monitor_running"):
         assert re.search(rf"^{name} \d+$", text, re.M), name
     assert "@example.com" not in text
