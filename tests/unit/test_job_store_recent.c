@@ -13,10 +13,9 @@ static void recent(int64_t limit, struct store_filter filter, const char *want)
     assert_int_equal(read_error, ERR_OK);
     char got[256] = "";
     const json_t *jobs = json_object_get(read_result, "jobs");
-    for (size_t i = 0; i < json_array_size(jobs); i++) {
-        strcat(got, js_str(json_array_get(jobs, i), "job_id", "?"));
-        strcat(got, " ");
-    }
+    for (size_t i = 0; i < json_array_size(jobs); i++)
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%s ",
+                 js_str(json_array_get(jobs, i), "job_id", "?"));
     assert_string_equal(got, want);
 }
 
@@ -139,7 +138,7 @@ static void the_database_says_how_it_does(void **state)
     store_database(env->store, on_read, NULL);
     wait_all();
     assert_int_equal(read_error, ERR_OK);
-    assert_true(atoi(js_str(read_result, "version", "")) >= 13);
+    assert_true(strtol(js_str(read_result, "version", ""), NULL, 10) >= 13);
     assert_non_null(strchr(js_str(read_result, "server", ""), ':'));
     assert_null(strchr(js_str(read_result, "server", ""), '@'));
     assert_false(js_bool(read_result, "in_recovery", true));

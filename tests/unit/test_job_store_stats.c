@@ -52,6 +52,8 @@ static void end(const char *id, const char *outcome)
     assert_int_equal(item.error, ERR_OK);
 }
 
+#define DAYS(n) ((int64_t)(n)*24 * 3600)
+
 static json_t *points;
 static int64_t told_step;
 
@@ -297,8 +299,8 @@ static void points_tell_what_happened(void **state)
     double p50 = json_number_value(json_object_get(json_object_get(point, "run"), "p50"));
     assert_true(p50 > 0.07 && p50 < 0.1);
     assert_int_equal(read_stats(700, 10), 1);
-    assert_int_equal(read_stats(30 * 24 * 3600, 600), 1);
-    assert_int_equal(read_stats(10 * 24 * 3600, 600), 0);
+    assert_int_equal(read_stats(DAYS(30), 600), 1);
+    assert_int_equal(read_stats(DAYS(10), 600), 0);
     json_decref(points);
     points = NULL;
 }
