@@ -61,7 +61,8 @@ function depth(chart, data, range) {
         .map((value) => (Number.isNaN(value) ? null : value));
     const [queued, running] = [known("queued"), known("running")];
     chart.set([data.times, queued, running], ...range,
-        `At most ${count(most(queued))} waited and ${count(most(running))} ran at once.`);
+        `Whenever it was looked at, at most ${count(most(queued))} waited and ` +
+        `${count(most(running))} ran.`);
 }
 
 function makeCharts() {

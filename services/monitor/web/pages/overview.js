@@ -65,7 +65,7 @@ function numbers() {
 
 /** Per second, or per minute where that says more. */
 function pace(perSecond, all) {
-    return all < 1 ? `${rate(perSecond * 60)} a minute` : `${rate(perSecond)} a second`;
+    return all < 1 ? `${rate(perSecond * 60)}/min` : `${rate(perSecond)}/s`;
 }
 
 function setNumbers(set, data) {

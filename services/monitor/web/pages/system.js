@@ -23,7 +23,7 @@ function replicaTable() {
         { head: "Host", ...strange((one) => one.host) },
         { head: "Up for", num: true, of: (one) => duration(one.uptime_ms) },
         { head: "Memory", num: true, of: (one) => bytes(one.memory_bytes) },
-        { head: "Requests", num: true, of: (one) => count(one.requests) },
+        { head: "Requests now", num: true, of: (one) => count(one.requests) },
         { head: "Process", num: true, of: (one) => (one.pid ? String(one.pid) : "–") },
         { head: "Version", ...strange((one) => one.version, 30) },
     ], (one) => JSON.stringify([one.service, one.instance, one.host, one.pid]),
