@@ -23,6 +23,10 @@ DOORS = {
     r"zmq\.h|czmq\.h": r"libcommon/bus\w*\.[ch]|services/broker/\w+\.[ch]",
 }
 BANNED = r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca|atoi|atol|atof|system|popen)\s*\("
+# What would let a text of strangers become part of a page.
+BANNED_IN_PAGES = r"(innerHTML|outerHTML|insertAdjacentHTML|setHTML\w*|createContextualFragment" \
+    r"|DOMParser|srcdoc|document\.write|\beval\s*\(|\bnew Function\b|javascript:" \
+    r"|<style\b|\sstyle\s*=\s*\"|\son[a-z]+\s*=\s*\")"
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"", re.S)
 
 
@@ -76,8 +80,18 @@ def check_file(name):
         yield f"{name}: no include guard MCPBUS_…"
 
 
+def check_page(name):
+    text = (ROOT / name).read_text()
+    if text.count("\n") > FILE_LINES:
+        yield f"{name}: more than {FILE_LINES} lines: split it by subject"
+    for match in re.finditer(rf"{BANNED_IN_PAGES}|\b(TODO|FIXME|XXX)\b", text):
+        yield f"{name}:{text.count(chr(10), 0, match.start()) + 1}: {match.group()} is banned"
+
+
 def main():
     problems = [p for name in tracked("*.c", "*.h") for p in check_file(name)]
+    problems += [p for name in tracked("web/*.js", "services/*/web/*.js", "services/*/web/*.html")
+                 for p in check_page(name)]
     for name in tracked("dev", "*.sh"):
         lines = (ROOT / name).read_text().count("\n")
         if lines > 300:
