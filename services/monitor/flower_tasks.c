@@ -9,7 +9,14 @@
 #include "services/monitor/operate.h"
 #include "services/monitor/shapes.h"
 
-enum { LIST_DEFAULT = 100, LIST_MAX = 200, TEXT_MAX = 512, WAIT_MAX_S = 20, WAIT_STEP_MS = 300 };
+enum {
+    LIST_DEFAULT = 100,
+    LIST_MAX = 200,
+    TEXT_MAX = 512,
+    WAIT_MAX_S = 20,
+    WAIT_STEP_MS = 300,
+    FIRST_EVENTS = 4
+};
 
 /* "%Y-%m-%d %H:%M", in UTC; infinite when absent. */
 static bool read_minute(struct call *call, const char *name, double def, double *ret_seconds)
@@ -139,7 +146,7 @@ static void unknown_task(struct call *call)
     call_detail(call, 404, detail);
 }
 
-static void read_job(struct call *call, call_fn *then)
+static void read_job(struct call *call, bool with_events, call_fn *then)
 {
     if (call_told(call, 0)->error == ERR_NOT_FOUND) {
         unknown_task(call);
@@ -151,18 +158,39 @@ static void read_job(struct call *call, call_fn *then)
     call->kept = json_incref(call_told(call, 0)->result);
     call_forget_asks(call);
     call_ask(call, ask_get(call->kept));
+    if (with_events)
+        call_ask(call, ask_events(call->kept, 0, FIRST_EVENTS));
     call_then(call, then);
+}
+
+/* When it first ran stands in its events alone. */
+static void add_start(json_t *job, const json_t *events)
+{
+    size_t i;
+    json_t *event;
+    json_array_foreach(events, i, event)
+    {
+        const json_t *data = json_object_get(event, "data");
+        if (strcmp(js_str(event, "type", ""), "status") == 0 &&
+            strcmp(js_str(data, "status", ""), "running") == 0) {
+            json_object_set(job, "started_at", json_object_get(data, "timestamp"));
+            return;
+        }
+    }
 }
 
 static void show_info(struct call *call)
 {
-    if (!call_told_failed(call, 0))
-        call_json(call, 200, shape_task(call_told(call, 0)->result, call->kept));
+    if (call_told_failed(call, 0))
+        return;
+    AUTOJSON json_t *job = json_copy(call_told(call, 0)->result);
+    add_start(job, json_object_get(call_told(call, 1)->result, "events"));
+    call_json(call, 200, shape_task(job, call->kept));
 }
 
 static void info_found(struct call *call)
 {
-    read_job(call, show_info);
+    read_job(call, true, show_info);
 }
 
 void route_task_info(struct call *call)
@@ -195,7 +223,7 @@ static void show_result(struct call *call)
 
 static void result_found(struct call *call)
 {
-    read_job(call, show_result);
+    read_job(call, false, show_result);
 }
 
 static void result_asked(struct call *call)

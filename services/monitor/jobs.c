@@ -149,14 +149,7 @@ static void on_found(struct call *call)
     call->kept = json_incref(call_told(call, 0)->result);
     call_forget_asks(call);
     call_ask(call, ask_get(call->kept));
-    call_ask(call, (struct question){.method = "jobs.events",
-                                     .args = json_pack("{s:s, s:s, s:I, s:I}", "job_id",
-                                                       js_str(call->kept, "job_id", ""), "user_id",
-                                                       js_str(call->kept, "user_id", ""), "after",
-                                                       (json_int_t)after, "limit",
-                                                       (json_int_t)EVENTS_MAX),
-                                     .timeout_ms = READ_TIMEOUT_MS,
-                                     .fresh_ms = 500});
+    call_ask(call, ask_events(call->kept, after, EVENTS_MAX));
     call_then(call, show_job);
 }
 

@@ -111,6 +111,7 @@ struct question ask_health(void), ask_workers(void), ask_database(void);
 struct question ask_stats(int64_t span, int64_t step);
 struct question ask_find(const char *job_id);
 struct question ask_get(const json_t *found);
+struct question ask_events(const json_t *found, int64_t after, int64_t limit);
 
 /* query.c: parameters; on failure the call has been answered with a 400. */
 bool query_int(struct call *call, const char *name, int64_t min, int64_t max, int64_t def,

@@ -52,3 +52,14 @@ struct question ask_get(const json_t *found)
                              .timeout_ms = READ_TIMEOUT_MS,
                              .fresh_ms = FRESH_MS / 2};
 }
+
+struct question ask_events(const json_t *found, int64_t after, int64_t limit)
+{
+    json_t *args = json_pack("{s:s, s:s, s:I, s:I}", "job_id", js_str(found, "job_id", ""),
+                             "user_id", js_str(found, "user_id", ""), "after", (json_int_t)after,
+                             "limit", (json_int_t)limit);
+    return (struct question){.method = "jobs.events",
+                             .args = args,
+                             .timeout_ms = READ_TIMEOUT_MS,
+                             .fresh_ms = FRESH_MS / 2};
+}

@@ -242,6 +242,7 @@ def test_tasks_in_flower_s_form(own, monitor, token):
     info = monitor.json(f"/api/task/info/{job_id}")
     assert set(info) >= FLOWER_TASK and info["task-id"] == job_id
     assert (info["state"], info["result"]) == ("SUCCESS", job["result"])
+    assert (info["started"], info["runtime"]) == (task["started"], task["runtime"])
     assert monitor.json(f"/api/task/result/{job_id}") == {
         "task-id": job_id, "state": "SUCCESS", "result": job["result"]}
     assert job_id in monitor.json("/api/tasks?state=SUCCESS&taskname=run_mcp_toolkit&search=task")
