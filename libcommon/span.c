@@ -129,7 +129,7 @@ void span_named_id(const struct trace *parent, const char *text, uint8_t ret_id[
 struct span span_begin_named(const struct trace *parent, const char *text)
 {
     struct span span = span_begin(parent);
-    if (span_is_on(&span))
+    if (parent && span_is_on(&span))
         span_named_id(parent, text, span.trace.span_id);
     return span;
 }

@@ -58,7 +58,7 @@ static long long value_of(const char *line)
     metrics_write(&text);
     const char *at = strstr(buf_text(&text), line);
     if (at)
-        value = atoll(at + strlen(line));
+        value = strtoll(at + strlen(line), NULL, 10);
     buf_fini(&text);
     return value;
 }
