@@ -153,7 +153,7 @@ def test_jobs_by_filter_and_page(own, monitor, token):
     def ids(query):
         return [job["job_id"] for job in monitor.json(f"/api/jobs?{query}")["jobs"]]
     newest = wait_until(lambda: (found := ids("limit=50"))[:2] == [hay, needle] and found, 5)
-    assert ids(f"limit=50&before={hay}") == newest[1:]
+    assert ids(f"limit=10&before={hay}") == newest[1:11]
     assert ids("q=NEEDLE's") == [needle]
     assert ids(f"q={needle}") == [needle]
     assert ids(f"user={email}") == [needle]
@@ -314,7 +314,7 @@ def test_a_frozen_replica_is_shown_and_delays_nothing(own, monitor):
     def frozen():
         began = time.monotonic()
         found = [one for one in monitor.overview()["replicas"] if one["pid"] == pid]
-        assert time.monotonic() - began < 2 * slow()
+        assert time.monotonic() - began < 5 * slow()
         return found and not found[0]["reachable"] and found[0]
     try:
         shown = wait_until(frozen, 10, "unreachable")
