@@ -95,7 +95,7 @@ show_event() {
     esac
     text=$(jq -r --arg type "$2" "$EVENT_TEXT" <<<"$3" 2>/dev/null) || text=$(harmless "$3")
     [[ $text != running* ]] || who=worker
-    [[ ! -t 2 ]] || width=$(stty size <&2 2>/dev/null | cut -d' ' -f2) || width=100
+    [[ ! -t 2 ]] || width=$({ stty size <&2 || true; } 2>/dev/null | cut -d' ' -f2)
     ((width > 50)) || width=100
     ((${#text} <= width - 30)) || text=${text:0:width - 31}…
     print_line "$(printf '  %6s s  %s%-10s%s %s' "$1" "$colour" "$who" "$PLAIN" "$text")"

@@ -27,7 +27,7 @@ progress_line() {
     trap 'exit 0' TERM
     [[ ${LC_ALL:-${LC_CTYPE:-${LANG:-}}} != *[Uu][Tt][Ff]* ]] || signs=⠋⠙⠹⠸⠼⠴⠦⠧
     while kill -0 $$ 2>/dev/null; do
-        ((frame % 10)) || width=$(stty size 2>/dev/null <&2 | cut -d' ' -f2)
+        ((frame % 10)) || width=$({ stty size <&2 || true; } 2>/dev/null | cut -d' ' -f2)
         [[ -z $log ]] || ((frame % 5)) ||
             done=$(tail -n 1 -- "$log" 2>/dev/null | grep -oE '^\[[0-9]+/[0-9]+\]') || done=''
         now=${EPOCHREALTIME//[.,]/}
