@@ -19,8 +19,9 @@ const char *cors_allow(const struct cors *cors, const char *origin);
 bool cors_varies(const struct cors *cors);
 
 #define CORS_METHODS "GET, HEAD, POST, DELETE, OPTIONS"
-#define CORS_HEADERS \
-    "Authorization, Content-Type, Accept, Idempotency-Key, Last-Event-ID, X-Request-Id"
+#define CORS_HEADERS                                                                      \
+    "Authorization, Content-Type, Accept, Idempotency-Key, Last-Event-ID, X-Request-Id, " \
+    "traceparent, tracestate"
 #define CORS_EXPOSED "X-Request-Id, Retry-After"
 #define CORS_MAX_AGE "600"
 

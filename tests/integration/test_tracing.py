@@ -8,6 +8,7 @@ import secrets
 import subprocess
 
 import pytest
+import yaml
 
 import model_servers
 from client import sign_in
@@ -278,6 +279,33 @@ def test_the_alert_rules():
         assert f"runbook: docs/observability.md#{name.lower()}\n" in rules, name
         assert f"\n### {name}\n" in book, f"{name} has no runbook"
         assert name in (folder / "rules_test.yml").read_text(), f"{name} has no test"
+
+
+def test_the_files_to_begin_with_fit_what_is_there():
+    """The Compose overlay's services and settings, the dashboard's panels, the pods' port."""
+    base = yaml.safe_load((ROOT / "deploy/compose/docker-compose.yml").read_text())
+    more = yaml.safe_load((OBSERVABILITY / "compose.yml").read_text())
+    settings = re.findall(r"SETTING\((\w+),", (ROOT / "services/settings.def").read_text())
+    ours = {name for name, one in more["services"].items() if "image" not in one}
+    assert ours == {name for name in base["services"] if name.partition("-")[0] in SERVICES}
+    for name in ours:
+        assert set(more["services"][name]["environment"]) <= set(settings)
+    for name in set(more["services"]) - ours:
+        one = more["services"][name]
+        assert one["profiles"] == ["observability"] and ":latest" not in one["image"]
+        assert set(one["networks"]) <= set(base["networks"])
+        for volume in one.get("volumes", []):
+            path = volume.partition(":")[0]
+            assert not path.startswith(".") or (ROOT / "deploy/compose" / path).exists(), volume
+    board = json.loads((OBSERVABILITY / "grafana/dashboards/mcpbus.json").read_text())
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(set(ids)) == len(ids) and all(
+        panel["targets"] for panel in board["panels"] if panel["type"] != "row")
+    monitor, network = yaml.safe_load_all((OBSERVABILITY / "kubernetes.yaml").read_text())
+    port, = monitor["spec"]["podMetricsEndpoints"]
+    pods = (ROOT / "deploy/kubernetes/base/jobs.yaml").read_text()
+    assert re.search(rf"name: {port['port']}\n\s+containerPort: 8081", pods)
+    assert network["spec"]["ingress"][0]["ports"][0]["port"] == 8081
 
 
 def refuse(handler):
