@@ -74,13 +74,15 @@ export class Chat {
     }
 
     async load(signal) {
+        const first = this.turns.length === 0;
         if (this.route.kind !== "new")
             this.before.replaceChildren(h("p", { class: "muted" }, "Loading…"));
         try {
             const jobs = await this.fetch(signal);
             this.prepend(jobs.jobs, signal);
             this.showBefore(jobs.total, signal);
-            this.scroll(true);
+            if (first)
+                this.scroll(true);
             this.resubmit();
         } catch (error) {
             if (!signal.aborted)
@@ -122,7 +124,7 @@ export class Chat {
 
     showBefore(total, signal) {
         const more = total > this.turns.length;
-        const empty = this.turns.length === 0 && !recall("pending");
+        const empty = this.turns.length === 0 && !this.interrupted();
         this.before.replaceChildren(...[
             more ? button("Show earlier ones", () => this.load(signal), { class: "small" }) : null,
             empty ? welcome(this.user, (text) => this.ask(text)) : null,
@@ -212,11 +214,16 @@ export class Chat {
             conversation_id: this.route.id });
     }
 
-    /** What a reload has interrupted. */
-    resubmit() {
+    /** What a reload has interrupted, or null. */
+    interrupted() {
         const pending = recall("pending");
         const here = this.route.kind === "c" && pending?.conversation_id === this.route.id;
-        if (here && !pending.failed)
+        return here && !pending.failed && !this.sending ? pending : null;
+    }
+
+    resubmit() {
+        const pending = this.interrupted();
+        if (pending)
             this.submit(pending);
     }
 

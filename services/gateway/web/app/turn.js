@@ -35,7 +35,9 @@ export class Turn {
                 this.question, this.steps, this.state, this.foot));
         this.asked = job.message;
         folded(this.question, job.message);
-        this.show("Sending…");
+        // Of an old one the events are only repeated: nothing of it is running, or news.
+        this.old = this.ended;
+        this.show(job.job_id ? WORKING[job.status] : "Sending…");
     }
 
     get ended() {
@@ -47,9 +49,26 @@ export class Turn {
         this.state.textContent = text ?? "";
     }
 
+    changed() {
+        if (!this.old)
+            this.actions.changed();
+    }
+
+    showWork(state = this.job.status) {
+        this.show(this.old ? null : WORKING[this.approval ? "approval" : state]);
+    }
+
+    tell(text) {
+        if (!this.old)
+            announce(text);
+    }
+
     /** What stands below while there is no connection; null: there is one again. */
     trouble(text) {
-        this.show(text ?? WORKING[this.approval ? "approval" : this.job.status]);
+        if (text)
+            this.show(text);
+        else
+            this.showWork();
     }
 
     /** One event, in order. */
@@ -81,13 +100,15 @@ export class Turn {
     }
 
     setStatus({ status, attempt, timestamp, error_message: error }) {
-        this.job.status = status;
+        const ended = ENDED.includes(status);
+        if (ended || !this.old)
+            this.job.status = status;
         if (status === "running")
             this.startedAt = Date.parse(timestamp);
         if (attempt > 1)
             this.remark(`Attempt ${attempt}: it goes on where it was.`);
-        if (!this.ended) {
-            this.show(WORKING[this.approval ? "approval" : status]);
+        if (!ended) {
+            this.showWork();
             return;
         }
         this.show(null);
@@ -95,7 +116,7 @@ export class Turn {
         this.cards.forEach((card) => card.lose());
         this.job.error_message = error ?? this.job.error_message;
         this.job.completed_at = timestamp;
-        announce(status === "completed" ? `Answer: ${oneLine(this.answers.at(-1)?.text ?? "", 300)}`
+        this.tell(status === "completed" ? `Answer: ${oneLine(this.answers.at(-1)?.text ?? "", 300)}`
             : status === "failed" ? `It failed: ${oneLine(error ?? "", 300)}` : "Stopped.");
     }
 
@@ -108,15 +129,16 @@ export class Turn {
         const element = h("div", { class: "answer" });
         this.answers.push({ text, element });
         this.steps.append(showMarkdown(element, text));
-        this.show(WORKING.running);
+        this.showWork("running");
     }
 
     callTool(data) {
         const card = new ToolCard(data);
         this.cards.set(data.id, card);
         this.steps.append(card.element);
-        this.show(`Calling ${oneLine(card.tool, 60)}…`);
-        announce(`Calling ${oneLine(card.tool, 60)}`);
+        if (!this.old)
+            this.show(`Calling ${oneLine(card.tool, 60)}…`);
+        this.tell(`Calling ${oneLine(card.tool, 60)}`);
     }
 
     /** A tool's progress goes to its card, the last one of that name that runs; a notice stands
@@ -135,9 +157,9 @@ export class Turn {
         this.approval = new Approval(data,
             (ids, reason) => this.actions.decide(this.job, ids, reason));
         this.steps.append(this.approval.element);
-        this.show(WORKING.approval);
-        announce(`Your approval is needed for ${count(data.calls.length, "call")}.`);
-        this.actions.changed?.();
+        this.showWork("approval");
+        this.tell(`Your approval is needed for ${count(data.calls.length, "call")}.`);
+        this.changed();
     }
 
     /** Calls that are denied get no tool_call of their own: their card is made here. */
@@ -150,8 +172,8 @@ export class Turn {
             this.denied.add(call.id);
             this.callTool(call);
         }
-        this.show(WORKING.pending);
-        this.actions.changed?.();
+        this.showWork("pending");
+        this.changed();
     }
 
     closeApproval(data) {
