@@ -49,8 +49,9 @@ static enum paint paint_of(const char *type, const json_t *data)
 /* What is said in its own place, or is for accounts. */
 static bool is_said(const char *key)
 {
-    static const char *const keys[] = {"usage",  "turn",    "timestamp", "text", "name",
-                                       "status", "content", "message",   "id",   "server"};
+    static const char *const keys[] = {"usage", "turn",   "timestamp", "text",
+                                       "name",  "status", "content",   "message",
+                                       "id",    "server", "model_call"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (is(keys[i], key))
             return true;
@@ -122,6 +123,7 @@ static void describe(struct buf *text, const char *type, const json_t *data)
     add_word(text, js_str(data, "message", ""));
     add_word(text, js_str(data, "text", ""));
     add_word(text, js_str(data, "content", ""));
+    add_number(text, js_int(json_object_get(data, "model_call"), "duration_ms", 0), " ms");
     add_number(text, js_int(json_object_get(data, "usage"), "total_tokens", 0), " tokens");
 }
 

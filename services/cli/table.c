@@ -65,12 +65,12 @@ void table_addf(struct table *table, enum paint paint, const char *format, ...)
 
 static void measure(struct table *table)
 {
-    for (size_t i = 0; i < table->columns; i++)
+    for (size_t i = 0; i < table->columns; i++) {
         table->widths[i] = output_columns(table->heads[i]);
-    for (size_t i = 0; i < table->count; i++) {
-        size_t *widest = &table->widths[i % table->columns];
-        size_t wide = output_columns(table->cells[i].text);
-        *widest = wide > *widest ? wide : *widest;
+        for (size_t cell = i; cell < table->count; cell += table->columns) {
+            size_t wide = output_columns(table->cells[cell].text);
+            table->widths[i] = wide > table->widths[i] ? wide : table->widths[i];
+        }
     }
 }
 
