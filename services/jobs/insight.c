@@ -11,11 +11,20 @@ enum {
     SPAN_MAX_S = 30 * 24 * 3600,
     STATS_MAX = 8, /* answers of megabytes that may be made at once */
     STATS_READ_MS = 10000,
+    STATS_SHARE = 20, /* of the time that an answer took: as long it is good for all */
+    STATS_FRESH_MAX_MS = 10000,
     DATABASE_PATIENCE_MS = JOBS_SILENCE_MS,
+};
+
+/* The newest answer of its step. */
+struct stats_answer {
+    int64_t span, fresh_until;
+    struct buf text;
 };
 
 struct insight {
     struct look errors, database;
+    struct stats_answer fine, coarse;
     struct loop_timer *patience; /* with the database */
     size_t reading;
 };
@@ -25,16 +34,42 @@ struct insight {
 struct stats_reading {
     struct insight *insight;
     struct bus_call *call;
+    struct stats_answer *answer;
+    int64_t span, began;
 };
+
+static void reply_copy(struct bus_call **call_p, const struct buf *text)
+{
+    struct buf copy;
+    buf_init(&copy, text->max);
+    buf_add(&copy, text->data, text->len);
+    bus_reply_text(call_p, &copy);
+    buf_fini(&copy);
+}
+
+/* A month is megabytes of text: it isn't made anew for each who looks. */
+static void keep(struct stats_reading *reading, const struct buf *text)
+{
+    struct stats_answer *answer = reading->answer;
+    int64_t now = loop_now(reading->insight->database.jobs->loop);
+    int64_t fresh = STATS_SHARE * (now - reading->began);
+    answer->span = reading->span;
+    answer->fresh_until = now + (fresh < STATS_FRESH_MAX_MS ? fresh : STATS_FRESH_MAX_MS);
+    buf_fini(&answer->text);
+    buf_init(&answer->text, text->max);
+    buf_add(&answer->text, text->data, text->len);
+}
 
 static void on_stats(void *arg, enum err error, struct buf *text)
 {
     struct stats_reading *reading = arg;
     reading->insight->reading--;
-    if (error)
+    if (error) {
         jobs_reply_error(&reading->call, error);
-    else
+    } else {
+        keep(reading, text);
         bus_reply_text(&reading->call, text);
+    }
     free(reading);
 }
 
@@ -46,14 +81,20 @@ void jobs_stats(void *service, struct bus_call *call, json_t *args)
         bus_reply_error(&call, ERR_INVALID, "span must be 1 to %d, step 10 or 600", SPAN_MAX_S);
         return;
     }
-    if (jobs->insight->reading == STATS_MAX) {
+    struct insight *insight = jobs->insight;
+    struct stats_answer *answer = step == 10 ? &insight->fine : &insight->coarse;
+    if (answer->span == span && loop_now(jobs->loop) < answer->fresh_until) {
+        reply_copy(&call, &answer->text);
+        return;
+    }
+    if (insight->reading == STATS_MAX) {
         jobs_reply_error(&call, ERR_OVERLOADED);
         return;
     }
     int64_t left = bus_call_time_left(call);
     struct stats_reading *reading = mem_alloc(sizeof *reading);
-    *reading = (struct stats_reading){jobs->insight, call};
-    jobs->insight->reading++;
+    *reading = (struct stats_reading){insight, call, answer, span, loop_now(jobs->loop)};
+    insight->reading++;
     store_stats_read(jobs->store, span, step, left < STATS_READ_MS ? left : STATS_READ_MS, on_stats,
                      reading);
 }
@@ -134,6 +175,8 @@ void insight_init(struct jobs *jobs)
 void insight_fini(struct jobs *jobs)
 {
     loop_timer_destroy(&jobs->insight->patience);
+    buf_fini(&jobs->insight->fine.text);
+    buf_fini(&jobs->insight->coarse.text);
     look_fini(&jobs->insight->errors);
     look_fini(&jobs->insight->database);
     free(jobs->insight);

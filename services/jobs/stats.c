@@ -1,12 +1,11 @@
 #include "services/jobs/stats.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "libcommon/js.h"
 
-enum { STEPS = 4 /* of a doubling */ };
+enum { STEPS = 4 /* of a doubling */, DIGITS_MAX = 19 };
 #define TOKENS_MAX ((int64_t)1 << 40)
 #define COST_MAX 1e6
 
@@ -100,14 +99,23 @@ void stats_times_write(const struct stats_times *times, struct buf *out)
     buf_add_char(out, '}');
 }
 
+/* A month of statistics has a million of these numbers. */
+static const char *read_count(const char *at, int64_t *ret_n)
+{
+    const char *begin = at;
+    uint64_t n = 0;
+    for (; *at >= '0' && *at <= '9'; at++)
+        n = n * 10 + (uint64_t)(*at - '0');
+    *ret_n = at - begin <= DIGITS_MAX && n <= INT64_MAX ? (int64_t)n : 0;
+    while (*at && *at != ',')
+        at++;
+    return *at ? at + 1 : at;
+}
+
 void stats_times_read(struct stats_times *ret_times, const char *text)
 {
     memset(ret_times, 0, sizeof *ret_times);
-    size_t bucket = 0;
-    for (const char *at = text; at && *at && bucket < STATS_BUCKETS; bucket++) {
-        at += *at == '{' || *at == ',';
-        long long n = strtoll(at, NULL, 10);
-        ret_times->n[bucket] = n > 0 ? n : 0;
-        at = strchr(at, ',');
-    }
+    const char *at = text && *text == '{' ? text + 1 : "";
+    for (size_t bucket = 0; *at && bucket < STATS_BUCKETS; bucket++)
+        at = read_count(at, &ret_times->n[bucket]);
 }

@@ -113,7 +113,8 @@ static void histograms_travel_as_text(void **state)
 static void what_is_no_histogram_is_nothing(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "{", "}", "{}", "x", "{-5}", "{NULL}", "{,,}", NULL};
+    static const char *const texts[] = {
+        "", "{", "}", "{}", "x", "{-5}", "{99999999999999999999}", "{NULL}", "{,,}", NULL};
     struct stats_times times;
     for (size_t i = 0; texts[i]; i++) {
         stats_times_read(&times, texts[i]);
@@ -123,7 +124,7 @@ static void what_is_no_histogram_is_nothing(void **state)
     assert_true(stats_times_empty(&times));
     char many[1000] = "";
     for (size_t i = 0; i < sizeof many - 1; i++)
-        many[i] = i % 2 ? '1' : ',';
+        many[i] = i % 2 ? '1' : i ? ',' : '{';
     stats_times_read(&times, many);
     assert_int_equal(times.n[STATS_BUCKETS - 1], 1);
 }
