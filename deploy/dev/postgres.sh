@@ -29,9 +29,20 @@ pg_make() {
                 --locale=C.UTF-8 --pwfile="$new.password" &&
             echo 'CREATE DATABASE mcpbus;' |
             as_postgres "$PG_BIN/postgres" --single -D "$new" postgres
-    ) >"$new.log" 2>&1 || die "initdb failed:" "$(tail -n 5 "$new.log")"
+    ) >"$new.log" 2>&1 || refuse_initdb "$new.log"
     rm -f "$new.log" "$new.password"
     mv -T "$new" "$(realpath -m "$dir")"
+}
+
+# refuse_initdb LOG
+refuse_initdb() {
+    if grep -q 'invalid locale name' "$1"; then
+        die "PostgreSQL's folder can't be made without the locale C.UTF-8: apt-get install libc-bin" \
+            "has it (locale -a lists what is there)"
+    elif grep -q 'No space left on device' "$1"; then
+        die "PostgreSQL's folder can't be made: the disk is full; MCPBUS_RUN_DIR names another place"
+    fi
+    die "initdb failed:" "$(tail -n 5 "$1")"
 }
 
 # Where user postgres can't pass (a run folder under /root), the data lies elsewhere, behind a link.

@@ -287,6 +287,16 @@ def test_no_network_for_packages(tmp_path):
     assert "error: the packages could not be installed: is there a network" in done.stderr
 
 
+@pytest.mark.parametrize("why, said", [
+    ('invalid locale name "C.UTF-8"', "without the locale C.UTF-8: apt-get install libc-bin"),
+    ("could not write: No space left on device", "the disk is full; MCPBUS_RUN_DIR names another place")])
+def test_no_private_postgresql(tmp_path, why, said):
+    done = dev(f"""as_postgres() {{ [[ $1 != */initdb ]] || {{ echo 'initdb: error: {why}'; return 1; }}; }}
+               pg_make {tmp_path}/pg secret""")
+    assert done.returncode == 1 and "PostgreSQL's folder can't be made" in done.stderr
+    assert said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
 def test_run_folder_without_rights(tmp_path):
     (tmp_path / "run").write_text("")  # even root can make no folder below a file
     done = subprocess.run([str(DEV), "up", "-d"], capture_output=True, text=True, check=False,
