@@ -154,7 +154,8 @@ def test_approval(browser, asking):
 
 
 HOSTILE = """<script>window.pwned = 1</script><img src=x onerror="window.pwned = 2">
-[link](javascript:window.pwned=3) [data](data:text/html,x) ![picture](http://203.0.113.1/x.png)
+[link](javascript:window.pwned=3) [data](data:text/html,x)
+[here](/docs) [ftp](ftp://a.example/) ![picture](http://203.0.113.1/x.png)
 [good](https://example.com/a?b) \u202egnp.exe\u202c \x07\x1b[31m # *text* <https://a.example/>
 """
 
