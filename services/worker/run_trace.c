@@ -141,9 +141,9 @@ void run_trace_ask(struct run_trace *trace, json_t *frame, const char *default_m
         set_context(frame, trace, &trace->model.trace);
     if (!span_is_on(&trace->model))
         return;
+    const char *name = js_str(frame, "model", default_model ? default_model : "");
     free(trace->model_name);
-    trace->model_name =
-        mem_strndup(js_str(frame, "model", default_model ? default_model : ""), MODEL_MAX);
+    trace->model_name = mem_strndup(name, strnlen(name, MODEL_MAX));
 }
 
 static void count_tokens(const json_t *usage)
