@@ -1,0 +1,63 @@
+"""The tutorial and the guides: who follows them, command by command, sees what they say."""
+import contextlib
+import json
+
+import pytest
+
+from guides import blocks, carry_out, place
+from stack import Stack, wait_until
+
+
+def json_in(text):
+    """The JSON objects that begin a line."""
+    decoder, found, at = json.JSONDecoder(), [], 0
+    while (at := text.find("\n{", at) + 1) > 0:
+        with contextlib.suppress(ValueError):
+            found.append(decoder.raw_decode(text, at)[0])
+    return found
+
+
+def test_the_tutorial(stack, tmp_path):
+    """All but its end, over a stack that is up."""
+    up, token, by_curl, by_command, kill, down = blocks("tutorial.md")
+    assert (up, down) == ("./dev up -d\n", "./dev down\n")
+    said = carry_out(place(tmp_path, stack), stack, [token, by_curl, by_command])
+    assert stack.monitor_token in said.splitlines()
+    assert "event: tool_call" in said and "gmail_list_messages" in said
+    (job,) = [one for one in json_in(said) if "job_id" in one]
+    assert job["status"] == "completed" and "Found 5 messages" in job["result"]
+    assert "kill -9" in kill and "worker-1" in kill
+
+
+@pytest.fixture
+def bare():
+    """A run folder in which nothing is up."""
+    with contextlib.closing(Stack(start=False)) as one:
+        yield one
+
+
+@pytest.mark.once
+def test_up_kill_and_down(bare, tmp_path):
+    """The rest of the tutorial."""
+    said = carry_out(place(tmp_path, bare), bare, blocks("tutorial.md"))
+    assert said.count("Found 5 messages") > 1
+    assert bare.processes() == []
+
+
+@pytest.mark.once
+def test_own_server_and_own_model(bare, stack, tmp_path):
+    """A server is written, tried alone, configured, called; then the endpoint is another one, and
+    its model's name is what was asked for."""
+    folder = place(tmp_path, bare)
+    said = carry_out(folder, bare, blocks("own-mcp-server.md"))
+    alone, *_ = said.splitlines()
+    assert json.loads(alone)["result"]["content"][0]["text"] == "apples: 12"
+    assert said.count("apples: 12") > 1
+    assert len((folder / "my-tools" / "stock.py").read_text().splitlines()) < 35
+    theirs = [block.replace("http://localhost:11434", stack.sandbox_url)
+              for block in blocks("own-model.md")]
+    assert theirs != blocks("own-model.md")
+    said = carry_out(folder, bare, theirs)
+    assert set(said.splitlines()[-1:]) == {"qwen3"}
+    bare.dev("down")
+    wait_until(lambda: bare.processes() == [], 20, "all has ended")
