@@ -10,7 +10,7 @@ pytest_plugins = ["bare_stacks"]
 
 USAGE = {"input_tokens": 7, "output_tokens": 7, "total_tokens": 14}
 APPENDS = {
-    "message": {"type": "message", "data": {"role": "assistant", "text": "stale"}},
+    "message": {"type": "message", "data": {"text": "stale"}},
     "tool_call": {"type": "tool_call", "data": {"id": "c", "name": "x", "arguments": {}}},
     "tool_result": {"type": "tool_result", "data": {"id": "c", "name": "x", "text": "stale"}},
     "progress": {"type": "progress", "data": {"text": "stale"}},
@@ -69,7 +69,7 @@ def test_an_attempt_that_was_taken_over(bare_stack, workers, user):
     job_id, first, run, second, again = taken_over(bare_stack, workers, user)
     check_all_refused(bare_stack, first, run)
     check_all_refused(bare_stack, first, run, session=second.session)
-    good = {"type": "message", "data": {"role": "assistant", "text": "good"}}
+    good = {"type": "message", "data": {"text": "good"}}
     assert second.append(again, good) == {"last": again["events"] + 1}
     assert second.finish(again, "completed", result="good") == {}
     check_all_refused(bare_stack, first, run)
