@@ -84,6 +84,13 @@ def test_every_page_is_listed_once():
     assert "docs/README.md" in links((ROOT / "README.md").read_text())
 
 
+def test_what_lies_in_folders_is_listed_there():
+    for folder in ("decisions", "reference"):
+        here = ROOT / "docs" / folder
+        listed = links((here / "README.md").read_text())
+        assert {page.name for page in here.glob("*.md")} - {"README.md"} - set(listed) == set()
+
+
 def test_every_picture_is_shown():
     """And is small enough to be kept here."""
     shown = {(page.parent / target).resolve() for page in pages()
