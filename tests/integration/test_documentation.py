@@ -1,4 +1,4 @@
-"""The documentation as a whole: every page is listed at the entrance, and every link leads somewhere."""
+"""The documentation as a whole: every page is listed at the entrance, every link leads somewhere."""
 import re
 import subprocess
 
@@ -64,7 +64,8 @@ def test_a_link_to_nowhere_is_found():
     text = "[a](docs/none.md) [b](#none) [c](#x-y) [d](docs/keys.md#none)\n## `X` y!\n"
     assert [problem.split(": ")[1] for problem in broken(here, text)] \
         == ["docs/none.md", "#none", "docs/keys.md#none"]
-    assert links("`[a](b)` ```[c](d)``` [e `f](g)` [![h](i)](j)\n```\n[k](l)\n```\n[m](n)")[-1] == "n"
+    text = "`[a](b)` ```[c](d)``` [e `f](g)` [![h](i)](j)\n```\n[k](l)\n```\n[m](n)"
+    assert links(text)[-1] == "n"
 
 
 def test_every_page_is_listed_once():
@@ -73,7 +74,7 @@ def test_every_page_is_listed_once():
     assert tuple(parts) == PARTS
     for name, part in parts.items():
         for row in re.findall(r"^[-|].*\]\(.*$", part, re.M):
-            assert len(LINK.sub("", row).strip("-|: ,")) > 20, f"{name}: a sentence is missing: {row}"
+            assert len(LINK.sub("", row).strip("-|: ,")) > 20, f"{name}: no sentence: {row}"
     listed = [target for part in parts.values()
               for target in re.findall(r"^(?:- |\| )\[[^\]]*\]\(([^)#]+)\)", part, re.M)]
     assert sorted(listed) == sorted(set(listed))

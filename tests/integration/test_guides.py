@@ -1,11 +1,13 @@
 """The tutorial and the guides: who follows them, command by command, sees what they say."""
 import contextlib
 import json
+import subprocess
 
 import pytest
 
+import npm_servers
 from guides import blocks, carry_out, place
-from stack import Stack, wait_until
+from stack import Stack, slow, wait_until
 
 
 def json_in(text):
@@ -42,6 +44,31 @@ def test_up_kill_and_down(bare, tmp_path):
     said = carry_out(place(tmp_path, bare), bare, blocks("tutorial.md"))
     assert said.count("Found 5 messages") > 1
     assert bare.processes() == []
+
+
+@pytest.mark.skipif(slow() > 1, reason="nothing of ours runs in it")
+def test_the_same_in_javascript(tmp_path):
+    """It says what the one in Python does, whatever it is asked."""
+    python = next(block for block in blocks("own-mcp-server.md") if "stock.py" in block)
+    subprocess.run(["bash", "-ec", python], cwd=tmp_path, check=True)
+    (tmp_path / "stock.js").write_text(blocks("own-mcp-server.md", "js")[0])
+    asked = [{"method": "notifications/initialized"},
+             *({"id": number, **one} for number, one in enumerate((
+                 {"method": "initialize", "params": {"protocolVersion": "2025-11-25"}},
+                 {"method": "server/discover", "params": {}}, {"method": "tools/list"},
+                 {"method": "ping"},
+                 *({"method": "tools/call", "params": {"name": "stock", "arguments": {"item": item}}}
+                   for item in ("pears", "figs"))))))]
+    text = "".join(json.dumps({"jsonrpc": "2.0", **one}) + "\n" for one in asked)
+    said = []
+    for command in (["/usr/bin/python3", "my-tools/stock.py"], [npm_servers.node(), "stock.js"]):
+        done = subprocess.run(command, cwd=tmp_path, input=text, text=True, capture_output=True,
+                              timeout=30, check=True)
+        said.append([json.loads(line) for line in done.stdout.splitlines()])
+    assert said[0] == said[1]
+    assert len(said[0]) == 6 and said[0][1]["error"]["code"] == -32601
+    texts = [one["result"]["content"][0]["text"] for one in said[0][-2:]]
+    assert texts == ["pears: 0", "figs: unknown"]
 
 
 @pytest.mark.once

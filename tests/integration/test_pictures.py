@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.page, pytest.mark.skipif("MCPBUS_SCREENSHOTS" not in o
                                                    reason="draws when MCPBUS_SCREENSHOTS is set")]
 WIDTH, HEIGHT = 1200, 800
 APPOINTMENT = "Find the mail about the dentist appointment and put it into my calendar"
-ROUTINE = ("List my recent emails", "What is in my calendar this week?", "List the files in my drive",
-           "Search my mail for the telescope", "Read the latest email")
+ROUTINE = ("List my recent emails", "What is in my calendar this week?",
+           "List the files in my drive", "Search my mail for the telescope", "Read the latest email")
 LONG = ("Go through all mails of last month, group them by sender and subject, and write what is"
         " still open into a document [sandbox:slow=120]")
 NAMES = ("grace", "edsger", "barbara", "radia", "alan", "mary")
@@ -51,13 +51,14 @@ HISTORY = """
                            output_tokens, cost_micro, wait_times, run_times, total_times)
     SELECT DISTINCT ON (at) 10, date_bin('10 s', now(), 'epoch') - n * interval '10 s' AS at,
            ceil(submitted * (0.6 + random() * 0.4)), floor(completed * (0.55 + random() * 0.4)),
-           CASE WHEN random() < 0.04 THEN 1 ELSE 0 END, floor(random() * 3), 2 + floor(random() * 5),
+           CASE WHEN random() < 0.04 THEN 1 ELSE 0 END, floor(random() * 3),
+           2 + floor(random() * 5),
            input_tokens, output_tokens, cost_micro, wait_times, run_times, total_times
     FROM generate_series(1, 360) AS n, (SELECT * FROM job_stats WHERE step = 10
                                         AND completed > 0) AS real
     ORDER BY at, random()
-    ON CONFLICT (step, at) DO UPDATE SET (submitted, completed, failed, queued, running, total_times,
-                                          wait_times)
+    ON CONFLICT (step, at) DO UPDATE SET (submitted, completed, failed, queued, running,
+                                          total_times, wait_times)
         = ROW (EXCLUDED.submitted, EXCLUDED.completed, EXCLUDED.failed, EXCLUDED.queued,
                EXCLUDED.running, EXCLUDED.total_times, EXCLUDED.wait_times)"""
 
