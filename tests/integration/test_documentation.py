@@ -1,4 +1,4 @@
-"""The documentation as a whole: every page is listed at the entrance, every link leads somewhere."""
+"""The documentation as a whole: each page is listed at the entrance, each link leads somewhere."""
 import re
 import subprocess
 

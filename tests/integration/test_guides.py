@@ -52,14 +52,14 @@ def test_the_same_in_javascript(tmp_path):
     python = next(block for block in blocks("own-mcp-server.md") if "stock.py" in block)
     subprocess.run(["bash", "-ec", python], cwd=tmp_path, check=True)
     (tmp_path / "stock.js").write_text(blocks("own-mcp-server.md", "js")[0])
-    asked = [{"method": "notifications/initialized"},
-             *({"id": number, **one} for number, one in enumerate((
-                 {"method": "initialize", "params": {"protocolVersion": "2025-11-25"}},
-                 {"method": "server/discover", "params": {}}, {"method": "tools/list"},
-                 {"method": "ping"},
-                 *({"method": "tools/call", "params": {"name": "stock", "arguments": {"item": item}}}
-                   for item in ("pears", "figs"))))))]
-    text = "".join(json.dumps({"jsonrpc": "2.0", **one}) + "\n" for one in asked)
+    asked = [("initialize", {"protocolVersion": "2025-11-25"}), ("server/discover", {}),
+             ("tools/list", {}), ("ping", {}),
+             *(("tools/call", {"name": "stock", "arguments": {"item": item}})
+               for item in ("pears", "figs"))]
+    lines = [{"method": "notifications/initialized"},
+             *({"id": number, "method": method, "params": params}
+               for number, (method, params) in enumerate(asked))]
+    text = "".join(json.dumps({"jsonrpc": "2.0", **line}) + "\n" for line in lines)
     said = []
     for command in (["/usr/bin/python3", "my-tools/stock.py"], [npm_servers.node(), "stock.js"]):
         done = subprocess.run(command, cwd=tmp_path, input=text, text=True, capture_output=True,

@@ -20,7 +20,8 @@ pytestmark = [pytest.mark.page, pytest.mark.skipif("MCPBUS_SCREENSHOTS" not in o
 WIDTH, HEIGHT = 1200, 800
 APPOINTMENT = "Find the mail about the dentist appointment and put it into my calendar"
 ROUTINE = ("List my recent emails", "What is in my calendar this week?",
-           "List the files in my drive", "Search my mail for the telescope", "Read the latest email")
+           "List the files in my drive", "Search my mail for the telescope",
+           "Read the latest email")
 LONG = ("Go through all mails of last month, group them by sender and subject, and write what is"
         " still open into a document [sandbox:slow=120]")
 NAMES = ("grace", "edsger", "barbara", "radia", "alan", "mary")
