@@ -31,7 +31,7 @@ struct pg_task {
     int connection; /* to prefer; −1: any */
     int64_t timeout_ms, deadline, sent_at;
     int64_t sent_us; /* for the metrics; 0: not sent */
-    bool sent; /* at least once: its outcome may be unknown */
+    bool sent;       /* at least once: its outcome may be unknown */
     /* What each result that comes back is of; the failed one is kept. */
     struct pg_step {
         const struct pg_statement *statement;

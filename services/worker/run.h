@@ -10,8 +10,8 @@
  *    known: {server: {tools, era, …}}: what was remembered (see mcp_client_known),
  *    http: {proxy?, no_proxy?, ca_bundle?}}; a server whose tools can be remembered has a `key`
  *   {"t":"answer", message: {role, content, refusal?, tool_calls?}, usage: as above,
- *    finish_reason?, model?, retries?, retry_reason?}, or {"t":"answer", error, code, outcome}: with the code
- *    "context_length_exceeded" the run asks again with less
+ *    finish_reason?, model?, retries?, retry_reason?}, or {"t":"answer", error, code, outcome}:
+ * with the code "context_length_exceeded" the run asks again with less
  *   {"t":"ack", until} for each event sent with "ack": what it announced may be done while clock_ms
  *    is below `until`
  * run → loop:
