@@ -9,7 +9,16 @@
 #include "libcommon/mem.h"
 #include "libcommon/metrics.h"
 
-enum { REQUEST_ID_MAX = 128, ID_MAX = 128, SERVER_MAX = 64, OUTCOMES = 6, MODEL_MAX = 128 };
+enum {
+    REQUEST_ID_MAX = 128,
+    ID_MAX = 128,
+    SERVER_MAX = 64,
+    SERVERS_MAX = 64, /* in metrics; a run's process says the names */
+    OUTCOMES = 6,
+    MODEL_MAX = 128,
+    CALL_MS_MAX = 24 * 3600 * 1000,
+    TOKENS_MAX = 1 << 30, /* of one answer */
+};
 
 struct run_trace_call {
     char id[ID_MAX + 1], server[SERVER_MAX + 1];
@@ -146,6 +155,13 @@ void run_trace_ask(struct run_trace *trace, json_t *frame, const char *default_m
     trace->model_name = mem_strndup(name, strnlen(name, MODEL_MAX));
 }
 
+/* Endpoints and processes of runs may say any number. */
+static int64_t bounded_int(const json_t *object, const char *key, int64_t max)
+{
+    int64_t n = js_int(object, key, 0);
+    return n < 0 ? 0 : n > max ? max : n;
+}
+
 static void count_tokens(const json_t *usage)
 {
     static const char help[] = "Tokens that the model has read and written.";
@@ -154,8 +170,8 @@ static void count_tokens(const json_t *usage)
         input = metric_counter("mcpbus_model_tokens_total", "direction=\"input\"", help);
         output = metric_counter("mcpbus_model_tokens_total", "direction=\"output\"", help);
     }
-    metric_add(input, js_int(usage, "input_tokens", 0));
-    metric_add(output, js_int(usage, "output_tokens", 0));
+    metric_add(input, bounded_int(usage, "input_tokens", TOKENS_MAX));
+    metric_add(output, bounded_int(usage, "output_tokens", TOKENS_MAX));
 }
 
 static struct metric *model_metric(bool good)
@@ -209,14 +225,27 @@ static void begin_call(struct run_trace *trace, const json_t *data)
     call->span = span_begin_named(&trace->span.trace, id);
 }
 
-/* A label's value has nothing to escape. */
-static void observe_tool(const char *server, bool is_error, int64_t ms)
+/* A label's value has nothing to escape, and there are few of them. */
+static const char *server_label(const char *server)
 {
-    char labels[2 * SERVER_MAX];
+    static char known[SERVERS_MAX][SERVER_MAX + 1];
+    static size_t count;
     bool plain = *server;
     for (const char *c = server; *c; c++)
         plain = plain && (isalnum((unsigned char)*c) || strchr("._-", *c));
-    snprintf(labels, sizeof labels, "server=\"%s\"", plain ? server : "other");
+    for (size_t i = 0; plain && i < count; i++)
+        if (strcmp(known[i], server) == 0)
+            return known[i];
+    if (!plain || count == SERVERS_MAX)
+        return "other";
+    snprintf(known[count], sizeof known[count], "%s", server);
+    return known[count++];
+}
+
+static void observe_tool(const char *server, bool is_error, int64_t ms)
+{
+    char labels[2 * SERVER_MAX];
+    snprintf(labels, sizeof labels, "server=\"%.*s\"", SERVER_MAX, server_label(server));
     metric_observe_ms(metric_histogram("mcpbus_tool_call_duration_seconds", labels,
                                        "Tool calls by server, of the servers that are configured."),
                       (double)ms);
@@ -230,7 +259,7 @@ static void end_call(struct run_trace *trace, const char *job_id, const json_t *
 {
     const char *id = js_str(data, "id", ""), *tool = js_str(data, "name", "");
     bool is_error = js_bool(data, "is_error", false);
-    int64_t ms = js_int(data, "duration_ms", 0);
+    int64_t ms = bounded_int(data, "duration_ms", CALL_MS_MAX);
     char name[ID_MAX + 16];
     size_t i = 0;
     while (i < trace->call_count && strcmp(trace->calls[i].id, id) != 0)
