@@ -79,6 +79,20 @@ static void accept(struct request *request, size_t index, const char *job_id)
     request_set(request, index, &result);
 }
 
+/* Of the job that there is: a request that comes again finds its first one, one that is refused
+ * finds none. */
+static void tell(const struct submission *submission)
+{
+    const struct store_submit *item = &submission->item;
+    const char *job_id = item->error ? NULL : *item->existing ? item->existing : item->job_id;
+    const char *event = item->error       ? "job_refused"
+                        : *item->existing ? "job_known"
+                        : item->claimed   ? "job_submitted_claimed"
+                                          : "job_submitted";
+    origin_log(&item->origin, event, job_id, item->claimed);
+    origin_committed(&submission->span, job_id, item->error ? err_name(item->error) : NULL);
+}
+
 static void on_submitted(struct store_submit *item)
 {
     struct submission *submission = (struct submission *)item;
@@ -87,9 +101,7 @@ static void on_submitted(struct store_submit *item)
     fair_queue_hold(jobs->queue, item->user_id, -1);
     jobs->submit_bytes -= bytes_of(submission);
     bool fresh = !item->error && !*item->existing;
-    origin_log(&item->origin, item->claimed ? "job_submitted_claimed" : "job_submitted",
-               item->job_id, item->claimed);
-    origin_committed(&submission->span, item->job_id, item->error ? err_name(item->error) : NULL);
+    tell(submission);
     if (fresh && item->claimed)
         origin_waited(&item->origin, item->job_id, item->created_at);
     if (fresh && item->claimed) {

@@ -1,6 +1,7 @@
 """From one request to every line and span about it: ids through the HTTP request, the bus, the queue, the
 run, the model and the tools; spans at a collector; a collector that is away or hostile. And what
 Prometheus finds: every service's metrics, what the dashboard and the alerts ask for."""
+import http.client
 import json
 import pathlib
 import re
@@ -196,6 +197,32 @@ def test_a_malformed_traceparent_is_as_none(traced, collector):
         assert job["status"] == "completed"
         assert lines(traced, "worker", job_id=job["job_id"], trace_id=request_id)
     assert not collector.of("a" * 32)
+
+
+def test_spans_name_the_job_that_there_is_and_no_made_up_methods(traced, collector):
+    traces = [secrets.token_hex(16) for _ in range(4)]
+    headers = [{"traceparent": f"00-{trace}-{'b' * 16}-01", "Idempotency-Key": "once-traced"}
+               for trace in traces]
+    first, again = (traced.user.post("/run", json={"message": "note"}, headers=one)
+                    for one in headers[:2])
+    assert first.json() == again.json(), again.text
+    other = traced.user.post("/run", json={"message": "other"}, headers=headers[2])
+    assert other.status_code == 409, other.text
+    job_id = first.json()["job_id"]
+    jobs = [tree(collector, trace, 3)[1]["jobs.submit"].attributes.get("messaging.message.id")
+            for trace in traces[:3]]
+    assert jobs == [job_id, job_id, None]
+    told = [{line["event"]: line["job_id"] for line in lines(traced, "jobs", trace_id=trace)
+             if line["event"].startswith("job_")} for trace in traces[1:3]]
+    assert told == [{"job_known": job_id}, {"job_refused": ""}]
+    connection = http.client.HTTPConnection(traced.gateway_url.rpartition("/")[2], timeout=30)
+    connection.request("BREW", "/coffee", headers={"traceparent": headers[3]["traceparent"]})
+    assert connection.getresponse().status in (404, 405)
+    connection.close()
+    spans, _ = tree(collector, traces[3], 1)
+    assert [(span.name, span.attributes["http.request.method"],
+             span.attributes["http.request.method_original"]) for span in spans] \
+        == [("HTTP", "_OTHER", "BREW")]
 
 
 def works_on(stack):
