@@ -48,6 +48,9 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
+                # Whoever runs the tests in the background ignores some of them, and we inherit it.
+                for signo in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP):
+                    signal.signal(signo, signal.SIG_DFL)
                 self.resize(size, 0)
                 os.execve(str(MCPBUS), [str(MCPBUS), *args], environment(stack, **env))
             finally:
