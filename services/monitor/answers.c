@@ -81,9 +81,11 @@ static bool is_fresh(const struct answers_entry *entry, int64_t at)
     return entry->has && at - entry->last.at < entry->fresh_ms;
 }
 
+/* Whom nobody knows is not waited for: who is waited for has come since. */
 static bool may_be_shown(const struct answers_entry *entry, int64_t at)
 {
-    return entry->has && at - entry->last.at < entry->keep_ms;
+    return entry->has && entry->last.error != ERR_NO_SERVICE &&
+           at - entry->last.at < entry->keep_ms;
 }
 
 void answers_sweep(struct answers *answers)
@@ -119,17 +121,29 @@ static void tell(struct answers_entry *entry)
     told_fini(&told);
 }
 
+/* What a replica of an earlier version says; else it is its own "not found", of what was asked for.
+ */
+static bool is_unknown_to_it(const struct bus_answer *answer)
+{
+    return answer->error == ERR_NOT_FOUND && strcmp(answer->detail, "no such method") == 0;
+}
+
 /* The bus knows that nobody was there, not who it was. */
 static void explain(struct answers_entry *entry, const struct bus_answer *answer)
 {
     int len = (int)strcspn(entry->key, ".@");
     char *detail = entry->last.detail;
-    if (answer->error == ERR_NO_SERVICE)
+    if (is_unknown_to_it(answer)) {
+        entry->last.error = ERR_NO_SERVICE;
+        snprintf(detail, TOLD_DETAIL_SIZE,
+                 "%.*s is older than the monitor and can't tell this: upgrade it", len, entry->key);
+    } else if (answer->error == ERR_NO_SERVICE) {
         snprintf(detail, TOLD_DETAIL_SIZE, "no replica of %.*s runs", len, entry->key);
-    else if (answer->error == ERR_TIMEOUT || answer->error == ERR_PEER_LOST)
+    } else if (answer->error == ERR_TIMEOUT || answer->error == ERR_PEER_LOST) {
         snprintf(detail, TOLD_DETAIL_SIZE, "%.*s does not answer", len, entry->key);
-    else
+    } else {
         snprintf(detail, TOLD_DETAIL_SIZE, "%s", answer->detail);
+    }
 }
 
 static void answered(void *arg, const struct bus_answer *answer)

@@ -33,7 +33,8 @@ static json_t *queue_of(const struct told *health)
                      "running", (json_int_t)js_int(health->result, "running", 0));
 }
 
-static json_t *totals(const json_t *team)
+/* Whoever is there is known from the brokers; what they do, from the queue. */
+static json_t *totals(const json_t *team, bool told)
 {
     json_int_t count = 0, capacity = 0, running = 0, draining = 0;
     size_t i;
@@ -47,6 +48,8 @@ static json_t *totals(const json_t *team)
         running += js_int(worker, "running", 0);
         draining += js_bool(worker, "draining", false);
     }
+    if (!told)
+        return json_pack("{s:I, s:n, s:n, s:n}", "count", count, "capacity", "running", "draining");
     return json_pack("{s:I, s:I, s:I, s:I}", "count", count, "capacity", capacity, "running",
                      running, "draining", draining);
 }
@@ -142,11 +145,13 @@ static json_t *judge(const struct call *call, const json_t *brokers, const json_
     if (!judge_brokers(brokers, problems))
         return problems;
     judge_replicas(replicas, team, problems);
-    const struct told *health = call_told(call, HEALTH);
-    if (health->error && health->error != ERR_NO_SERVICE)
+    const struct told *health = call_told(call, HEALTH), *database = call_told(call, DATABASE);
+    bool said = health->error == ERR_NO_SERVICE && json_array_size(problems) > 0;
+    if (health->error && !said)
         problem(problems, "jobs can't be accepted: %s", health->detail);
-    else if (!health->error && call_told(call, DATABASE)->error)
-        problem(problems, "PostgreSQL: %s", call_told(call, DATABASE)->detail);
+    else if (!health->error && database->error)
+        problem(problems, database->error == ERR_NO_SERVICE ? "%s" : "PostgreSQL: %s",
+                database->detail);
     judge_workers(workers, problems);
     return problems;
 }
@@ -157,7 +162,8 @@ static void show(struct call *call)
     AUTOJSON json_t *bus = bus_overview(monitor->bus);
     json_t *brokers = json_object_get(bus, "brokers");
     AUTOJSON json_t *team = team_list(monitor, call_told(call, WORKERS)->result);
-    json_t *replicas = fleet_list(monitor->fleet), *workers = totals(team);
+    json_t *replicas = fleet_list(monitor->fleet),
+           *workers = totals(team, !call_told(call, WORKERS)->error);
     json_t *problems = judge(call, brokers, replicas, team, workers);
     call_json(
         call, 200,
@@ -171,9 +177,11 @@ static void show(struct call *call)
 
 void route_overview(struct call *call)
 {
+    struct question stats = ask_stats(STATS_SPAN_S, STATS_STEP_S);
+    stats.timeout_ms = LOOK_TIMEOUT_MS; /* who asks whether all is well is not kept waiting */
     call_ask(call, ask_health());
     call_ask(call, ask_workers());
-    call_ask(call, ask_stats(STATS_SPAN_S, STATS_STEP_S));
+    call_ask(call, stats);
     call_ask(call, ask_database());
     call_ask_fleet(call);
     call_then(call, show);

@@ -1,6 +1,6 @@
 #include "services/monitor/monitor.h"
 
-enum { FRESH_MS = 1000, FRESH_SLOW_MS = 3000, KEEP_MS = 10 * 1000 };
+enum { FRESH_MS = 1000, FRESH_SLOW_MS = 10 * 1000, KEEP_MS = 10 * 1000 };
 
 static struct question look(const char *method, json_t *args)
 {

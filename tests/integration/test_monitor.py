@@ -334,6 +334,9 @@ def test_a_frozen_jobs_is_said(own, monitor):
         seen = wait_until(lambda: (now := monitor.overview())["queue"]["queued"] is None and now,
                           20, "not known")
         assert not seen["ok"] and any("jobs" in one for one in seen["problems"])
+        seen = wait_until(lambda: (now := monitor.overview())["workers"]["capacity"] is None and now,
+                          20, "what workers can do is not known either")
+        assert seen["workers"]["count"] == 2 and seen["workers"]["running"] is None
         assert monitor.get("/api/jobs").status_code == 503
         assert monitor.get("/api/workers").status_code == 200
         assert monitor.metric("mcpbus_monitor_queue_known") == 0

@@ -61,23 +61,30 @@ static void reply(size_t n, int value)
     done(bus.pending[n].arg, &answer);
 }
 
-static void refuse(size_t n, enum err error)
+static void refuse_with(size_t n, enum err error, const char *detail)
 {
-    struct bus_answer answer = {.error = error, .detail = "why", .last = true};
+    struct bus_answer answer = {.error = error, .detail = detail, .last = true};
     bus_answer_fn *done = bus.pending[n].done;
     bus.pending[n].done = NULL;
     done(bus.pending[n].arg, &answer);
 }
 
+static void refuse(size_t n, enum err error)
+{
+    refuse_with(n, error, "why");
+}
+
 struct viewer {
     struct asked asked;
     int value; /* −1: nothing yet, −2: an error */
+    enum err error;
     char detail[TOLD_DETAIL_SIZE];
 };
 
 static void see(struct viewer *viewer, const struct told *told)
 {
     viewer->value = told->error ? -2 : (int)js_int(told->result, "value", -3);
+    viewer->error = told->error;
     snprintf(viewer->detail, sizeof viewer->detail, "%s", told->detail);
 }
 
@@ -285,6 +292,34 @@ static void test_errors_are_shared_and_say_who(void **state)
     assert_string_equal(one.detail, "why");
 }
 
+/* An absent service is not waited for: who waits does so for one that is there again. */
+static void test_who_came_back_is_not_said_to_be_absent(void **state)
+{
+    struct viewer first, second;
+    look(*state, &first, "jobs.health");
+    refuse(0, ERR_NO_SERVICE);
+    bus.now += 2000;
+    look(*state, &first, "jobs.health");
+    bus.now += 500;
+    look(*state, &second, "jobs.health");
+    assert_int_equal(second.value, -1);
+    reply(1, 5);
+    assert_int_equal(second.value, 5);
+}
+
+static void test_an_older_service_is_told_from_what_is_not_there(void **state)
+{
+    struct viewer one;
+    look(*state, &one, "jobs.stats");
+    refuse_with(0, ERR_NOT_FOUND, "no such method");
+    assert_int_equal(one.error, ERR_NO_SERVICE);
+    assert_string_equal(one.detail,
+                        "jobs is older than the monitor and can't tell this: upgrade it");
+    look(*state, &one, "jobs.get");
+    refuse_with(1, ERR_NOT_FOUND, "Job not found");
+    assert_int_equal(one.error, ERR_NOT_FOUND);
+}
+
 static void test_there_is_a_limit(void **state)
 {
     static struct viewer viewers[ANSWERS_MAX + 1];
@@ -316,6 +351,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_change_outdates_what_was_asked_before, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_errors_are_shared_and_say_who, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_came_back_is_not_said_to_be_absent, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_an_older_service_is_told_from_what_is_not_there,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_there_is_a_limit, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
