@@ -285,6 +285,43 @@ def test_monitor_away(browser, board):
     shows(browser, "h1", "All is well")
 
 
+QUEUE_AWAY = """
+    const real = window.fetch;
+    window.seen = {asked: 0, hidden: 0};
+    window.fetch = async (path, options) => {
+        if (path.startsWith("/api/stats"))
+            return new Response('{"detail": "jobs does not answer"}', {status: 503});
+        const answer = await real(path, options);
+        if (path !== "/api/overview")
+            return answer;
+        window.seen.asked++;
+        const none = (...names) => Object.fromEntries(names.map((name) => [name, null]));
+        return new Response(JSON.stringify({...await answer.json(), ok: false,
+            problems: ["jobs can't be accepted: jobs does not answer"],
+            queue: none("queued", "running"), rates: none("submitted", "completed", "failed"),
+            latency: none("wait", "run", "total"),
+            workers: {count: 2, ...none("capacity", "running", "draining")}}));
+    };
+    const notice = document.querySelector("main > [role=alert]");
+    new MutationObserver(() => { window.seen.hidden += notice.hidden; })
+        .observe(notice, {attributes: true, attributeFilter: ["hidden"]});"""
+
+
+def test_what_is_not_known_is_not_called_nothing(browser, board):
+    """As when the queue can't be asked."""
+    enter(browser, board)
+    live(browser)
+    browser.execute_script(QUEUE_AWAY)
+    wait(browser, lambda: text(browser, "main > [role=alert]") == "jobs does not answer", "said")
+    said = text(browser, ".numbers")
+    for wrong in ("none failed", "no job ended", "of 0", "NaN", "null", "undefined"):
+        assert wrong not in said, said
+    assert said.count("not known at the moment") == 4, said
+    begun = browser.execute_script("window.seen.hidden = 0; return window.seen.asked")
+    wait(browser, lambda: browser.execute_script("return window.seen.asked") > begun + 1, "polled")
+    assert browser.execute_script("return window.seen.hidden") == 0, "the notice comes and goes"
+
+
 def a_job(board):
     rows = board.sql("SELECT id FROM job_records ORDER BY created_at DESC LIMIT 1")
     return f"#/job/{rows[0][0]}" if rows else f"#/job/{somebody(board).done('Hi')['job_id']}"

@@ -68,20 +68,29 @@ function pace(perSecond, all) {
     return all < 1 ? `${rate(perSecond * 60)}/min` : `${rate(perSecond)}/s`;
 }
 
+/** What can't be told at the moment is said to be so: it is not nothing. */
+const UNKNOWN = "not known at the moment";
+
 function setNumbers(set, data) {
     const { queue = {}, rates = {}, latency = {}, workers = {} } = data;
+    const known = Number.isFinite(rates.completed);
     const failed = rates.failed ?? 0;
     const ended = (rates.completed ?? NaN) + failed;
-    set("rate", pace(ended, ended), failed ? `${pace(failed, ended)} failed` : "none failed");
-    set("queued", count(queue.queued), `${pace(rates.submitted, ended)} come in`);
-    set("running", count(queue.running), `of ${count(workers.capacity)} that ` +
-        `${plural(workers.count ?? 0, "worker")} can run at once`);
-    const wait = latency.wait?.p50 ?? null;
-    const p99 = latency.total?.p99 ?? null;
-    set("p50", duration(latency.total?.p50), wait === null ? "no job ended in 5 minutes"
-        : `half of them wait ${duration(wait)} at most`);
-    set("p95", duration(latency.total?.p95),
-        p99 === null ? "" : `99 of 100 up to ${duration(p99)}`);
+    set("rate", pace(ended, ended), !known ? UNKNOWN
+        : failed ? `${pace(failed, ended)} failed` : "none failed");
+    set("queued", count(queue.queued), known ? `${pace(rates.submitted, ended)} come in` : UNKNOWN);
+    set("running", count(queue.running), Number.isFinite(workers.capacity)
+        ? `of ${count(workers.capacity)} that ${plural(workers.count ?? 0, "worker")} can run at once`
+        : UNKNOWN);
+    setTimes(set, latency, known);
+}
+
+function setTimes(set, { wait, total }, known) {
+    const p50 = wait?.p50 ?? null;
+    const p99 = total?.p99 ?? null;
+    set("p50", duration(total?.p50), !known ? UNKNOWN : p50 === null ? "no job ended in 5 minutes"
+        : `half of them wait ${duration(p50)} at most`);
+    set("p95", duration(total?.p95), p99 === null ? "" : `99 of 100 up to ${duration(p99)}`);
 }
 
 /** What the system does, by its newest examples. */
@@ -122,13 +131,13 @@ export function overview(main, params, signal) {
         setClock(data.now);
         noteVersion(data);
         loading.remove();
-        error.hidden = true;
         body.hidden = false;
         health.set(data);
         big.set(data);
         picture.set(data);
         await time.refresh();
         await newest.refresh();
+        error.hidden = true;
     }, () => POLL_MS, signal, (refused) => {
         loading.remove();
         sayFault(error, refused);
