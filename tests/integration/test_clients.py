@@ -1,9 +1,12 @@
 """The clients of clients/, against a real stack: what a user of them does, and what they promise when
 connections are lost. Their types are those of the OpenAPI document."""
+import http.server
+import io
 import json
 import shutil
 import subprocess
 import sys
+import threading
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -16,6 +19,7 @@ from stack import ROOT, slow, wait_until
 sys.path.insert(0, str(ROOT / "clients" / "python"))
 
 from mcpbus_client import Client, McpbusError, has_ended  # noqa: E402
+from mcpbus_client.sse import read_events  # noqa: E402
 
 pytest_plugins = ["asking_stacks"]
 
@@ -202,3 +206,39 @@ def test_python_loses_connections(asking):
     with pytest.raises(ConnectionResetError):
         bus.cancel(job_id)
         bus.cancel(job_id)
+
+
+class Short(http.server.BaseHTTPRequestHandler):
+    """The first answer is cut off in the middle."""
+
+    keys = []
+
+    def do_POST(self):
+        self.keys.append(self.headers["Idempotency-Key"])
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = b'{"job_id": "one"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:5] if len(self.keys) == 1 else body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_python_takes_no_half_answer():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Short)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        assert Client(f"http://127.0.0.1:{server.server_address[1]}").run(PLAIN) == "one"
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert len(Short.keys) == 2 and len(set(Short.keys)) == 1
+
+
+def test_python_bounds_an_event():
+    lines = b"".join(b"data: " + b"x" * (1 << 20) + b"\n" for _ in range(9))
+    with pytest.raises(ValueError):
+        list(read_events(io.BytesIO(lines)))
+    assert len(list(read_events(io.BytesIO(lines.replace(b"\n", b"\n\n"))))) == 9

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Union, cast
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, TypeVar, Union, cast
 
 from . import types
 from .sse import read_events
@@ -19,6 +19,9 @@ PAUSE_FIRST = 0.25
 PAUSE_MOST = 10.0
 RETRY_AFTER_MOST = 60.0
 DETAIL_MAX = 64 * 1024
+# A list of 100 jobs with 8 KiB of text each, all of it escaped, is far below.
+ANSWER_MAX = 64 * 1024 * 1024
+T = TypeVar("T")
 # What becomes of a connection when its other end is away.
 LOST = (OSError, http.client.HTTPException)
 
@@ -144,8 +147,7 @@ class Client:
         while True:
             before = after
             try:
-                with self._open("GET", f"/jobs/{quoted(job_id)}/events", None,
-                                {"Last-Event-ID": str(after)} if after else {}) as stream:
+                with self._stream(job_id, after) as stream:
                     if stream.status == 204:
                         return
                     for raw in read_events(stream):
@@ -160,22 +162,38 @@ class Client:
             failures = failures + 1 if after == before else 0
             pause(failures)
 
+    def _stream(self, job_id: str, after: int) -> http.client.HTTPResponse:
+        headers = {"Last-Event-ID": str(after)} if after else {}
+        return self._repeat("GET", headers, lambda: self._once(
+            "GET", f"/jobs/{quoted(job_id)}/events", None, headers))
+
     # Any call
 
     def call(self, method: str, path: str, body: Optional[Dict[str, Any]] = None,
              headers: Optional[Dict[str, str]] = None) -> Any:
         """Any call of the API; its JSON."""
-        with self._open(method, path, body, headers or {}) as answer:
-            return json.load(answer)
+        return json.loads(self._repeat(method, headers or {}, lambda: self._whole(
+            method, path, body, headers or {})))
 
-    def _open(self, method: str, path: str, body: Optional[Dict[str, Any]],
-              headers: Dict[str, str]) -> http.client.HTTPResponse:
-        """The answer, a good one. Repeated as long as nothing has been done, or could be done twice."""
+    def _whole(self, method: str, path: str, body: Optional[Dict[str, Any]],
+               headers: Dict[str, str]) -> bytes:
+        """An answer is there when it is whole: a connection may be lost in the middle of it."""
+        with self._once(method, path, body, headers) as answer:
+            text = answer.read(ANSWER_MAX + 1)
+        if len(text) > ANSWER_MAX:
+            raise ValueError("an answer is too large")
+        if answer.length: # read(size) says nothing of an end that came early
+            raise http.client.IncompleteRead(text, answer.length)
+        return text
+
+    def _repeat(self, method: str, headers: Dict[str, str], attempt: Callable[[], T]) -> T:
+        """What a good answer gives. Repeated as long as nothing has been done, or could be done
+        twice."""
         is_safe = method == "GET" or "Idempotency-Key" in headers
         count = 0
         while True:
             try:
-                return self._once(method, path, body, headers)
+                return attempt()
             except McpbusError as error:
                 if count >= self._retries or not (error.status == 429
                                                   or error.status == 503 and is_safe):

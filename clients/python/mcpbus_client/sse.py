@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import IO, Iterator, List, NamedTuple
 
-LINE_MAX = 8 * 1024 * 1024
+EVENT_MAX = 8 * 1024 * 1024
 
 
 class RawEvent(NamedTuple):
@@ -16,11 +16,13 @@ def read_events(stream: IO[bytes]) -> Iterator[RawEvent]:
     """Until the stream ends; an event without its empty line was cut off and is left out."""
     number, kind = "", ""
     data: List[str] = []
+    left = EVENT_MAX
     while True:
-        raw = stream.readline(LINE_MAX)
+        raw = stream.readline(left)
+        left -= len(raw)
+        if left <= 0:
+            raise ValueError("an event is too large")
         if not raw.endswith(b"\n"):
-            if len(raw) == LINE_MAX:
-                raise ValueError("an event is too large")
             return
         line = raw.decode("utf-8").rstrip("\r\n")
         field, _, value = line.partition(":")
@@ -28,7 +30,7 @@ def read_events(stream: IO[bytes]) -> Iterator[RawEvent]:
         if not line:
             if data:
                 yield RawEvent(number, kind or "message", "\n".join(data))
-            kind, data = "", []
+            kind, data, left = "", [], EVENT_MAX
         elif field == "id":
             number = value
         elif field == "event":

@@ -215,7 +215,7 @@ export class Mcpbus {
             try {
                 const response = await this.#fetch(request.clone());
                 if (isLast || !(response.status === 429 || (response.status === 503 && isSafe)))
-                    return response;
+                    return await whole(response);
                 await response.body?.cancel();
                 await pause(count, retryAfter(response), request.signal);
             } catch (error) {
@@ -225,6 +225,15 @@ export class Mcpbus {
             }
         }
     }
+}
+
+/* An answer is there when it is whole: a connection may be lost in the middle of it. Streams are read as
+ * they come. */
+async function whole(response: Response): Promise<Response> {
+    const isStream = response.headers.get("Content-Type")?.startsWith("text/event-stream");
+    if (isStream || !response.body)
+        return response;
+    return new Response(await response.arrayBuffer(), response);
 }
 
 function good<T>(answer: { data?: T; error?: unknown; response: Response }): T {

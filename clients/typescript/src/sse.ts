@@ -12,6 +12,7 @@ export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenera
     const reader = body.getReader();
     const decoder = new TextDecoder();
     let text = "";
+    let size = 0;
     let event: RawEvent & { lines: string[] } = { id: "", type: "", data: "", lines: [] };
     try {
         for (;;) {
@@ -19,7 +20,7 @@ export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenera
             if (done)
                 return; /* an event without its empty line was cut off */
             text += decoder.decode(value, { stream: true });
-            if (text.length > EVENT_MAX)
+            if (size + text.length > EVENT_MAX)
                 throw new Error("an event is too large");
             /* A CR at the very end may be half of a CR LF. */
             const whole = text.endsWith("\r") ? text.slice(0, -1) : text;
@@ -27,9 +28,11 @@ export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenera
             text = (lines.pop() ?? "") + text.slice(whole.length);
             for (const line of lines) {
                 if (line !== "") {
+                    size += line.length;
                     take(event, line);
                     continue;
                 }
+                size = 0;
                 if (event.lines.length > 0)
                     yield { id: event.id, type: event.type || "message", data: event.lines.join("\n") };
                 event = { id: event.id, type: "", data: "", lines: [] };
