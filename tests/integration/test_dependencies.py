@@ -53,3 +53,14 @@ def test_pages_are_those_of_the_lock_files():
     packages = {(path.removeprefix("node_modules/"), package["version"], package["license"])
                 for lock in locks for path, package in lock["packages"].items() if path}
     assert {tuple(row[:3]) for row in tables()[1]} == packages
+
+
+def test_what_is_built_in_is_in_the_package_s_copyright():
+    text = (ROOT / "deploy/package/copyright").read_text(encoding="utf-8")
+    said = {name: licence for names, licence in
+            re.findall(r"^Files: (.+)\n(?:Copyright:.+\n(?: .+\n)*)License: (.+)$", text, re.M)
+            for name in names.split()}
+    built_in = {row[0]: row[2] for row in tables()[1] if "in no program" not in row[3]}
+    assert built_in and built_in.items() <= said.items()
+    texts = set(re.findall(r"^License: (.+)\n .+$", text, re.M))
+    assert set(said.values()) == texts
