@@ -42,11 +42,13 @@ void route_errors(struct call *call)
     call_then(call, pass_on);
 }
 
+/* The newest ones are shown beside whether all is well: that must not wait for them. */
 static void ask_recent(struct call *call, json_t *args)
 {
+    bool searches = json_object_get(args, "text") || json_object_get(args, "status");
     call_ask(call, (struct question){.method = "jobs.recent",
                                      .args = args,
-                                     .timeout_ms = READ_TIMEOUT_MS,
+                                     .timeout_ms = searches ? READ_TIMEOUT_MS : LOOK_TIMEOUT_MS,
                                      .fresh_ms = 1000});
     call_then(call, pass_on);
 }

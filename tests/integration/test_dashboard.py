@@ -292,6 +292,10 @@ QUEUE_AWAY = """
         if (path.startsWith("/api/stats"))
             return new Response('{"detail": "jobs does not answer"}', {status: 503});
         const answer = await real(path, options);
+        if (path === "/api/workers")
+            return new Response(JSON.stringify(Object.fromEntries(Object.entries(
+                await answer.json()).map(([name, one]) =>
+                [name, {...one, running: null, capacity: null}]))));
         if (path !== "/api/overview")
             return answer;
         window.seen.asked++;
@@ -320,6 +324,9 @@ def test_what_is_not_known_is_not_called_nothing(browser, board):
     begun = browser.execute_script("window.seen.hidden = 0; return window.seen.asked")
     wait(browser, lambda: browser.execute_script("return window.seen.asked") > begun + 1, "polled")
     assert browser.execute_script("return window.seen.hidden") == 0, "the notice comes and goes"
+    go(browser, "#/workers")
+    wait(browser, lambda: "what they run is not known" in text(browser, "main > p"), "said")
+    assert "free" not in text(browser, "main table")
 
 
 def a_job(board):

@@ -18,6 +18,8 @@ function stateOf(worker) {
     if (worker.draining)
         return ["warn", worker.running ? `draining, ${plural(worker.running, "job")} left`
             : "drained"];
+    if (!Number.isFinite(worker.running))
+        return ["quiet", "there; its load is not known"];
     return worker.running ? ["running", "working"] : ["good", "free"];
 }
 
@@ -29,7 +31,8 @@ function loadBar(cell, worker) {
     if (share > 0.9)
         bar.classList.add("full");
     cell.replaceChildren(h("span", { class: "load" }, bar,
-        h("span", { class: "num nowrap" }, `${count(running)} of ${count(worker.capacity)}`)));
+        h("span", { class: "num nowrap" }, Number.isFinite(worker.running ?? worker.gone)
+            ? `${count(running)} of ${count(worker.capacity)}` : "–")));
 }
 
 async function order(worker, verb, again) {
@@ -113,8 +116,10 @@ export function workers(main, params, signal) {
         const well = list.filter((w) => !w.gone && w.reachable !== false);
         const running = well.reduce((all, w) => all + (w.running ?? 0), 0);
         const room = well.reduce((all, w) => all + (w.capacity ?? 0), 0);
-        say(summary, `${plural(well.length, "worker")} there, ${plural(running, "job")} running, ` +
-            `room for ${count(room)} at once.`);
+        const known = well.every((w) => Number.isFinite(w.running));
+        say(summary, `${plural(well.length, "worker")} there` + (known
+            ? `, ${plural(running, "job")} running, room for ${count(room)} at once.`
+            : "; what they run is not known at the moment."));
         table.element.hidden = false;
         table.set(list, (w) => (w.gone || w.reachable === false ? "gone" : ""));
     }, () => POLL_MS, signal, (error) => sayFault(summary, error));
