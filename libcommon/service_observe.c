@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "libcommon/crypto.h"
+#include "libcommon/http_client_url.h"
 #include "libcommon/mem.h"
 #include "libcommon/metrics.h"
 #include "libcommon/otlp.h"
@@ -118,6 +119,13 @@ static void begin_metrics(struct service_observe *observe, const char *name)
     metrics_on_write(on_write, observe);
 }
 
+/* A base URL: a path goes behind it, and the client takes none with a user in it. */
+static bool endpoint_is_good(const char *endpoint)
+{
+    struct http_url url;
+    return http_url_parse(endpoint, &url) == ERR_OK && !*url.query && !url.has_fragment;
+}
+
 static enum err begin_spans(struct service_observe *observe,
                             const struct service_observe_options *options)
 {
@@ -135,6 +143,13 @@ static enum err begin_spans(struct service_observe *observe,
     if (!span_sampler_read(options->sampler ? options->sampler : "parentbased_always_on",
                            options->sampler_arg, &otlp.sampler)) {
         fprintf(stderr, "mcpbus-%s: OTEL_TRACES_SAMPLER_ARG takes a number from 0 to 1\n",
+                options->name);
+        return ERR_INVALID;
+    }
+    if (options->endpoint && !endpoint_is_good(options->endpoint)) {
+        fprintf(stderr,
+                "mcpbus-%s: OTEL_EXPORTER_OTLP_ENDPOINT takes a base URL without user, query and "
+                "fragment; OTEL_EXPORTER_OTLP_HEADERS is for what signs in\n",
                 options->name);
         return ERR_INVALID;
     }

@@ -15,6 +15,7 @@ import model_servers
 from client import sign_in
 from otlp_collector import Collector
 from pg_cluster import free_port
+from side import BIN
 from stack import ROOT, Stack, wait_until
 
 OBSERVABILITY = ROOT / "deploy" / "observability"
@@ -223,6 +224,17 @@ def test_spans_name_the_job_that_there_is_and_no_made_up_methods(traced, collect
     assert [(span.name, span.attributes["http.request.method"],
              span.attributes["http.request.method_original"]) for span in spans] \
         == [("HTTP", "_OTHER", "BREW")]
+
+
+@pytest.mark.parametrize("endpoint", ["http://u:secret9@127.0.0.1:1", "http://127.0.0.1:1/?a=b",
+                                      "http://127.0.0.1:1/#a"])
+def test_an_endpoint_that_never_works_is_refused_at_the_start(endpoint):
+    done = subprocess.run([BIN / "mcpbus-broker", "--env-file", "/dev/null"], timeout=60, text=True,
+                          capture_output=True, check=False,
+                          env={"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "BUS_SECURITY": "plain",
+                               "BROKER_PORT": str(free_port())})
+    assert done.returncode == 1 and "OTEL_EXPORTER_OTLP_ENDPOINT" in done.stderr, done.stderr
+    assert "secret9" not in done.stderr
 
 
 def works_on(stack):
