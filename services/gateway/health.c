@@ -20,6 +20,7 @@ struct health {
     struct gateway *gateway;
     uint64_t call;
     bool known, database_up;
+    enum err error; /* of the last answer */
     int64_t known_at, queued, running;
     int64_t begun;
     uint64_t waiting[WAITING_MAX]; /* HTTP requests that the answer is for */
@@ -73,6 +74,18 @@ static json_t *timestamp(void)
     return json_string(text);
 }
 
+/* Why jobs can't be accepted. Everybody may read it: in words of ours, none of another server. */
+static const char *problem(const struct health *health, bool broker, size_t jobs)
+{
+    if (!broker)
+        return "jobs can't be accepted: no broker is connected";
+    if (jobs == 0)
+        return "jobs can't be accepted: no replica of jobs is running";
+    if (health->error == ERR_TIMEOUT)
+        return "jobs can't be accepted: jobs does not answer in time";
+    return "jobs can't be accepted: the database is not available";
+}
+
 static void respond(const struct health *health, struct call *call, bool database_up)
 {
     bool broker = bus_connected(health->gateway->bus);
@@ -91,7 +104,7 @@ static void respond(const struct health *health, struct call *call, bool databas
         json_pack("{s:s, s:o, s:s, s:o}", "status", healthy ? "healthy" : "unhealthy", "timestamp",
                   timestamp(), "version", MCPBUS_VERSION, "dependencies", dependencies);
     if (!healthy)
-        json_object_set_new(body, "detail", json_string("jobs can't be accepted"));
+        json_object_set_new(body, "detail", json_string(problem(health, broker, jobs)));
     call_json(call, healthy ? 200 : 503, body);
 }
 
@@ -115,6 +128,7 @@ static void answered(void *arg, const struct bus_answer *answer)
     }
     health->known = true;
     health->known_at = loop_now(health->gateway->loop);
+    health->error = answer->error;
     health->database_up = answer->error == ERR_OK;
     health->queued = js_int(answer->result, "queued", 0);
     health->running = js_int(answer->result, "running", 0);
