@@ -55,6 +55,28 @@ static enum err refuse_option(const struct command *command, const char *text, s
     return refuse(command, name, why);
 }
 
+/* Whether a value is one of the words of "a|b|c"; options of another kind take any. */
+static bool is_one_of(const char *words, const char *value)
+{
+    size_t len = strlen(value);
+    if (!strchr(words, '|'))
+        return true;
+    for (; *words; words += *words == '|') {
+        size_t word_len = strcspn(words, "|");
+        if (word_len == len && strncmp(words, value, len) == 0)
+            return true;
+        words += word_len;
+    }
+    return false;
+}
+
+static enum err refuse_value(const struct command *command, const struct command_option *option,
+                             const char *value)
+{
+    AUTOFREE char *why = mem_printf("takes %s, not \"%s\"", option->value, value);
+    return refuse(command, option->name, why);
+}
+
 /* One option at argv[*at]; moves on when its value is the next argument. */
 static enum err take_option(struct args *args, int argc, char **argv, int *at)
 {
@@ -71,6 +93,8 @@ static enum err take_option(struct args *args, int argc, char **argv, int *at)
             return refuse(args->command, option->name, "its value is missing");
         value = argv[++*at];
     }
+    if (option->value && !is_one_of(option->value, value))
+        return refuse_value(args->command, option, value);
     args->options[args->option_count].name = option->name;
     args->options[args->option_count++].value = value;
     return ERR_OK;

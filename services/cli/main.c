@@ -14,7 +14,11 @@ static bool asks_help(const char *text)
 static int unknown(const char *word, const char *next)
 {
     bool group = help_print_below(NULL, word);
-    if (group && (!next || asks_help(next))) {
+    if (group && next && asks_help(next)) {
+        help_print_below(stdout, word);
+        return CLI_OK;
+    }
+    if (group && !next) {
         help_print_below(stderr, word);
         return CLI_USAGE;
     }

@@ -274,6 +274,8 @@ def test_settings_from_elsewhere(echo, tmp_path):
     (("run", "x", "--user", "u", "--max-turns", "many"), "takes a whole number from 1 to 1000"),
     (("jobs", "get"), "usage: mcpbus jobs get"), (("jobs", "get", "a", "b"), "b: not expected"),
     (("jobs", "list", "--conversation", "c"), "needs --user"),
+    (("jobs", "list", "--status", "complete"), 'cancelled, not "complete"'),
+    (("jobs", "list", "--status="), 'cancelled, not ""'),
     (("workers", "zzzzzz"), "usage: mcpbus workers [OPTION]… [list]"),
     (("workers", "drain"), "usage: mcpbus workers drain"), (("completion", "tcsh"), "not tcsh"),
     (("help", "nothing"), "no such command"), (("migrate", "--env-file", "/dev/null"), "DATABASE_URL"),
@@ -292,6 +294,7 @@ def test_help():
         assert one.startswith(f"usage: mcpbus {name}")
     assert good(None, "--help").stdout == text
     assert "  jobs get JOB" in good(None, "help", "jobs").stdout
+    assert good(None, "jobs", "--help").stdout == good(None, "help", "jobs").stdout
 
 
 def test_docs_are_up_to_date():
