@@ -5,11 +5,12 @@ readonly DEMO_MESSAGE="List my recent emails" DEMO_EMAIL=demo@example.com
 
 cmd_demo() {
     local token job_id job status began message=${1:-$DEMO_MESSAGE}
+    (($# <= 1)) || die "demo takes one MESSAGE: put it into quotes"
     bring_up 1
     trap 'progress_stop; warn "interrupted; the stack stays up: ./dev down stops it"; exit 130' INT
     step 1 "sign in" "as $DEMO_EMAIL, by OAuth with PKCE, at the sandbox in Google's place"
     token=$(sign_in "$DEMO_EMAIL") || exit
-    step 2 "ask" "POST $GATEWAY_URL/run  \"$(harmless "$message")\""
+    step 2 "ask" "POST $GATEWAY_URL/run  \"$(harmless "$message" 400)\""
     began=${EPOCHREALTIME//[.,]/}
     job_id=$(jq -n --arg message "$message" '{message: $message}' |
         api "$token" -d @- "$GATEWAY_URL/run" | jq -re .job_id) || die "the job was not accepted"
@@ -42,9 +43,19 @@ seconds_since() {
     printf '%d.%02d' $((passed / 1000000)) $((passed / 10000 % 100))
 }
 
-# harmless TEXT: of a user, a model or a tool, for one line of a terminal.
+# For words of a user, a model or a tool. jq's gsub takes the square of a text's length: so it gets as
+# much as a line shows, or piece by piece.
+readonly TAME='
+    def one_line($width): .[:2000] | gsub("\\s+"; " ") | gsub("[\\p{Cc}\\p{Cf}]"; "\ufffd")
+        | if length > $width then .[:$width - 1] + "…" else . end;
+    def tame($hidden): . as $text
+        | [range(0; length; 200) as $i | $text[$i:$i + 200] | gsub($hidden; "\ufffd")] | join("");
+    def wrapped($width): [match(".{1,\($width)}(?= |$)|.{1,\($width)}"; "g").string]
+        | if . == [] then "" else .[0], (.[1:][] | ltrimstr(" ")) end;'
+
+# harmless TEXT WIDTH: for one line of a terminal. Cut by jq: bash may know bytes only.
 harmless() {
-    jq -rn --arg text "$1" '$text | gsub("\\s+"; " ") | gsub("[\\p{Cc}\\p{Cf}]"; "\ufffd")'
+    jq -rn --arg text "$1" --argjson width "$2" "$TAME"' $text | one_line($width)'
 }
 
 # api TOKEN CURL-ARGUMENTS…: the token by a file descriptor, for a command line can be read by all.
@@ -69,7 +80,7 @@ follow_events() {
 }
 
 # What an event says, in a line; who says it stands before it.
-readonly EVENT_TEXT='
+readonly EVENT_TEXT=$TAME'
     def told: del(.timestamp, .usage, .turn, .id, .is_error, .duration_ms);
     def words: to_entries | map(select(.value != null and .value != "" and (.key | test("tokens|ms$")
         | not)) | .key + "=" + (.value | if type == "string" then . else tojson end)) | join("  ");
@@ -81,7 +92,7 @@ readonly EVENT_TEXT='
       elif $type == "message" then .text + $tokens
       elif $type == "status" then .status + (if .error then ": \(.error)" else "" end) + $tokens
       else (told | words) end
-    | gsub("\\s+"; " ") | gsub("[\\p{Cc}\\p{Cf}]"; "\ufffd")'
+    | one_line($width)'
 
 # show_event TIME TYPE DATA: cut at the terminal's width.
 show_event() {
@@ -93,27 +104,31 @@ show_event() {
     message) who=model colour=$GREEN ;;
     *) who=worker ;;
     esac
-    text=$(jq -r --arg type "$2" "$EVENT_TEXT" <<<"$3" 2>/dev/null) || text=$(harmless "$3")
+    [[ ! -t 2 ]] || width=$(terminal_width)
+    width=$((width >= 40 ? width - 30 : 10))
+    text=$(jq -r --arg type "$2" --argjson width "$width" "$EVENT_TEXT" <<<"$3" 2>/dev/null) ||
+        text=$(harmless "$3" "$width")
     [[ $text != running* ]] || who=worker
-    [[ ! -t 2 ]] || width=$({ stty size <&2 || true; } 2>/dev/null | cut -d' ' -f2)
-    ((width > 50)) || width=100
-    ((${#text} <= width - 30)) || text=${text:0:width - 31}…
     print_line "$(printf '  %6s s  %s%-10s%s %s' "$1" "$colour" "$who" "$PLAIN" "$text")"
 }
 
 # show_result JOB: for people on stderr; all of it on stdout.
 show_result() {
+    local width=88
+    [[ ! -t 2 ]] || width=$(($(terminal_width) - 13))
+    ((width <= 88)) || width=88
+    ((width >= 20)) || width=20
     step 4 "result" "$(jq -r '.status + ", " + ((.token_usage.total_tokens // 0) | tostring) + " tokens ("
         + ((.token_usage.input_tokens // 0) | tostring) + " read, "
         + ((.token_usage.output_tokens // 0) | tostring) + " written)"' <<<"$1")"
-    jq -r '(.result // .error_message // "") | split("\n")[] | gsub("[\\p{Cc}\\p{Cf}]"; "\ufffd")' \
-        <<<"$1" | fold -s -w 88 |
+    jq -r --argjson width "$width" "$TAME"' (.result // .error_message // "") | split("\n")[]
+        | tame("[\\p{Cc}\\p{Cf}]") | wrapped($width)' <<<"$1" |
         awk -v most=24 'NR <= most { print "            " $0 }
             END { if (NR > most) print "            … and " NR - most " lines more, below" }' >&2
     print_line "
 The whole job, as GET $GATEWAY_URL/result/$(jq -r .job_id <<<"$1") gives it:"
     if [[ -t 1 ]]; then
-        jq 'walk(if type == "string" then gsub("[\\p{Cf}\\x{80}-\\x{9f}]"; "\ufffd") else . end)' <<<"$1"
+        jq "$TAME"' walk(if type == "string" then tame("[\\p{Cf}\\x{80}-\\x{9f}]") else . end)' <<<"$1"
     else
         jq . <<<"$1"
     fi

@@ -27,18 +27,24 @@ progress_line() {
     trap 'exit 0' TERM
     [[ ${LC_ALL:-${LC_CTYPE:-${LANG:-}}} != *[Uu][Tt][Ff]* ]] || signs=⠋⠙⠹⠸⠼⠴⠦⠧
     while kill -0 $$ 2>/dev/null; do
-        ((frame % 10)) || width=$({ stty size <&2 || true; } 2>/dev/null | cut -d' ' -f2)
+        ((frame % 10)) || width=$(terminal_width)
         [[ -z $log ]] || ((frame % 5)) ||
             done=$(tail -n 1 -- "$log" 2>/dev/null | grep -oE '^\[[0-9]+/[0-9]+\]') || done=''
         now=${EPOCHREALTIME//[.,]/}
         printf -v line '%s %d.%d s  %s %s' "${signs:frame % ${#signs}:1}" \
             $(((now - began) / 1000000)) $(((now - began) / 100000 % 10)) "$text" "$done"
-        [[ ${width:-} =~ ^[1-9][0-9]*$ ]] || width=80
         printf '\r%s\e[K' "${line:0:width - 1}" >&2
         frame=$((frame + 1))
         sleep 0.1
     done
     printf '\r\e[K' >&2
+}
+
+# terminal_width: the columns of stderr; 80 where they can't be told.
+terminal_width() {
+    local size
+    size=$(stty size <&2 2>/dev/null) || size=''
+    [[ $size =~ \ ([1-9][0-9]{0,3})$ ]] && echo "${BASH_REMATCH[1]}" || echo 80
 }
 
 # print_line TEXT…: on stderr, above the line that moves.

@@ -1,9 +1,12 @@
 """./dev demo: the main job told in a few lines, moving on a terminal and plain elsewhere."""
+import fcntl
 import json
 import os
 import pty
 import re
+import struct
 import subprocess
+import termios
 
 from stack import DEV
 
@@ -28,9 +31,10 @@ def test_plain_in_a_pipe(stack):
 
 
 def test_moving_on_a_terminal(stack):
-    """What the model says can't command it."""
+    """What the model says can't command it, is cut at its width and between characters."""
     ours, theirs = pty.openpty()
-    evil = "[sandbox:slow=0.5] Say a\033]0;owned\007b\u202ec"
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 64, 0, 0))
+    evil = "[sandbox:slow=0.5] Say a\033]0;owned\007b\u202ec " + "日本語" * 60
     with subprocess.Popen([str(DEV), "demo", evil], stdin=theirs, stdout=theirs, stderr=theirs,
                           env={**stack.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8"}) as demo:
         os.close(theirs)
@@ -50,3 +54,17 @@ def test_moving_on_a_terminal(stack):
     assert len(set(frames)) > 1, text
     assert "\033]0" not in text and "\u202e" not in text and "\ufffd]0;owned" in text
     assert '"total_tokens"' in text
+    plain = re.sub("\033\\[[0-9;]*[mK]|.*\r(?!\n)", "", text)
+    events = re.findall(r"^ +\d+\.\d\d s  [^\r\n]*", plain, re.M)
+    assert max(len(line) for line in events) == 57, events
+    said = plain[plain.index("4  result"):plain.index("The whole job")]
+    assert max(len(line) for line in said.splitlines()[1:]) == 63, said
+
+
+def test_one_message_or_help(stack):
+    """Nothing is done with what isn't a message."""
+    many = stack.dev("demo", "List", "my", "emails", check=False)
+    assert many.returncode == 1 and "put it into quotes" in many.stderr
+    for command in ("demo", "up", "down", "status", "logs", "token", "test"):
+        told = stack.dev(command, "--help")
+        assert told.stdout.startswith("usage: ./dev COMMAND") and told.stderr == ""
