@@ -63,14 +63,14 @@ bring_up() {
 # so the look for it comes last.)
 lock_run_dir() {
     local other
-    mkdir -p "$RUN" || die "the run folder $RUN can't be made"
+    mkdir -p "$RUN" || die "the run folder $RUN can't be made; MCPBUS_RUN_DIR names another place"
     other=$(find "$RUN/" -mindepth 1 -maxdepth 1 -print -quit) || die "$RUN can't be read"
     if [[ -n $other && ! -f $RUN/.mcpbus ]]; then
         die "$RUN holds other things and is no run folder of mcpbus; set MCPBUS_RUN_DIR to an" \
             "empty or a new one"
     fi
-    touch "$RUN/.mcpbus"
-    chmod 711 "$RUN"
+    { touch "$RUN/.mcpbus" && chmod 711 "$RUN" && : >>"$RUN/lock"; } ||
+        die "the run folder $RUN can't be written; MCPBUS_RUN_DIR names another place"
     exec 9>"$RUN/lock"
     flock -w "$1" 9 || die "another ./dev is starting or stopping the stack in $RUN"
 }
@@ -79,12 +79,22 @@ unlock_run_dir() {
     exec 9>&-
 }
 
+# A full disk is told here once, and not by whatever fails first.
+check_room() {
+    head -c 1048576 /dev/zero >"$RUN/lock.room" || {
+        rm -f "$RUN/lock.room"
+        die "the run folder $RUN has no room left; make some, or MCPBUS_RUN_DIR names another place"
+    }
+    rm -f "$RUN/lock.room"
+}
+
 fresh_stack() {
     local service
     for service in "${!SCALE_WANTED[@]}"; do
         SCALE[$service]=${SCALE_WANTED[$service]}
     done
     check_programs
+    check_room
     choose_ports
     make_secrets
     set_database_url
@@ -119,7 +129,7 @@ start_all() {
         start_instance postgres-1
         wait_for 60 pg_ready "$POSTGRES_PORT" || fail_start "PostgreSQL does not answer"
     fi
-    migrate || fail_start "the database could not be brought up to date"
+    migrate || fail_start "the database could not be brought up to date" "$RUN/logs/migrate.log"
     for service in "${SERVICES[@]}"; do
         for name in $(instances "$service"); do
             start_instance "$name"
@@ -132,7 +142,7 @@ migrate() {
         # shellcheck source=/dev/null
         source "$RUN/secrets/stack.env"
         cd "$RUN" && exec "$BIN/mcpbus" migrate
-    ) >>"$RUN/logs/migrate.log" 2>&1 </dev/null 9>&-
+    ) >"$RUN/logs/migrate.log" 2>&1 </dev/null 9>&-
 }
 
 # Services that end again and again have said why in their log.
@@ -163,14 +173,19 @@ restless() {
     done
 }
 
+# fail_start TEXT [LOG…]: with the last words of these logs, or of all that were written to since the start.
 fail_start() {
-    local log
+    local log text=$1
+    shift
+    (($#)) || set -- "$RUN"/logs/*.log
     progress_stop
-    for log in "$RUN"/logs/*.log; do
-        [[ -s $log ]] && last_words "$log" >&2
+    for log in "$@"; do
+        if [[ -s $log && $log != */keygen.log && ! $log -ot $RUN/supervisor.pid ]]; then
+            last_words "$log" >&2
+        fi
     done
     stop_stack
-    die "$1; the logs are in $RUN/logs, and docs/troubleshooting.md says what such lines mean"
+    die "$text; the logs are in $RUN/logs, and docs/troubleshooting.md says what such lines mean"
 }
 
 # last_words LOG: its last lines, each said once however often it was written, behind its name.
@@ -242,7 +257,7 @@ purge_run_dir() {
         [[ $data == /var/lib/mcpbus/pg-* ]] && rm -rf -- "$data" "$data".{new,new.log,new.password}
     fi
     for name in env env.new logs pids pg pg.new pg.new.log pg.new.password keys secrets sv \
-        supervisor.pid lock .mcpbus; do
+        supervisor.pid lock.room lock .mcpbus; do
         rm -rf -- "${RUN:?}/$name"
     done
     if rmdir -- "$RUN" 2>/dev/null; then

@@ -22,6 +22,7 @@ sign_in() {
     if [[ $auth_url != "$SANDBOX_URL"/* ]]; then
         die "this stack signs in at Google: open $auth_url in a browser"
     fi
+    [[ $1 == ?*@?* ]] || die "the sandbox takes an email address such as ann@example.com, not \"$1\""
     email=$(jq -rn --arg email "$1" '$email | @uri')
     callback=$(curl -sS -m 10 -o /dev/null -w '%{redirect_url}' \
         "$auth_url&sandbox_auto=allow&login_hint=$email")

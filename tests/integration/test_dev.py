@@ -32,6 +32,14 @@ def test_status_shows_every_process(own):
     for service in (*SERVICES, "postgres"):
         assert f"{service}-1 " in status
         assert own.pid(f"{service}-1"), service
+    pid = own.pid("sandbox-1")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        status = own.dev("status", check=False)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert status.returncode == 1
+    assert f"stopped by a signal or a debugger; kill -CONT {pid} lets it go on" in status.stdout
 
 
 def test_the_run_folder_keeps_its_secrets(own):

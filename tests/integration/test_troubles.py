@@ -304,6 +304,31 @@ def test_run_folder_without_rights(tmp_path):
                                "MCPBUS_BIN": str(BIN), "MCPBUS_ENV_FILE": "/dev/null"}, timeout=120)
     assert done.returncode == 1
     assert f"error: the run folder {tmp_path}/run/x can't be made" in done.stderr
+    done = dev(f"RUN={tmp_path}; rm -rf {tmp_path}/*; touch {tmp_path}/.mcpbus; mkdir {tmp_path}/lock; lock_run_dir 0")
+    assert done.returncode == 1 and f"error: the run folder {tmp_path} can't be" in done.stderr
+
+
+def test_run_folder_without_room(tmp_path):
+    (tmp_path / "lock.room").symlink_to("/dev/full")
+    done = dev(f"RUN={tmp_path}; check_room")
+    assert done.returncode == 1
+    assert f"error: the run folder {tmp_path} has no room left; make some, or MCPBUS_RUN_DIR" in done.stderr
+    assert not (tmp_path / "lock.room").is_symlink()
+
+
+def test_a_failed_start_shows_the_logs_of_this_start(tmp_path):
+    """Not those of services that said something the last time."""
+    (tmp_path / "logs").mkdir()
+    for name in ("old-1", "migrate", "keygen"):
+        (tmp_path / "logs" / f"{name}.log").write_text(f"words of {name}\n")
+    os.utime(tmp_path / "logs" / "old-1.log", (1, 1))
+    (tmp_path / "supervisor.pid").write_text("")
+    os.utime(tmp_path / "supervisor.pid", (2, 2))
+    for logs in ("", f"{tmp_path}/logs/migrate.log"):
+        done = dev(f"RUN={tmp_path}; stop_stack() {{ :; }}; fail_start broken {logs}")
+        assert done.returncode == 1
+        said = done.stderr.splitlines()
+        assert said[0] == "migrate  words of migrate" and said[1].startswith("error: broken; ") and len(said) == 2
 
 
 def test_lines_that_repeat_are_said_once(tmp_path):
@@ -328,4 +353,5 @@ def test_the_page_has_a_row_for_each():
     here = pathlib.Path(__file__)
     for name in re.findall(r"^def (test_\w+)\(", here.read_text(), re.M):
         assert (here.name, name) in named or name in (
-            "test_the_page_has_a_row_for_each", "test_lines_that_repeat_are_said_once"), name
+            "test_the_page_has_a_row_for_each", "test_lines_that_repeat_are_said_once",
+            "test_a_failed_start_shows_the_logs_of_this_start"), name
