@@ -9,7 +9,7 @@ from selenium.webdriver.common.keys import Keys
 
 from app_page import (address, all_of, answered, ask, click, click_on, enter, has, idle,
                       is_running, press, texts, write)
-from asking import use
+from asking import post_run, use
 from client import begin_sign_in, consent, fresh_email, http
 from pages import (axe, complaints, find, foreign, new_tab, phone, prefers, requested, shot,
                    too_wide, wait)
@@ -128,9 +128,15 @@ def test_stop(browser, asking):
     assert find(browser, "#message").get_property("value") == "What I type meanwhile"
 
 
+def with_mouse(browser):
+    """A browser without a window has none; without one, no keyboard on the glass is opened."""
+    browser.execute_script("window.matchMedia = () => ({ matches: true });")
+
+
 def test_approval(browser, asking):
     """One of two calls is approved; the next question's is denied, with a reason."""
     enter(browser, asking)
+    with_mouse(browser)
     message, text = use("look", "send", "send")
     ask(browser, message)
     boxes = wait(browser, lambda: all_of(browser, ".approval input[type=checkbox]"), "the question")
@@ -140,6 +146,7 @@ def test_approval(browser, asking):
     shot(browser, "app-approval")
     press(browser, "Approve 1, deny 1")
     answered(browser)
+    assert browser.switch_to.active_element.get_attribute("id") == "message"
     assert asking.acts(text) == ["look", "send"]
     has(browser, "1 call approved, 1 call denied.", ".decision")
     states = [one.get_attribute("data-state") for one in all_of(browser, ".tool")]
@@ -183,6 +190,95 @@ def test_hostile_texts_stay_text(browser, asking):
     shot(browser, "app-hostile")
     assert foreign(browser, asking.vars["PUBLIC_URL"]) == []
     assert complaints(browser) == []
+
+
+@pytest.mark.slow
+def test_stop_while_it_is_being_sent(browser, asking):
+    """What has arrived by then is a job all the same: it is stopped, not forgotten."""
+    user = enter(browser, asking)
+    with_mouse(browser)
+    browser.execute_script("""
+        const real = window.fetch;
+        window.fetch = async (path, options) => {
+            const answer = await real(path, {...options, signal: undefined});
+            if (path === "/run") {
+                await new Promise(go => { window.go = go; });
+                options.signal?.throwIfAborted();
+            }
+            return answer;
+        };""")
+    ask(browser, "[sandbox:slow=60] Say hello")
+    wait(browser, lambda: browser.execute_script("return Boolean(window.go)"), "it has arrived")
+    click(browser, "#stop")
+    browser.execute_script("window.go()")
+    has(browser, "Stopped.", ".notice")
+    assert [job["status"] for job in jobs_of(user)] == ["cancelled"]
+    assert browser.switch_to.active_element.get_attribute("id") == "message"
+
+
+@pytest.mark.slow
+def test_many_that_run_at_once(browser, asking):
+    """Their streams leave connections for everything else; and those of a conversation that one has
+    left are not shown as running for ever."""
+    user = enter(browser, asking)
+    for number in range(8):
+        post_run(user, f"[sandbox:slow=60] {number}", conversation_id="many")
+    browser.get(address(asking) + "#/c/many")
+    wait(browser, lambda: len(all_of(browser, ".turn")) == 8, "eight turns")
+    has(browser, "running", "#history .badge")
+    press(browser, "New conversation", "a")
+    for job in jobs_of(user)[1:]:
+        user.post(f"/jobs/{job['job_id']}/cancel")
+    browser.back()
+    wait(browser, lambda: len(all_of(browser, ".turn")) == 8, "eight turns")
+    click(browser, "#stop")
+    assert len(answered(browser, 8)) == 0
+    assert {job["status"] for job in jobs_of(user)} == {"cancelled"}
+
+
+BOMBS = {"marks": "*a* " * 60000, "lists": "- a\n" * 60000, "quotes": "> " * 120000,
+         "brackets": "[" * 240000}
+
+
+@pytest.mark.slow
+def test_an_answer_of_any_size_is_shown_whole(browser, asking):
+    enter(browser, asking)
+    browser.set_script_timeout(60)
+    show = """
+        const [source, done] = arguments;
+        import("/app/markdown.js").then(({showMarkdown}) => {
+            const shown = showMarkdown(document.createElement("div"), source);
+            document.body.append(shown);
+            shown.querySelector("button")?.click();
+            const found = [shown.textContent, shown.querySelectorAll("*").length];
+            shown.remove();
+            done(found);
+        });"""
+    for name, text in BOMBS.items():
+        assert browser.execute_async_script(show, text)[1] < 20000, name
+    text, _ = browser.execute_async_script(show,
+                                           "**first**\n\n" + ("word " * 40 + "\n") * 2000 + "the last")
+    assert text.startswith("first") and "the last" in text
+
+
+@pytest.mark.slow
+def test_thousands_of_events(browser, asking):
+    enter(browser, asking)
+    browser.execute_script("""
+        const real = window.fetch;
+        const events = [["status", {status: "running"}]];
+        for (let i = 0; i < 2500; i++)
+            events.push(["tool_call", {id: `${i}`, name: "a__b", arguments: {i}}],
+                ["tool_result", {id: `${i}`, content: "x".repeat(100)}]);
+        const text = events.map(([type, data], i) =>
+            `id: ${i + 1}\nevent: ${type}\ndata: ${JSON.stringify(data)}\n\n`).join("");
+        window.fetch = (path, options) => !path.endsWith("/events") ? real(path, options)
+            : options.headers["Last-Event-ID"] === "0" ? Promise.resolve(new Response(text))
+            : new Promise(() => {});""")
+    ask(browser, "[sandbox:slow=60] Say hello")
+    wait(browser, lambda: browser.execute_script("""
+        return document.querySelectorAll(".tool[data-state=done]").length === 2500;"""), "all")
+    click(browser, "#stop")
 
 
 @pytest.mark.slow

@@ -62,6 +62,7 @@ export class Approval {
 
     async send(ids) {
         this.busy(true);
+        this.sent = true;
         this.faults.replaceChildren();
         try {
             await this.decide(ids, ids === null ? this.reason.value.trim() : "");

@@ -13,6 +13,8 @@ import { inWords } from "./words.js";
 
 const PAGE = 20;
 const TRIES = 5;
+// A browser has six connections to a server, for all tabs; those of streams are taken for long.
+const STREAMS = 3;
 // Lists cut messages and results at 4 KiB.
 const MAY_BE_CUT = 1000;
 
@@ -53,7 +55,9 @@ export class Chat {
     }
 
     close() {
+        this.closed = true;
         this.opened?.abort();
+        this.sending?.abort();
         removeEventListener("scroll", this.onScroll);
     }
 
@@ -108,18 +112,17 @@ export class Chat {
             this.turns.unshift(turn);
             this.list.prepend(turn.element);
         }
-        turns.filter((turn) => !turn.ended).forEach((turn) => this.watch(turn, signal));
+        const running = turns.filter((turn) => !turn.ended);
+        for (let i = 0; i < STREAMS; i++)
+            this.replay(running, signal);
         this.replay(turns.filter((turn) => turn.ended), signal);
         this.update();
     }
 
-    /** Ended ones one after the other: a browser has six connections to a server, for all tabs. */
+    /** One after the other; takes them from the list. */
     async replay(turns, signal) {
-        for (const turn of turns) {
-            if (signal.aborted)
-                return;
-            await this.watch(turn, signal);
-        }
+        while (turns.length && !signal.aborted)
+            await this.watch(turns.shift(), signal);
     }
 
     showBefore(total, signal) {
@@ -137,6 +140,7 @@ export class Chat {
                 : this.api.approve(one.job_id, ids),
             again: (message) => this.ask(message),
             changed: () => this.changed(),
+            decided: () => this.composer.focusOnDesk(),
         });
     }
 
@@ -237,14 +241,20 @@ export class Chat {
         this.list.append(turn.element);
         // Not the conversation's signal: who leaves it has asked all the same.
         const sending = this.sending = new AbortController();
+        sending.of = signal;
         this.update();
         this.scroll(true);
         try {
             const { job_id: id } = await this.post(pending, turn, sending.signal);
+            if (this.closed)
+                return;
             keep("pending", null);
             this.accept(turn, id, signal);
+            if (sending.signal.aborted)
+                this.cancel([id]);
         } catch (error) {
-            this.refused(pending, turn, error, sending.signal.aborted);
+            if (!this.closed)
+                this.refused(pending, turn, error, sending.signal.aborted);
         }
         if (this.sending === sending)
             this.sending = null;
@@ -255,7 +265,8 @@ export class Chat {
             time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone };
         for (let tries = 1; ; tries++) {
             try {
-                return await this.api.run(request, key, signal);
+                // Not aborted: what has arrived is a job, whose id is needed to stop it.
+                return await this.api.run(request, key);
             } catch (error) {
                 if (error.status === 422 && request.time_zone && /time_zone/u.test(error.detail)) {
                     delete request.time_zone; // one that the server does not know
@@ -299,14 +310,18 @@ export class Chat {
     }
 
     async stop() {
-        if (this.sending) {
+        this.composer.stop.disabled = true;
+        announce("Stopping");
+        if (this.sending?.of === this.opened.signal) {
             this.sending.abort(new DOMException("stopped", "AbortError"));
             return;
         }
-        this.composer.stop.disabled = true;
-        announce("Stopping");
+        await this.cancel(this.running.map((turn) => turn.job.job_id));
+    }
+
+    async cancel(ids) {
         try {
-            await Promise.all(this.running.map((turn) => this.api.cancel(turn.job.job_id)));
+            await Promise.all(ids.map((id) => this.api.cancel(id)));
         } catch (error) {
             this.composer.say("bad", inWords(error));
             this.composer.stop.disabled = false;
@@ -320,19 +335,26 @@ export class Chat {
         return root.scrollHeight - root.clientHeight - root.scrollTop < 80;
     }
 
+    /** Where the end is, is asked once a picture: laying out the page for each of thousands of
+        events would take minutes. */
     keepEnd(change) {
-        const was = this.atEnd();
+        if (!this.frame) {
+            const was = this.atEnd();
+            this.frame = requestAnimationFrame(() => {
+                this.frame = 0;
+                if (was)
+                    this.scroll(false);
+                this.showToEnd();
+            });
+        }
         change();
-        if (was)
-            this.scroll(false);
-        this.showToEnd();
     }
 
     scroll(focus) {
         scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });
         this.showToEnd();
-        if (focus && matchMedia("(hover: hover)").matches)
-            this.composer.focus();
+        if (focus)
+            this.composer.focusOnDesk();
     }
 
     showToEnd() {

@@ -62,11 +62,16 @@ export class Composer {
     /** One thing at a time: while it runs there is Stop in the place of Send. */
     setRunning(running) {
         this.running = running;
+        // Who has pressed Stop stands nowhere now.
+        const lost = !running && this.stop.disabled &&
+            [document.body, this.stop].includes(document.activeElement);
         this.send.hidden = running;
         this.stop.hidden = !running;
         this.stop.disabled = false;
         this.hint.textContent = running ? "Esc stops · you may type on meanwhile"
             : "Enter sends · Shift+Enter begins a new line";
+        if (lost)
+            this.focusOnDesk();
     }
 
     say(kind, text, ...actions) {
@@ -77,6 +82,12 @@ export class Composer {
 
     quiet() {
         this.notices.replaceChildren();
+    }
+
+    /** Not where a keyboard on the glass would come up unasked. */
+    focusOnDesk() {
+        if (matchMedia("(hover: hover)").matches)
+            this.focus();
     }
 
     focus() {

@@ -8,6 +8,8 @@ import { oneLine, visible } from "./style/text.js";
 import { inWords } from "./words.js";
 
 const PAGE = 100;
+// Of the open conversation one hears; of what runs in others only by asking.
+const RUNNING_MS = 5000;
 
 const routeOf = (job) => job.conversation_id ? { kind: "c", id: job.conversation_id }
     : { kind: "job", id: job.job_id };
@@ -38,14 +40,21 @@ export class History {
     }
 
     /** Many changes at once are one question. */
-    refresh() {
+    refresh(ms = 200) {
         clearTimeout(this.timer);
-        this.timer = setTimeout(() => this.load(0), 200);
+        this.timer = setTimeout(() => this.load(0), ms);
+    }
+
+    close() {
+        this.closed = true;
+        clearTimeout(this.timer);
     }
 
     async load(offset) {
         try {
             const { jobs, total } = await this.api.jobs({ limit: PAGE, offset });
+            if (this.closed)
+                return;
             jobs.forEach((job) => this.jobs.set(job.job_id, job));
             this.total = total;
             this.faults.replaceChildren();
@@ -78,6 +87,9 @@ export class History {
             this.build(conversations);
         this.key = key;
         this.mark();
+        const runs = conversations.some(([, [newest]]) => !ENDED.includes(newest.status));
+        if (runs && !document.hidden)
+            this.refresh(RUNNING_MS);
     }
 
     build(conversations) {

@@ -33,6 +33,7 @@ function fold(open) {
 
 function clear() {
     chat?.close();
+    past?.close();
     chat = past = null;
     account.hide();
     fold(false);

@@ -4,12 +4,15 @@
 
 import MarkdownIt from "./vendor/markdown-it.js";
 import { h } from "./dom.js";
-import { visible } from "./style/text.js";
+import { folded, visible } from "./style/text.js";
 
 const reader = new MarkdownIt({ html: false, linkify: false, breaks: true, maxNesting: 40 });
-const LIMIT = 256 * 1024;
+// Markdown up to here, plain text behind it: a million elements would stop the page.
+const LIMIT = 128 * 1024;
+const ELEMENTS_MAX = 15000;
 const TAGS = new Set(["p", "strong", "em", "s", "ul", "ol", "li", "blockquote", "h1", "h2", "h3",
     "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"]);
+const INLINE = new Set(["STRONG", "EM", "S", "A", "SPAN"]);
 const ALIGN = /^text-align:(left|center|right)$/u;
 
 /** Only where a reader may be led without a surprise; else null. */
@@ -38,7 +41,6 @@ function opened(token) {
         return h("span");
     const level = /^h([1-6])$/u.exec(token.tag)?.[1];
     const element = h(level ? `h${Math.min(6, Number(level) + 2)}` : token.tag);
-    element.dir = "auto";
     const align = ALIGN.exec(token.attrGet("style") ?? "")?.[1];
     if (align)
         element.classList.add(`align-${align}`);
@@ -76,6 +78,12 @@ function leaf(token) {
     }
 }
 
+/** A direction is looked for among the children, again with each that comes: so it is set last. */
+function closed(element) {
+    if (!INLINE.has(element.tagName))
+        element.dir = "auto";
+}
+
 function build(tokens, root) {
     const open = [root];
     for (const token of tokens) {
@@ -90,7 +98,7 @@ function build(tokens, root) {
             open.push(element);
         } else if (token.nesting === -1) {
             if (open.length > 1)
-                open.pop();
+                closed(open.pop());
         } else {
             parent.append(leaf(token));
         }
@@ -98,10 +106,25 @@ function build(tokens, root) {
     return root;
 }
 
+/** How many elements there will be, about. */
+function size(tokens) {
+    let sum = 0;
+    for (const { nesting, children } of tokens)
+        sum += (nesting >= 0 ? 1 : 0) + (children ? size(children) : 0);
+    return sum;
+}
+
 /** Shows Markdown of a stranger's in an element. */
-export function showMarkdown(element, source) {
+export function showMarkdown(element, text) {
+    const source = String(text ?? "");
+    const end = source.length <= LIMIT ? source.length : source.lastIndexOf("\n", LIMIT) + 1 || LIMIT;
+    const tokens = reader.parse(source.slice(0, end), {});
+    const fits = size(tokens) <= ELEMENTS_MAX;
+    const rest = fits ? source.slice(end) : source;
     element.classList.add("markdown");
+    element.replaceChildren(fits ? build(tokens, document.createDocumentFragment()) : "");
+    if (rest)
+        element.append(folded(h("div"), rest));
     element.dir = "auto";
-    element.replaceChildren();
-    return build(reader.parse(source.slice(0, LIMIT), {}), element);
+    return element;
 }

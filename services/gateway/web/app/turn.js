@@ -18,7 +18,8 @@ const WORKING = {
 
 export class Turn {
     /** job: as the API gives it, or {message} alone while it is being sent.
-        actions: {decide(job, ids, reason), again(message)}. */
+        actions: {decide(job, ids, reason), again(message), changed(), decided()}; decided: the
+        button that had the focus is gone. */
     constructor(job, actions) {
         this.job = job;
         this.actions = actions;
@@ -78,7 +79,7 @@ export class Turn {
             this.setStatus(data);
             break;
         case "message":
-            this.say(data.text);
+            this.say(data.text ?? "");
             break;
         case "tool_call":
             this.callTool(data);
@@ -177,8 +178,13 @@ export class Turn {
     }
 
     closeApproval(data) {
+        const focus = document.activeElement;
+        const lost = this.approval?.sent &&
+            (focus === document.body || this.approval.element.contains(focus));
         this.approval?.close(data);
         this.approval = null;
+        if (lost)
+            this.actions.decided();
     }
 
     /** The last word: the job as GET /result gives it, with the whole answer and the tokens. */
