@@ -256,8 +256,8 @@ def test_an_answer_of_any_size_is_shown_whole(browser, asking):
         });"""
     for name, text in BOMBS.items():
         assert browser.execute_async_script(show, text)[1] < 20000, name
-    text, _ = browser.execute_async_script(show,
-                                           "**first**\n\n" + ("word " * 40 + "\n") * 2000 + "the last")
+    long = "**first**\n\n" + ("word " * 40 + "\n") * 2000 + "the last"
+    text, _ = browser.execute_async_script(show, long)
     assert text.startswith("first") and "the last" in text
 
 

@@ -117,7 +117,8 @@ function size(tokens) {
 /** Shows Markdown of a stranger's in an element. */
 export function showMarkdown(element, text) {
     const source = String(text ?? "");
-    const end = source.length <= LIMIT ? source.length : source.lastIndexOf("\n", LIMIT) + 1 || LIMIT;
+    const end = source.length <= LIMIT ? source.length
+        : source.lastIndexOf("\n", LIMIT) + 1 || LIMIT;
     const tokens = reader.parse(source.slice(0, end), {});
     const fits = size(tokens) <= ELEMENTS_MAX;
     const rest = fits ? source.slice(end) : source;
