@@ -48,9 +48,12 @@ bring_up() {
         rescale
     else
         sweep_processes
+        # Half a stack would be taken for one that is up.
+        trap 'trap - INT TERM; progress_stop; warn "interrupted; what had started is stopped"; stop_stack; exit 130' INT TERM
         fresh_stack
     fi
     wait_healthy
+    trap - INT TERM
     progress_stop
     unlock_run_dir
     say "${GREEN}up${PLAIN}: $GATEWAY_URL (docs: $GATEWAY_URL/docs), run folder $RUN"

@@ -186,6 +186,28 @@ def test_down_leaves_nothing_when_the_supervisor_was_killed(new_stack):
     assert status.stderr == ""
 
 
+@pytest.mark.slow
+def test_an_interrupted_start_leaves_nothing(new_stack):
+    """Half a stack would be taken for one that is up."""
+    one = new_stack(env={"WORKER_RUNNER": "echo"}, start=False)
+    with subprocess.Popen([ROOT / "dev", "up", "-d"], env=one.environ, stderr=subprocess.PIPE,
+                          stdout=subprocess.DEVNULL, text=True, start_new_session=True,
+                          restore_signals=True, preexec_fn=listens) as up:
+        wait_until(lambda: one.pid("postgres-1"), 60, "it has begun")
+        os.killpg(up.pid, signal.SIGINT)
+        said = up.communicate(timeout=120)[1]
+    assert up.returncode == 130
+    assert "what had started is stopped" in said
+    assert not one.processes()
+    one.up()
+    assert one.healthy()
+
+
+def listens():
+    """To Ctrl-C, even where the tests run in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_taken_port_is_named_before_anything_starts(new_stack):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
