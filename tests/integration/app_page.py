@@ -20,10 +20,18 @@ def all_of(browser, selector):
 
 
 def click(browser, selector):
-    """Once it is there and nothing lies above it."""
-    element = find(browser, selector)
-    wait(browser, element.is_enabled, f"{selector} is enabled")
-    click_on(browser, element)
+    """Once it is there, enabled, and nothing lies above it."""
+    wait(browser, lambda: clicked(browser, selector), f"{selector} is enabled")
+
+
+def clicked(browser, selector):
+    # The page may put another in its place at any moment.
+    with contextlib.suppress(StaleElementReferenceException):
+        element = find(browser, selector)
+        if element.is_enabled():
+            click_on(browser, element)
+            return True
+    return False
 
 
 def click_on(browser, element):

@@ -212,16 +212,17 @@ export class Chat {
             history.pushState(null, "", hashOf(this.route));
         }
         const before = recall("pending");
-        const again = before?.failed && before.message === text &&
+        const again = before?.failed && before.user === this.user.id && before.message === text &&
             before.conversation_id === this.route.id;
-        this.submit({ key: again ? before.key : randomId(), message: text,
+        this.submit({ key: again ? before.key : randomId(), message: text, user: this.user.id,
             conversation_id: this.route.id });
     }
 
-    /** What a reload has interrupted, or null. */
+    /** What a reload has interrupted, or null; nothing of somebody who was signed in before. */
     interrupted() {
         const pending = recall("pending");
-        const here = this.route.kind === "c" && pending?.conversation_id === this.route.id;
+        const here = this.route.kind === "c" && pending?.conversation_id === this.route.id &&
+            pending.user === this.user.id;
         return here && !pending.failed && !this.sending ? pending : null;
     }
 
