@@ -8,6 +8,8 @@
 #include "libcommon/js.h"
 
 enum { MINUTE_S = 60, STEP_S = 10, HALVINGS = 60, POINTS_MAX = 64 };
+/* Milliseconds, or jobs: what is more is no number of ours, and would not fit an integer. */
+#define NUMBER_MAX 1e15
 
 json_t *shape_rates(const json_t *points, int64_t now)
 {
@@ -68,7 +70,7 @@ static double quantile(const struct part *parts, size_t count, double q)
 static double number(const json_t *object, const char *key)
 {
     double value = json_number_value(json_object_get(object, key));
-    return value > 0 ? value : 0;
+    return value > 0 ? fmin(value, NUMBER_MAX) : 0;
 }
 
 static size_t parts_of(const json_t *points, const char *name, struct part ret_parts[POINTS_MAX])

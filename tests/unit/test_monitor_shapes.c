@@ -56,6 +56,9 @@ static void test_one_point_s_percentiles_stay(void **state)
     assert_int_equal(latency(one, "total", "p99"), 7);
     assert_int_equal(latency(one, "run", "p50"), -1);
     assert_int_equal(latency("[]", "total", "p50"), -1);
+    const char *absurd = "[{\"at\":1,\"wait\":{\"p50\":1,\"p95\":2e23,\"p99\":3}}]";
+    assert_true(latency(absurd, "wait", "p99") >= latency(absurd, "wait", "p50"));
+    assert_true(latency(absurd, "wait", "p50") >= 0);
 }
 
 static void test_points_count_by_their_jobs(void **state)
