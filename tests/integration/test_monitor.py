@@ -134,8 +134,9 @@ def test_numbers_are_the_database_s(own, monitor, token):
         return sums == rows and points
     points = wait_until(counted, 20, "as many as in the table")
     assert any(point["total"] and point["total"]["p50"] >= 0 for point in points)
-    seen = monitor.overview()
-    assert seen["rates"]["submitted"] > 0 and seen["rates"]["completed"] > 0
+    seen = wait_until(lambda: (now := monitor.overview())["rates"]["completed"] and now, 30,
+                      "an overview of after that")
+    assert seen["rates"]["submitted"] > 0
     assert seen["latency"]["total"]["p50"] <= seen["latency"]["total"]["p99"]
     coarse = monitor.json("/api/stats?span=86400")
     assert coarse["step"] == 600
