@@ -1,8 +1,10 @@
 """Fixtures: `stack` and `echo` are shared by a whole session; `new_stack` makes one to break."""
+import ctypes
+import faulthandler
 import os
 import pathlib
-import signal
 import sys
+import threading
 
 import pytest
 
@@ -51,14 +53,22 @@ def new_stack():
 
 @pytest.fixture(autouse=True)
 def deadline():
-    """No test runs for ever: one that hangs fails, with the place where it hung."""
-    def too_late(*_):
-        raise TimeoutError(f"the test has not ended within {TEST_SECONDS} s")
-
-    signal.signal(signal.SIGALRM, too_late)
-    signal.alarm(TEST_SECONDS * slow())
+    """No test runs for ever: one that hangs fails, with the place where it hung; one that hangs where
+    Python can't reach it ends its process. Not by a signal: when files run side by side, tests may
+    run in another thread than the first."""
+    seconds, tester = TEST_SECONDS * slow(), ctypes.c_ulong(threading.get_ident())
+    timer = threading.Timer(seconds, ctypes.pythonapi.PyThreadState_SetAsyncExc,
+                            (tester, ctypes.py_object(TooLate)))
+    timer.daemon = True
+    timer.start()
+    faulthandler.dump_traceback_later(seconds + 60, exit=True, file=sys.__stderr__)
     yield
-    signal.alarm(0)
+    faulthandler.cancel_dump_traceback_later()
+    timer.cancel()
+
+
+class TooLate(Exception):
+    """The test has not ended within its time."""
 
 
 @pytest.fixture(autouse=True)
