@@ -354,6 +354,8 @@ static int run(struct runtime *rt)
             status = 0;
         }
         bus_destroy(&rt->service.bus);
+    } else if (def->early) {
+        def->stop(&rt->service);
     }
     free(rt->methods);
     service_observe_destroy(&rt->observe);
