@@ -8,7 +8,7 @@
 #include "libcommon/bus_internal.h"
 #include "libcommon/mem.h"
 
-enum { DRAIN_MS = 1000 };
+enum { DELIVER_MS = 2000 };
 
 bool bus_instance_parse(const char *text, uint64_t *ret_instance)
 {
@@ -106,13 +106,21 @@ enum err bus_new(struct loop *loop, const struct bus_options *options, struct bu
     return ERR_OK;
 }
 
-static bool all_flushed(void *arg)
+static bool all_delivered(void *arg)
 {
-    const struct bus *bus = arg;
+    struct bus *bus = arg;
+    bool delivered = true;
     for (size_t i = 0; i < bus->link_count; i++)
-        if (bus->links[i].socket && !link_flushed(&bus->links[i]))
-            return false;
-    return true;
+        delivered &= link_delivered(&bus->links[i]);
+    return delivered;
+}
+
+/* From here on whoever made the bus hears nothing but the end of its calls. */
+static void close_ears(struct bus *bus)
+{
+    bus->closing = true;
+    bus->options.cancelled = NULL;
+    bus->peers_changed = NULL;
 }
 
 void bus_destroy(struct bus **bus_p)
@@ -120,9 +128,11 @@ void bus_destroy(struct bus **bus_p)
     struct bus *bus = *bus_p;
     if (!bus)
         return;
-    bus->closing = true;
-    loop_run_until(bus->loop, all_flushed, bus, DRAIN_MS);
+    close_ears(bus);
     calls_cancel_all(bus);
+    loop_run_until(bus->loop, all_delivered, bus, DELIVER_MS);
+    calls_cancel_all(bus); /* begun by the ends of the others */
+    peers_end(bus);
     loop_source_remove(bus->loop, turn, bus);
     for (size_t i = 0; i < bus->link_count; i++)
         link_close(&bus->links[i]);

@@ -65,7 +65,8 @@ struct bus_options {
 /* ERR_INVALID: the endpoints; ERR_DENIED: the keys, or plain beyond loopback. */
 MUST_CHECK enum err bus_new(struct loop *loop, const struct bus_options *options,
                             struct bus **ret_bus);
-/* Calls under way end with ERR_CANCELLED. Gives the last replies up to a second to leave. */
+/* Calls under way end with ERR_CANCELLED. Runs the loop until the brokers have the last replies, at
+ * most two seconds; no handler is called any more. */
 void bus_destroy(struct bus **bus_p);
 
 /* 64-bit random name of this process's boot, and its text form (16 hex digits). */

@@ -55,6 +55,8 @@ struct bus_link {
     json_t *services;              /* name → [instances], from PEERS */
     bool draining;                 /* the broker is about to end: no new calls */
     bool off_list;                 /* the broker sends us no requests any more: we drain */
+    unsigned pings;                /* that the broker has not answered */
+    bool asked_last;               /* a PING is the last thing sent: for link_delivered */
 };
 
 struct call; /* bus_calls.c */
@@ -88,7 +90,8 @@ bool link_send(struct bus_link *link, struct wire_message *message);
 /* Receives what is there, within a budget; true when anything was done. */
 bool link_turn(struct bus_link *link);
 void link_grant_credit(struct bus_link *link);
-bool link_flushed(const struct bus_link *link);
+/* All that was sent has come to the broker, or there is none; asks it, so call again. */
+bool link_delivered(struct bus_link *link);
 /* A ready link, in turns; NULL when there is none. A call is never sent to a broker that is about
  * to end: it might get lost there, and not every call may be repeated. */
 struct bus_link *bus_pick_link(struct bus *bus, bool for_call);
@@ -132,6 +135,7 @@ void away_tell(struct bus_link *link);       /* the broker, how it is */
 /* bus_peers.c */
 void peers_on_list(struct bus *bus, struct bus_link *link, struct wire_message *message);
 void peers_on_link_lost(struct bus *bus, struct bus_link *link);
+void peers_end(struct bus *bus);
 
 /* The body of a message as a JSON object; an empty one gives {}. */
 MUST_CHECK enum err bus_body_parse(zmq_msg_t *frame, json_t **ret_object);

@@ -118,7 +118,8 @@ static void restart(struct bus_link *link, bool new_socket)
     bool was_ready = link->state == LINK_READY;
     link->generation++;
     link->state = LINK_CONNECTING;
-    link->draining = link->off_list = false;
+    link->draining = link->off_list = link->asked_last = false;
+    link->pings = 0;
     link->since = loop_now(link->bus->loop);
     drop_out(link);
     if (new_socket) {
@@ -174,6 +175,7 @@ static void deferred_restart(void *arg)
 
 bool link_send(struct bus_link *link, struct wire_message *message)
 {
+    link->asked_last = false;
     if (link->state != LINK_READY) {
         wire_fini(message);
         wire_init(message);
@@ -187,11 +189,6 @@ bool link_send(struct bus_link *link, struct wire_message *message)
     if (link->out_count > BUS_OUT_MAX_MESSAGES || link->out_bytes > BUS_OUT_MAX_BYTES)
         loop_defer(link->bus->loop, deferred_restart, link);
     return true;
-}
-
-bool link_flushed(const struct bus_link *link)
-{
-    return !link->out_head;
 }
 
 static enum err send_now(struct bus_link *link, struct wire_message *message)
@@ -210,6 +207,25 @@ static enum err send_plain(struct bus_link *link, enum proto_type type, uint32_t
     message.header =
         (struct proto_header){.type = type, .instance = link->bus->instance, .credit = credit};
     return send_now(link, &message);
+}
+
+/* Whether it could leave; if not, the next tick asks again. */
+static bool ping(struct bus_link *link)
+{
+    bool sent = send_plain(link, PROTO_PING, 0) == ERR_OK;
+    link->pings += sent;
+    return sent;
+}
+
+/* That the socket took a message does not say that it will come to the broker: closing the socket
+ * drops what its thread has not yet passed on. A PONG says so, for all that was sent before. */
+bool link_delivered(struct bus_link *link)
+{
+    if (link->state != LINK_READY)
+        return true;
+    if (!link->asked_last && !link->out_head)
+        link->asked_last = ping(link);
+    return link->asked_last && link->pings == 0;
 }
 
 static json_t *hello_metadata(const struct bus *bus)
@@ -248,10 +264,8 @@ static void keep_alive(struct bus_link *link)
         return;
     }
     flush_out(link);
-    if (now - link->last_sent >= PROTO_PING_AFTER_MS && !link->out_head) {
-        enum err err = send_plain(link, PROTO_PING, 0);
-        (void)err; /* no answer in time tells the same */
-    }
+    if (now - link->last_sent >= PROTO_PING_AFTER_MS && !link->out_head)
+        ping(link);
 }
 
 /* A name that leads nowhere may stand for another address by now. */
@@ -293,6 +307,7 @@ void link_close(struct bus_link *link)
     if (!link->socket)
         return;
     drop_out(link);
+    loop_defer_cancel(link->bus->loop, deferred_restart, link);
     bus_resolve_end(&link->resolving);
     loop_timer_destroy(&link->timer);
     if (link->state == LINK_READY) {
@@ -345,6 +360,9 @@ static void dispatch(struct bus_link *link, struct wire_message *m)
         (void)err; /* the broker asks again */
         break;
     }
+    case PROTO_PONG:
+        link->pings -= link->pings > 0;
+        break;
     case PROTO_REQUEST:
         serve_on_request(link->bus, link, m);
         break;

@@ -21,6 +21,11 @@ static void changed(struct bus *bus)
     loop_defer(bus->loop, tell, bus);
 }
 
+void peers_end(struct bus *bus)
+{
+    loop_defer_cancel(bus->loop, tell, bus);
+}
+
 /* A broker tells everyone when it has taken us off its list; no request comes behind that. */
 static bool lists_us(const struct bus_link *link)
 {

@@ -252,6 +252,13 @@ void loop_defer(struct loop *loop, loop_timer_fn *fn, void *arg)
     loop->deferred[loop->deferred_len++] = (struct deferred){fn, arg};
 }
 
+void loop_defer_cancel(struct loop *loop, loop_timer_fn *fn, void *arg)
+{
+    for (size_t i = 0; i < loop->deferred_len; i++)
+        if (loop->deferred[i].fn == fn && loop->deferred[i].arg == arg)
+            loop->deferred[i].fn = NULL;
+}
+
 /* Runs those that are there now; what they add is for the next pass. */
 static bool run_deferred(struct loop *loop)
 {
@@ -260,7 +267,8 @@ static bool run_deferred(struct loop *loop)
         return false;
     for (size_t i = 0; i < count; i++) {
         struct deferred call = loop->deferred[i];
-        call.fn(call.arg);
+        if (call.fn)
+            call.fn(call.arg);
     }
     loop->deferred_len -= count;
     memmove(loop->deferred, loop->deferred + count, loop->deferred_len * sizeof *loop->deferred);

@@ -50,6 +50,8 @@ bool loop_timer_active(const struct loop_timer *timer);
 
 /* Calls fn(arg) once from the loop, before it next sleeps, never from within the caller. */
 void loop_defer(struct loop *loop, loop_timer_fn *fn, void *arg);
+/* Those of fn(arg) that are still to come won't. */
+void loop_defer_cancel(struct loop *loop, loop_timer_fn *fn, void *arg);
 
 typedef bool loop_source_fn(void *arg);
 void loop_source_add(struct loop *loop, loop_source_fn *turn, void *arg);

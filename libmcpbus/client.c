@@ -317,10 +317,11 @@ static void *run_client(void *arg)
             loop_run(client->loop);
             services_reap(client);
         }
-        services_close_all(client);
+        services_drain_all(client);
         client->closing = true;
         bus_destroy(&client->bus);
         calls_end_all(client);
+        services_end_all(client);
         run_last_commands(client);
     }
     map_destroy(&client->calls);

@@ -152,6 +152,8 @@ void calls_end_all(struct mcpbus *client); /* those that the bus has no more */
 void services_reap(struct mcpbus *client);
 /* The larger of what is there and their buses' own. */
 void services_add_backlog(struct mcpbus *client, size_t *messages, size_t *bytes);
-void services_close_all(struct mcpbus *client);
+/* At the client's end: lets all services answer what they have, at most a second; ends them. */
+void services_drain_all(struct mcpbus *client);
+void services_end_all(struct mcpbus *client);
 
 #endif

@@ -294,11 +294,15 @@ static bool all_idle(void *arg)
     return true;
 }
 
-void services_close_all(struct mcpbus *client)
+void services_drain_all(struct mcpbus *client)
 {
     for (struct mcpbus_service *one = client->services; one; one = one->next)
         bus_drain(one->bus);
     loop_run_until(client->loop, all_idle, client, CLOSE_MS);
+}
+
+void services_end_all(struct mcpbus *client)
+{
     for (struct mcpbus_service *one = client->services; one; one = one->next)
         one->over = true;
     services_reap(client);

@@ -96,6 +96,7 @@ class Link:
         self.answered, self.limit = 0, CREDITS
         self.services = {}
         self.sent = self.received = time.monotonic()
+        self.pings = 0  # that the broker has not answered
         self.send(HELLO, self.bus.instance, credit=CREDITS if self.bus.methods else 0, metadata={
             "service": self.bus.service, "methods": sorted(self.bus.methods), "version": "1.0"})
 
@@ -116,7 +117,11 @@ class Link:
         if now - self.received > DEAD_AFTER:
             self.open()
         elif self.ready and now - self.sent > PING_AFTER:
-            self.send(PING, self.bus.instance)
+            self.ping()
+
+    def ping(self):
+        self.pings += 1
+        self.send(PING, self.bus.instance)
 
     def count_answer(self):
         """The credit is absolute: how many requests may have come in all since HELLO."""
@@ -133,6 +138,8 @@ class Link:
                 self.ready = True
             elif message.type == PING:
                 self.send(PONG, self.bus.instance)
+            elif message.type == PONG:
+                self.pings -= 1
             elif message.type == PEERS:
                 self.services = message.body["services"]
             elif message.type == DRAIN:
@@ -211,6 +218,13 @@ class Bus:
             self.links.append(Link(self, endpoint))
 
     def close(self):
+        """The answer to a last PING says that all that was sent has come."""
+        end = time.monotonic() + 2
+        for link in self.links:
+            if link.ready:
+                link.ping()
+        while any(link.ready and link.pings for link in self.links) and time.monotonic() < end:
+            self.turn(0.01)
         for link in self.links:
             link.send(DISCONNECT, self.instance)
             link.close()

@@ -369,15 +369,30 @@ void broker_drain(struct broker *broker)
         peer_tell_draining(broker, peer);
 }
 
-/* Who has answered the PING has read the DRAIN, and its requests from before have come. */
-bool broker_drained(const struct broker *broker)
+static bool all_have_answered(const struct broker *broker)
 {
     size_t at = 0;
     struct peer *peer = NULL;
     while ((peer = map_next(broker->peers, &at)))
         if (!peer->dead && peer->pings)
             return false;
-    return map_count(broker->flights) == 0 && broker->waiting == 0;
+    return true;
+}
+
+/* Who has answered the first PING has read the DRAIN, and its requests from before have come; who
+ * has answered the second has read all answers. */
+bool broker_drained(struct broker *broker)
+{
+    if (!all_have_answered(broker) || map_count(broker->flights) > 0 || broker->waiting > 0)
+        return false;
+    if (broker->asked_last)
+        return true;
+    broker->asked_last = true;
+    size_t at = 0;
+    struct peer *peer = NULL;
+    while ((peer = map_next(broker->peers, &at)))
+        peer_send_plain(broker, peer, PROTO_PING);
+    return all_have_answered(broker);
 }
 
 void broker_destroy(struct broker **broker_p)

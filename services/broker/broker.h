@@ -28,8 +28,9 @@ MUST_CHECK enum err broker_new(struct loop *loop, const struct broker_options *o
                                struct broker **ret_broker, char ret_why[BUS_WHY_SIZE]);
 /* Takes no new requests, and tells every peer to use another broker. */
 void broker_drain(struct broker *broker);
-/* Nothing is under way through it. */
-bool broker_drained(const struct broker *broker);
+/* Nothing is under way through it, and every peer has read what it was sent. Asks them, so call
+ * again. */
+bool broker_drained(struct broker *broker);
 /* Says goodbye to every peer. */
 void broker_destroy(struct broker **broker_p);
 const char *broker_endpoint(const struct broker *broker); /* as bound: tcp://127.0.0.1:5550 */

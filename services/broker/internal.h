@@ -100,7 +100,7 @@ struct broker {
     struct loop_timer *tick, *news;
     int64_t announced_at;
     char *announced; /* the newest list of services */
-    bool deaths, peers_changed, draining;
+    bool deaths, peers_changed, draining, asked_last;
     size_t waiting;      /* messages in out queues */
     size_t bad_messages; /* since the last tick */
 };

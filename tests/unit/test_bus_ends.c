@@ -1,0 +1,280 @@
+/* How brokers and peers end: nothing that was under way is lost. */
+#include "tests/unit/bus_fixture.h"
+
+/* What is under way through it is answered; what comes later, though it may not be repeated, waits
+ * for another broker: here its successor. */
+static void test_a_broker_that_ends_loses_no_call(void **state)
+{
+    (void)state;
+    struct seen before, after;
+    call_events(&before, "jobs.events", 3, WAIT_MS, false);
+    assert_true(loop_run_until(world.loop, has_kept, NULL, WAIT_MS));
+    broker_drain(world.broker);
+    call_events(&after, "jobs.events", 50, WAIT_MS, false);
+    assert_false(loop_run_until(world.loop, is_drained, NULL, 100));
+    bus_reply(&world.kept, events_result(3));
+    wait_answer(&before);
+    assert_int_equal(before.error, ERR_OK);
+    assert_true(loop_run_until(world.loop, is_drained, NULL, WAIT_MS));
+    assert_int_equal(after.answers, 0);
+    restart_broker();
+    wait_answer(&after);
+    assert_int_equal(after.value, 50);
+}
+
+struct heard {
+    void *socket;
+    uint8_t types[8];
+    size_t count, wanted;
+};
+
+static void answer_ping(void *socket)
+{
+    struct wire_message pong;
+    wire_init(&pong);
+    pong.header = (struct proto_header){.type = PROTO_PONG, .instance = 7};
+    assert_int_equal(wire_send(socket, false, &pong), ERR_OK);
+    wire_fini(&pong);
+}
+
+static bool has_heard(void *arg)
+{
+    struct heard *heard = arg;
+    struct wire_message message;
+    wire_init(&message);
+    while (heard->count < 8 && wire_recv(heard->socket, false, &message) == ERR_OK)
+        heard->types[heard->count++] = message.header.type;
+    wire_fini(&message);
+    return heard->count >= heard->wanted;
+}
+
+/* A broker by hand: welcomes, and keeps the first request's number. */
+struct stub {
+    void *context, *socket;
+    struct proto_header asked;
+    zmq_msg_t route;
+};
+
+static const char last_answer[] = "{\"events\": [], \"ended\": false, \"last\": 60}";
+
+static void stub_send(struct stub *stub, enum proto_type type, zmq_msg_t *route,
+                      const struct proto_header *asked)
+{
+    struct wire_message message;
+    wire_init(&message);
+    message.header = (struct proto_header){.type = type, .instance = 9};
+    if (asked)
+        message.header =
+            (struct proto_header){.type = type, .instance = asked->instance, .seq = asked->seq};
+    if (asked)
+        wire_set(&message.body, last_answer, strlen(last_answer));
+    zmq_msg_copy(&message.route, route);
+    assert_int_equal(wire_send(stub->socket, true, &message), ERR_OK);
+    wire_fini(&message);
+}
+
+static bool stub_is_asked(void *arg)
+{
+    struct stub *stub = arg;
+    struct wire_message message;
+    wire_init(&message);
+    while (!stub->asked.seq && wire_recv(stub->socket, true, &message) == ERR_OK) {
+        if (message.header.type == PROTO_HELLO)
+            stub_send(stub, PROTO_WELCOME, &message.route, NULL);
+        if (message.header.type != PROTO_REQUEST)
+            continue;
+        stub->asked = message.header;
+        zmq_msg_copy(&stub->route, &message.route);
+    }
+    wire_fini(&message);
+    return stub->asked.seq != 0;
+}
+
+enum { SLOW_MESSAGES = 64, SLOW_BYTES = 256 * 1024, SLOW_MS = 300 };
+
+/* A broker by hand that, once it has welcomed, reads no more until its timer says so. */
+struct slow {
+    struct stub stub;
+    bool welcomed, awake;
+    int read;
+};
+
+static void slow_wakes(void *arg)
+{
+    ((struct slow *)arg)->awake = true;
+}
+
+static bool slow_turn(void *arg)
+{
+    struct slow *slow = arg;
+    struct wire_message message;
+    bool busy = false;
+    wire_init(&message);
+    while ((!slow->welcomed || slow->awake) &&
+           wire_recv(slow->stub.socket, true, &message) == ERR_OK) {
+        busy = true;
+        slow->read += message.header.type == PROTO_REQUEST;
+        slow->welcomed |= message.header.type == PROTO_HELLO;
+        if (message.header.type == PROTO_HELLO)
+            stub_send(&slow->stub, PROTO_WELCOME, &message.route, NULL);
+        if (message.header.type == PROTO_PING)
+            stub_send(&slow->stub, PROTO_PONG, &message.route, NULL);
+    }
+    wire_fini(&message);
+    return busy;
+}
+
+static void slow_open(struct slow *slow, char *endpoint, size_t len)
+{
+    slow->stub.context = zmq_ctx_new();
+    slow->stub.socket = zmq_socket(slow->stub.context, ZMQ_ROUTER);
+    wire_socket_setup(slow->stub.socket, 1); /* what it has not read stays with the sender */
+    assert_int_equal(zmq_bind(slow->stub.socket, "tcp://127.0.0.1:*"), 0);
+    assert_int_equal(zmq_getsockopt(slow->stub.socket, ZMQ_LAST_ENDPOINT, endpoint, &len), 0);
+    loop_source_add(world.loop, slow_turn, slow);
+}
+
+static void slow_close(struct slow *slow)
+{
+    loop_source_remove(world.loop, slow_turn, slow);
+    zmq_close(slow->stub.socket);
+    zmq_ctx_term(slow->stub.context);
+}
+
+static bool is_connected(void *bus)
+{
+    return bus_connected(bus);
+}
+
+/* More than TCP's buffers hold: it is still with the bus's own thread when the bus ends. */
+static void test_the_last_messages_of_a_bus_are_read(void **state)
+{
+    (void)state;
+    struct slow slow = {.read = 0};
+    char endpoint[64];
+    AUTOFREE char *session = mem_alloc(SLOW_BYTES);
+    memset(session, 's', SLOW_BYTES - 1);
+    session[SLOW_BYTES - 1] = '\0';
+    slow_open(&slow, endpoint, sizeof endpoint);
+    bus_destroy(&world.client);
+    struct bus_options options = {.endpoints = endpoint, .plain = true};
+    assert_int_equal(bus_new(world.loop, &options, &world.client), ERR_OK);
+    assert_true(loop_run_until(world.loop, is_connected, world.client, WAIT_MS));
+    struct loop_timer *wakes = loop_timer_new(world.loop, slow_wakes, &slow);
+    loop_timer_start(wakes, SLOW_MS);
+    for (int i = 0; i < SLOW_MESSAGES; i++)
+        bus_send(world.client, "jobs.offer",
+                 json_pack("{s:s, s:s, s:i, s:i}", "session", session, "instance", "i", "received",
+                           0, "slots", 1));
+    bus_destroy(&world.client);
+    assert_int_equal(slow.read, SLOW_MESSAGES);
+    loop_timer_destroy(&wakes);
+    slow_close(&slow);
+}
+
+/* The end of a connection is told apart from its messages, and may be heard first. */
+static void test_the_last_answers_of_a_broker_are_read(void **state)
+{
+    (void)state;
+    struct stub stub = {.context = zmq_ctx_new()};
+    struct seen seen;
+    char endpoint[64];
+    size_t len = sizeof endpoint;
+    int linger = WAIT_MS;
+    stub.socket = zmq_socket(stub.context, ZMQ_ROUTER);
+    zmq_msg_init(&stub.route);
+    wire_socket_setup(stub.socket, 100);
+    zmq_setsockopt(stub.socket, ZMQ_LINGER, &linger, sizeof linger);
+    assert_int_equal(zmq_bind(stub.socket, "tcp://127.0.0.1:*"), 0);
+    assert_int_equal(zmq_getsockopt(stub.socket, ZMQ_LAST_ENDPOINT, endpoint, &len), 0);
+    bus_destroy(&world.client);
+    struct bus_options options = {.endpoints = endpoint, .plain = true};
+    assert_int_equal(bus_new(world.loop, &options, &world.client), ERR_OK);
+    call_events(&seen, "jobs.events", 60, WAIT_MS, false);
+    assert_true(loop_run_until(world.loop, stub_is_asked, &stub, WAIT_MS));
+    stub_send(&stub, PROTO_FINAL, &stub.route, &stub.asked);
+    zmq_msg_close(&stub.route);
+    zmq_close(stub.socket);
+    zmq_ctx_term(stub.context);
+    usleep(300 * 1000); /* both are there when the client looks */
+    wait_answer(&seen);
+    assert_int_equal(seen.error, ERR_OK);
+    assert_int_equal(seen.value, 60);
+}
+
+static void test_who_greets_a_broker_that_ends_is_told(void **state)
+{
+    (void)state;
+    void *context = zmq_ctx_new();
+    struct heard heard = {.socket = zmq_socket(context, ZMQ_DEALER), .wanted = 4};
+    wire_socket_setup(heard.socket, 100);
+    assert_int_equal(zmq_connect(heard.socket, world.endpoint), 0);
+    broker_drain(world.broker);
+    struct wire_message hello;
+    wire_init(&hello);
+    hello.header = (struct proto_header){.type = PROTO_HELLO, .instance = 7};
+    wire_set(&hello.metadata, "{\"service\": \"\"}", 15);
+    assert_int_equal(wire_send(heard.socket, false, &hello), ERR_OK);
+    assert_true(loop_run_until(world.loop, has_heard, &heard, WAIT_MS));
+    static const uint8_t told[] = {PROTO_WELCOME, PROTO_DRAIN, PROTO_PING, PROTO_PEERS, PROTO_PING};
+    assert_memory_equal(heard.types, told, 4);
+    /* It may have sent something before it read that, */
+    assert_false(loop_run_until(world.loop, is_drained, NULL, 100));
+    answer_ping(heard.socket);
+    /* and may not have read all that it was sent. */
+    heard.wanted = 5;
+    assert_false(loop_run_until(world.loop, is_drained, NULL, 100));
+    assert_true(loop_run_until(world.loop, has_heard, &heard, WAIT_MS));
+    assert_memory_equal(heard.types, told, sizeof told);
+    answer_ping(heard.socket);
+    assert_true(loop_run_until(world.loop, is_drained, NULL, WAIT_MS));
+    zmq_close(heard.socket);
+    zmq_ctx_term(context);
+}
+
+static bool is_idle(void *bus)
+{
+    return bus_active(bus) == 0;
+}
+
+/* A service may end only when its broker has heard that it drains. */
+static void test_a_service_waits_until_it_is_off_the_list(void **state)
+{
+    (void)state;
+    assert_true(loop_run_until(world.loop, is_idle, world.server, WAIT_MS));
+    bus_drain(world.server);
+    assert_false(is_idle(world.server));
+    assert_true(loop_run_until(world.loop, is_idle, world.server, WAIT_MS));
+    assert_true(loop_run_until(world.loop, has_none, NULL, WAIT_MS));
+}
+
+/* Its last replies wait for the socket; what comes in meanwhile finds no service any more. */
+static void test_a_bus_that_ends_calls_no_handler(void **state)
+{
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    skip(); /* 90 MB through one thread take minutes under this sanitizer */
+#endif
+    char session[10001];
+    memset(session, 's', sizeof session - 1);
+    session[sizeof session - 1] = '\0';
+    for (int i = 0; i < 9000; i++) /* more than queues and TCP take */
+        bus_send(world.server, "jobs.offer",
+                 json_pack("{s:s, s:s, s:i, s:i}", "session", session, "instance", "i", "received",
+                           0, "slots", 1));
+    bus_destroy(&world.server);
+    assert_int_equal(world.handled, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BUS_TEST(test_the_last_answers_of_a_broker_are_read),
+        BUS_TEST(test_the_last_messages_of_a_bus_are_read),
+        BUS_TEST(test_who_greets_a_broker_that_ends_is_told),
+        BUS_TEST(test_a_broker_that_ends_loses_no_call),
+        BUS_TEST(test_a_service_waits_until_it_is_off_the_list),
+        BUS_TEST(test_a_bus_that_ends_calls_no_handler),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
