@@ -4,16 +4,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "libcommon/http_assets.h"
-
-enum { WAIT_MS = 10000 };
+#include "tests/unit/http_ask.h"
 
 static const char page[] = "<p>page</p>", packed[] = "(packed)", picture[] = "(picture)";
 
@@ -26,9 +20,7 @@ static const struct http_assets assets = {items, 2};
 struct fixture {
     struct loop *loop;
     struct http_server *server;
-    int fd;
-    char answer[4096];
-    size_t len;
+    struct http_ask client;
 };
 
 static void on_request(void *arg, struct http_request *request)
@@ -47,10 +39,11 @@ static int set_up(void **state)
                                           .body_max = 1024,
                                           .connections_max = 16,
                                           .streams_max = 1,
-                                          .receive_timeout_ms = WAIT_MS,
-                                          .answer_timeout_ms = WAIT_MS,
+                                          .receive_timeout_ms = HTTP_ASK_MS,
+                                          .answer_timeout_ms = HTTP_ASK_MS,
                                           .on_request = on_request};
     assert_int_equal(http_server_new(f.loop, &options, &f.server), ERR_OK);
+    f.client = (struct http_ask){.loop = f.loop, .port = http_server_port(f.server)};
     *state = &f;
     return 0;
 }
@@ -63,33 +56,11 @@ static int tear_down(void **state)
     return 0;
 }
 
-static bool has_ended(void *arg)
-{
-    struct fixture *f = arg;
-    ssize_t n = recv(f->fd, f->answer + f->len, sizeof f->answer - 1 - f->len, MSG_DONTWAIT);
-    if (n > 0)
-        f->len += (size_t)n;
-    return n == 0;
-}
-
-/* The whole answer to GET PATH with one further header. */
 static const char *ask(struct fixture *f, const char *path, const char *header)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)http_server_port(f->server)),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    char request[512];
-    f->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    f->len = 0;
-    assert_int_equal(connect(f->fd, (struct sockaddr *)&to, sizeof to), 0);
-    int len =
-        snprintf(request, sizeof request,
-                 "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n\r\n", path, header);
-    assert_int_equal(send(f->fd, request, (size_t)len, 0), len);
-    assert_true(loop_run_until(f->loop, has_ended, f, WAIT_MS));
-    close(f->fd);
-    f->answer[f->len] = '\0';
-    return f->answer;
+    char line[64];
+    snprintf(line, sizeof line, "GET %s", path);
+    return http_ask(&f->client, line, header);
 }
 
 static void test_a_file(void **state)

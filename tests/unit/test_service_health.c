@@ -4,26 +4,18 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "libcommon/metrics.h"
 #include "libcommon/service_health.h"
-
-enum { WAIT_MS = 10000 };
+#include "tests/unit/http_ask.h"
 
 struct fixture {
     struct loop *loop;
     struct service_health *health;
     const char *problem;
     int asked;
-    int fd;
-    char answer[65536];
-    size_t len;
+    struct http_ask client;
 };
 
 static const char *find_problem(void *arg)
@@ -40,6 +32,7 @@ static int set_up(void **state)
     struct service_health_options options = {
         .loop = f.loop, .address = "127.0.0.1", .problem = find_problem, .arg = &f};
     assert_int_equal(service_health_new(&options, &f.health), ERR_OK);
+    f.client = (struct http_ask){.loop = f.loop, .port = service_health_port(f.health)};
     *state = &f;
     return 0;
 }
@@ -53,32 +46,9 @@ static int tear_down(void **state)
     return 0;
 }
 
-static bool has_ended(void *arg)
-{
-    struct fixture *f = arg;
-    ssize_t n = recv(f->fd, f->answer + f->len, sizeof f->answer - 1 - f->len, MSG_DONTWAIT);
-    if (n > 0)
-        f->len += (size_t)n;
-    return n == 0;
-}
-
-/* The whole answer to a request of one line. */
 static const char *ask(struct fixture *f, const char *line)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)service_health_port(f->health)),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    char request[256];
-    f->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    f->len = 0;
-    assert_int_equal(connect(f->fd, (struct sockaddr *)&to, sizeof to), 0);
-    int len = snprintf(request, sizeof request,
-                       "%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", line);
-    assert_int_equal(send(f->fd, request, (size_t)len, 0), len);
-    assert_true(loop_run_until(f->loop, has_ended, f, WAIT_MS));
-    close(f->fd);
-    f->answer[f->len] = '\0';
-    return f->answer;
+    return http_ask(&f->client, line, NULL);
 }
 
 static void assert_says(const char *answer, const char *status, const char *text)
