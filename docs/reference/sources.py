@@ -79,7 +79,7 @@ def labels_of(text, at, argument):
     variable = re.match(r"\w+", argument)
     if argument == "NULL" or names or not variable:
         return names
-    made = before(text, at, rf"\b{variable[0]}(?:(?:\[\w*\])* = |, sizeof[^;]*?)([^;]*);")
+    made = before(text, at, rf"\b{variable[0]}(?:(?:\[\w*\])* =\s|, sizeof[^;]*?)([^;]*);")
     return label_names(made or "") or label_names(text)
 
 

@@ -19,7 +19,7 @@ static void log_answer(const struct call *call, const struct http_request *reque
     char trace_id[TRACE_ID_SIZE];
     trace_id_format(&call->span.trace, trace_id);
     log_debug("http_request", LOG_S("method", http_request_method(request)),
-              LOG_S("route", call->route ? call->route->pattern : ""), LOG_I("status", status),
+              LOG_S("route", call->route ? call->route->http.pattern : ""), LOG_I("status", status),
               LOG_I("us", (clock_ms() - call->started_ms) * 1000),
               LOG_S("request_id", http_request_trace(request)), LOG_S("trace_id", trace_id));
 }
@@ -42,12 +42,12 @@ static void end_span(const struct call *call, const struct http_request *request
     const struct route *route = call->route;
     const char *given = http_request_method(request), *method = known_method(given);
     snprintf(name, sizeof(name), "%s%s%s", method ? method : "HTTP", route ? " " : "",
-             route ? route->pattern : "");
+             route ? route->http.pattern : "");
     snprintf(code, sizeof(code), "%d", status);
     span_end(&call->span, name, SPAN_SERVER, status >= 500 ? code : NULL,
              SPAN_ATTRS(SPAN_S("http.request.method", method ? method : "_OTHER"),
                         SPAN_S("http.request.method_original", method ? NULL : given),
-                        SPAN_S("http.route", route ? route->pattern : NULL),
+                        SPAN_S("http.route", route ? route->http.pattern : NULL),
                         SPAN_S("url.scheme", "http"),
                         SPAN_S("url.path", http_request_path(request)),
                         SPAN_I("http.response.status_code", status),

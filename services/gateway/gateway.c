@@ -33,33 +33,18 @@ static bool answer_preflight(struct http_request *request)
     return true;
 }
 
-static void refuse_method(struct http_request *request, const char *allow)
-{
-    static const char body[] = "{\"detail\":\"Method Not Allowed\"}";
-    struct http_header headers[] = {{"Allow", allow}, {0}};
-    http_respond(request, 405, "application/json", body, sizeof(body) - 1, headers);
-}
-
 static bool on_headers(void *arg, struct http_request *request)
 {
     struct gateway *gateway = arg;
-    char allow[ROUTE_ALLOW_SIZE];
+    size_t row;
     if (answer_preflight(request))
         return false;
     struct call *call = call_new(gateway, request);
-    switch (routes_match(routes, route_count, http_request_method(request),
-                         http_request_path(request), &call->route, call->param, allow)) {
-    case ROUTE_UNKNOWN:
-        call_detail(call, 404, "Not Found");
+    if (!http_routes_find(&route_table, request, &row, call->param))
         return false;
-    case ROUTE_WRONG_METHOD:
-        refuse_method(request, allow);
-        return false;
-    case ROUTE_FOUND:
-        break;
-    }
+    call->route = &routes[row];
     if (!call->route->auth)
-        return strncmp(call->route->pattern, "/auth/", strlen("/auth/")) != 0 ||
+        return strncmp(call->route->http.pattern, "/auth/", strlen("/auth/")) != 0 ||
                strangers_pass(call);
     if (!tokens_authenticate(call))
         return false;
@@ -95,7 +80,7 @@ static bool came_by_tls(const struct gateway *gateway, const struct http_request
 static bool is_private(const struct call *call)
 {
     return call && call->route &&
-           (call->route->auth || strncmp(call->route->pattern, "/auth/", 6) == 0);
+           (call->route->auth || strncmp(call->route->http.pattern, "/auth/", 6) == 0);
 }
 
 static void decorate(void *arg, const struct http_request *request, int status,

@@ -67,7 +67,7 @@ struct call {
     double started_ms;
     struct span span;  /* of the HTTP request */
     bool is_own_trace; /* its request id says what trace it is: nothing else need be told */
-    char param[ROUTE_PARAM_MAX + 1];
+    char param[HTTP_PARAM_MAX + 1];
 
     struct identity *identity; /* of a route that needs a token */
     const char *user_id;       /* the identity's */

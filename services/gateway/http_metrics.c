@@ -37,16 +37,17 @@ double clock_ms(void)
 static struct metric *requests_metric(const struct route *route, int status)
 {
     AUTOFREE char *labels =
-        mem_printf("method=\"%s\",route=\"%s\",status=\"%d\"", route ? route->method : "-",
-                   route ? route->pattern : "-", status);
+        mem_printf("method=\"%s\",route=\"%s\",status=\"%d\"", route ? route->http.method : "-",
+                   route ? route->http.pattern : "-", status);
     return metric_counter("mcpbus_http_requests_total", labels,
                           "HTTP requests by route, method and status");
 }
 
 static struct metric *duration_metric(const struct route *route)
 {
-    AUTOFREE char *labels = mem_printf("method=\"%s\",route=\"%s\"", route ? route->method : "-",
-                                       route ? route->pattern : "-");
+    AUTOFREE char *labels =
+        mem_printf("method=\"%s\",route=\"%s\"", route ? route->http.method : "-",
+                   route ? route->http.pattern : "-");
     return metric_histogram("mcpbus_http_request_duration_seconds", labels,
                             "Seconds from a request's headers to its answer");
 }

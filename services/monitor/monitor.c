@@ -18,29 +18,14 @@ enum {
     SERVICE_SIZE = 65,
 };
 
-static void refuse_method(struct http_request *request, const char *allow)
-{
-    static const char body[] = "{\"detail\":\"Method Not Allowed\"}";
-    struct http_header headers[] = {{"Allow", allow}, {0}};
-    http_respond(request, 405, "application/json", body, sizeof(body) - 1, headers);
-}
-
 static bool on_headers(void *arg, struct http_request *request)
 {
     struct monitor *monitor = arg;
-    char allow[ROUTE_ALLOW_SIZE];
+    size_t row;
     struct call *call = call_new(monitor, request);
-    switch (routes_match(routes, route_count, http_request_method(request),
-                         http_request_path(request), &call->route, call->param, allow)) {
-    case ROUTE_UNKNOWN:
-        call_detail(call, 404, "Not Found");
+    if (!http_routes_find(&route_table, request, &row, call->param))
         return false;
-    case ROUTE_WRONG_METHOD:
-        refuse_method(request, allow);
-        return false;
-    case ROUTE_FOUND:
-        break;
-    }
+    call->route = &routes[row];
     return call->route->open || login_allows(monitor->login, request, &call->who);
 }
 

@@ -56,7 +56,7 @@ struct call {
     struct monitor *monitor;
     const struct route *route;
     uint64_t request; /* the HTTP request's id */
-    char param[ROUTE_PARAM_MAX + 1];
+    char param[HTTP_PARAM_MAX + 1];
     struct login_identity who; /* of a route that is not open */
 
     struct call_ask asks[CALL_ASKS_MAX];

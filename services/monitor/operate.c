@@ -117,7 +117,7 @@ void route_retry(struct call *call)
 
 static bool is_drain(const struct call *call)
 {
-    return strstr(call->route->pattern, "/drain/") != NULL;
+    return strstr(call->route->http.pattern, "/drain/") != NULL;
 }
 
 static void on_drained(struct call *call, const struct bus_answer *answer)

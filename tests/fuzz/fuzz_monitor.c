@@ -14,9 +14,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void match(const char *path)
 {
-    const struct route *route = NULL;
-    char param[ROUTE_PARAM_MAX + 1] = "", allow[ROUTE_ALLOW_SIZE] = "";
-    if (routes_match(routes, route_count, "POST", path, &route, param, allow) != ROUTE_FOUND)
+    size_t row;
+    char param[HTTP_PARAM_MAX + 1] = "", allow[HTTP_ALLOW_SIZE] = "";
+    if (http_routes_match(&route_table, "POST", path, &row, param, allow) != HTTP_ROUTE_FOUND)
         return;
     if (strchr(param, '/') || (*param && !strstr(path, param)))
         abort();
