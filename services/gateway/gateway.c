@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "libcommon/metrics.h"
+#include "services/http_listen.h"
 
 enum {
     CONNECTIONS_MAX = 20000,
@@ -115,7 +115,6 @@ static enum err listen_http(struct gateway *gateway)
     const struct settings *settings = gateway->settings;
     struct http_server_options options = {.address = settings->gateway_address,
                                           .port = (int)settings->gateway_port,
-                                          .reuse_port = true,
                                           .body_max = BODY_MAX,
                                           .connections_max = CONNECTIONS_MAX,
                                           .streams_max = STREAMS_MAX,
@@ -126,19 +125,7 @@ static enum err listen_http(struct gateway *gateway)
                                           .decorate = decorate,
                                           .arg = gateway,
                                           .stream_suffix = "/events"};
-    enum err err = http_server_new(gateway->loop, &options, &gateway->http);
-    if (err)
-        log_error(
-            "listen_failed", LOG_S("address", settings->gateway_address),
-            LOG_I("port", settings->gateway_port),
-            LOG_S("why",
-                  err == ERR_CONFLICT
-                      ? "the port is taken by another program: set GATEWAY_PORT to another one"
-                      : "cannot bind it: GATEWAY_ADDRESS takes an address of this machine"));
-    else
-        log_info("listening", LOG_S("address", settings->gateway_address),
-                 LOG_I("port", http_server_port(gateway->http)));
-    return err;
+    return http_listen(gateway->loop, "GATEWAY", options, &gateway->http);
 }
 
 /* What the table of settings can't judge, in the words that it uses. */

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "libcommon/metrics.h"
+#include "services/http_listen.h"
 
 enum {
     BODY_MAX = 64 * 1024,
@@ -49,7 +49,6 @@ static enum err listen_http(struct monitor *monitor)
     const struct settings *settings = monitor->settings;
     struct http_server_options options = {.address = settings->monitor_address,
                                           .port = (int)settings->monitor_port,
-                                          .reuse_port = true,
                                           .body_max = BODY_MAX,
                                           .connections_max = CONNECTIONS_MAX,
                                           .streams_max = 1,
@@ -59,19 +58,7 @@ static enum err listen_http(struct monitor *monitor)
                                           .on_request = on_request,
                                           .decorate = decorate,
                                           .arg = monitor};
-    enum err err = http_server_new(monitor->loop, &options, &monitor->http);
-    if (err)
-        log_error(
-            "listen_failed", LOG_S("address", settings->monitor_address),
-            LOG_I("port", settings->monitor_port),
-            LOG_S("why",
-                  err == ERR_CONFLICT
-                      ? "the port is taken by another program: set MONITOR_PORT to another one"
-                      : "cannot bind it: MONITOR_ADDRESS takes an address of this machine"));
-    else
-        log_info("listening", LOG_S("address", settings->monitor_address),
-                 LOG_I("port", http_server_port(monitor->http)));
-    return err;
+    return http_listen(monitor->loop, "MONITOR", options, &monitor->http);
 }
 
 /* What the table of settings can't judge, in the words that it uses. */

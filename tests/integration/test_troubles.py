@@ -166,6 +166,13 @@ def test_port_taken(service, name, setting):
         ends(one, setting, "taken")
 
 
+@pytest.mark.parametrize("name", ["gateway", "monitor"])
+def test_an_address_of_another_machine(service, name):
+    setting = f"{name.upper()}_ADDRESS"
+    ends(service(name, **{setting: "192.0.2.1", "HEALTH_ADDRESS": "127.0.0.1"}),
+         f"{setting} takes an address of this machine")
+
+
 def test_port_taken_and_by_whom():
     """Before anything is started, ./dev names who has it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
