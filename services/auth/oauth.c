@@ -7,23 +7,17 @@
 #include "libcommon/js.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
+#include "services/auth/arrival.h"
 #include "services/auth/audit.h"
-#include "services/auth/came_back.h"
 #include "services/auth/scopes.h"
 
 enum { FIND_ATTEMPTS = 3 };
 
-/* A browser that came back, until it is answered. */
 struct signin {
-    struct auth *auth;
-    struct bus_call *call;
-    json_t *args;
-    char *code;
-    struct state state;
+    struct arrival arrival; /* first: this is what comes back */
     struct grant grant;
     json_t *granted; /* URLs */
     json_t *profile; /* as user_data keeps it */
-    char *user_id;
     int attempts;
 };
 
@@ -86,59 +80,25 @@ void oauth_begin(void *service, struct bus_call *call, json_t *args)
     state_fini(&state);
 }
 
-static void signin_destroy(struct signin **signin_p)
-{
-    struct signin *signin = *signin_p;
-    *signin_p = NULL;
-    state_fini(&signin->state);
-    grant_fini(&signin->grant);
-    mem_free_secret(&signin->code);
-    json_decref(signin->args);
-    json_decref(signin->granted);
-    json_decref(signin->profile);
-    free(signin->user_id);
-    free(signin);
-}
-
-/* A stranger can begin any number of sign-ins and end them with codes of their own invention: these
- * fill no table. */
-static void fail(struct signin *signin, enum err err, const char *why)
-{
-    if (err == ERR_CANCELLED)
-        err = ERR_UPSTREAM; /* this replica stops; the code may be used up */
-    audit(signin->auth, &(struct audit){.event = "sign_in_failed",
-                                        .user_id = signin->user_id,
-                                        .args = signin->args,
-                                        .why = why,
-                                        .line_only = true});
-    bus_reply_error(&signin->call, err, "%s", why);
-    signin_destroy(&signin);
-}
-
-static void fail_in_store(struct signin *signin, enum err err)
-{
-    auth_reply_store_error(&signin->call, err);
-    signin_destroy(&signin);
-}
-
 static void succeed(struct signin *signin, int64_t generation)
 {
-    struct auth *auth = signin->auth;
-    AUTOJSON json_t *user = tokens_user(signin->user_id, signin->profile);
+    struct arrival *arrival = &signin->arrival;
+    struct auth *auth = arrival->auth;
+    AUTOJSON json_t *user = tokens_user(arrival->user_id, signin->profile);
     char *token = NULL;
     if (tokens_issue(auth->settings->jwt_secret, user, generation, time(NULL), &token)) {
-        fail(signin, ERR_INTERNAL, "the token could not be made");
+        arrival_fail(arrival, ERR_INTERNAL, "the token could not be made");
         return;
     }
     audit(auth, &(struct audit){.event = "signed_in",
-                                .user_id = signin->user_id,
-                                .args = signin->args,
+                                .user_id = arrival->user_id,
+                                .args = arrival->args,
                                 .scopes = signin->granted});
-    bus_reply(&signin->call,
+    bus_reply(&arrival->call,
               json_pack("{s:s, s:s, s:i, s:O, s:O}", "access_token", token, "token_type", "bearer",
                         "expires_in", TOKENS_LIFE_S, "user", user, "scopes", signin->granted));
     mem_free_secret(&token);
-    signin_destroy(&signin);
+    arrival_destroy(&arrival);
 }
 
 static void find_account(struct signin *signin);
@@ -149,7 +109,7 @@ static void on_written(void *arg, enum err err, int64_t generation)
     if (err == ERR_CONFLICT && signin->attempts < FIND_ATTEMPTS)
         find_account(signin); /* another sign-in of the same account was faster */
     else if (err)
-        fail_in_store(signin, err);
+        arrival_fail_in_store(&signin->arrival, err);
     else
         succeed(signin, generation);
 }
@@ -159,7 +119,7 @@ static void keep_refresh_token(struct signin *signin, const struct store_session
 {
     struct grant old;
     if (signin->grant.refresh_token || !session->token_data ||
-        grant_open(&signin->auth->keys, session->user_id, session->token_data, &old))
+        grant_open(&signin->arrival.auth->keys, session->user_id, session->token_data, &old))
         return;
     signin->grant.refresh_token = old.refresh_token;
     old.refresh_token = NULL;
@@ -171,20 +131,21 @@ static void on_account(void *arg, enum err err, const struct store_session *sess
 {
     (void)generation;
     struct signin *signin = arg;
-    struct auth *auth = signin->auth;
+    struct arrival *arrival = &signin->arrival;
+    struct auth *auth = arrival->auth;
     if (err) {
-        fail_in_store(signin, err);
+        arrival_fail_in_store(arrival, err);
         return;
     }
-    free(signin->user_id);
-    signin->user_id = mem_strdup(session ? session->user_id : signin->state.user_id);
+    free(arrival->user_id);
+    arrival->user_id = mem_strdup(session ? session->user_id : arrival->state.user_id);
     if (session)
         keep_refresh_token(signin, session);
-    AUTOFREE char *token_data = grant_seal(&auth->keys, signin->user_id, &signin->grant);
-    AUTOFREE char *selected = js_dump(signin->state.scopes);
+    AUTOFREE char *token_data = grant_seal(&auth->keys, arrival->user_id, &signin->grant);
+    AUTOFREE char *selected = js_dump(arrival->state.scopes);
     AUTOFREE char *granted = js_dump(signin->granted);
     AUTOFREE char *user_data = js_dump(signin->profile);
-    const struct store_signin row = {.user_id = signin->user_id,
+    const struct store_signin row = {.user_id = arrival->user_id,
                                      .sub = js_str(signin->profile, "sub", ""),
                                      .token_data = token_data,
                                      .selected_scopes = selected,
@@ -202,17 +163,13 @@ static void find_account(struct signin *signin)
     const json_t *profile = signin->profile;
     const char *email = js_str(profile, "email", "");
     bool verified = js_bool(profile, "email_verified", false) && email[0];
-    store_account_find(signin->auth->store, js_str(profile, "sub", ""), verified ? email : NULL,
-                       on_account, signin);
+    store_account_find(signin->arrival.auth->store, js_str(profile, "sub", ""),
+                       verified ? email : NULL, on_account, signin);
 }
 
-static void on_profile(void *arg, enum err err, const char *why, const json_t *profile)
+static void on_profile(struct arrival *arrival, const json_t *profile)
 {
-    struct signin *signin = arg;
-    if (err) {
-        fail(signin, err, why);
-        return;
-    }
+    struct signin *signin = (struct signin *)arrival;
     const char *sub = js_str(profile, "sub", "");
     json_t *user = tokens_user(sub, profile);
     json_object_set_new(user, "sub", json_string(sub));
@@ -222,49 +179,39 @@ static void on_profile(void *arg, enum err err, const char *why, const json_t *p
     find_account(signin);
 }
 
-static void on_tokens(void *arg, enum err err, const char *why, const struct google_tokens *tokens)
+static void on_tokens(struct arrival *arrival, const struct google_tokens *tokens)
 {
-    struct signin *signin = arg;
-    if (err) {
-        fail(signin, err == ERR_UNAUTHENTICATED ? ERR_INVALID : err, why);
-        return;
-    }
+    struct signin *signin = (struct signin *)arrival;
     struct grant *grant = &signin->grant;
     grant->access_token = mem_strdup(tokens->access_token);
     grant->refresh_token = mem_strdup_opt(tokens->refresh_token);
     grant->expires_at_ms = ((int64_t)time(NULL) + tokens->expires_in) * 1000;
-    AUTOFREE char *asked = scopes_request(signin->state.scopes);
+    AUTOFREE char *asked = scopes_request(arrival->state.scopes);
     AUTOJSON json_t *scope = json_string(tokens->scope ? tokens->scope : asked);
-    signin->granted = scopes_granted(signin->state.scopes, scope);
-    google_userinfo(signin->auth->google, grant->access_token, on_profile, signin);
+    signin->granted = scopes_granted(arrival->state.scopes, scope);
 }
 
-static void on_redeemed(void *arg, enum err err, int64_t value)
+static void fini(struct arrival *arrival)
 {
-    (void)value;
-    struct signin *signin = arg;
-    if (err == ERR_CONFLICT) {
-        fail(signin, ERR_INVALID, "This sign-in was completed before: begin again");
-    } else if (err) {
-        fail_in_store(signin, err);
-    } else {
-        AUTOFREE char *redirect = redirect_uri(signin->auth, &signin->state);
-        google_exchange(signin->auth->google, signin->code, signin->state.verifier, redirect,
-                        on_tokens, signin);
-    }
+    struct signin *signin = (struct signin *)arrival;
+    grant_fini(&signin->grant);
+    json_decref(signin->granted);
+    json_decref(signin->profile);
+}
+
+static char *redirect_of(const struct arrival *arrival)
+{
+    return redirect_uri(arrival->auth, &arrival->state);
 }
 
 void oauth_callback(void *service, struct bus_call *call, json_t *args)
 {
-    struct auth *auth = auth_of(service);
-    struct state state;
-    if (!came_back(auth, &call, args, STATE_SIGN_IN, &state))
-        return;
-    struct signin *signin = mem_alloc(sizeof(*signin));
-    *signin = (struct signin){.auth = auth,
-                              .call = call,
-                              .args = json_incref(args),
-                              .code = mem_strdup(js_str(args, "code", "")),
-                              .state = state};
-    store_nonce_redeem(auth->store, state.nonce, state.expires_at, on_redeemed, signin);
+    static const struct arrival_kind kind = {.purpose = STATE_SIGN_IN,
+                                             .size = sizeof(struct signin),
+                                             .failed = "sign_in_failed",
+                                             .redirect_uri = redirect_of,
+                                             .on_tokens = on_tokens,
+                                             .on_profile = on_profile,
+                                             .fini = fini};
+    arrival_begin(&kind, auth_of(service), call, args);
 }
