@@ -535,26 +535,6 @@ void store_sweep(struct store *store, int64_t days, int64_t pause_ms, store_swep
     sim_at(tx->owner, SIM_MS, swept, tx);
 }
 
-/* Nobody looks at the numbers here. */
-void store_stats_flush(struct store *store, bool at_once)
-{
-    (void)store;
-    (void)at_once;
-}
-
-bool store_stats_flushed(const struct store *store)
-{
-    (void)store;
-    return true;
-}
-
-void store_stats_depth(struct store *store, int64_t queued, int64_t running)
-{
-    (void)store;
-    (void)queued;
-    (void)running;
-}
-
 /* --- the store itself --- */
 
 enum err store_new(const struct store_options *options, struct store **ret_store)
