@@ -174,6 +174,14 @@ void dispatch_queued(struct jobs *jobs, const char *job_id, const char *user_id)
         jobs->overflow = true;
 }
 
+static void count_claimed(void)
+{
+    static struct metric *metric;
+    if (!metric)
+        metric = metric_counter("mcpbus_jobs_claimed_total", NULL, "Queued jobs claimed.");
+    metric_add(metric, 1);
+}
+
 static void on_claimed(struct store_claim *item)
 {
     struct claim *claim = (struct claim *)item;
@@ -204,7 +212,7 @@ static void on_claimed(struct store_claim *item)
         slots_unreserve(slot);
     }
     if (!item->error) {
-        metric_add(metric_counter("mcpbus_jobs_claimed_total", NULL, "Queued jobs claimed."), 1);
+        count_claimed();
         dispatch_hint(jobs, item->job_id);
     } else if (item->error != ERR_NOT_FOUND) {
         dispatch_queued(jobs, item->job_id, claim->user_id);

@@ -422,14 +422,21 @@ static void finishing_free(struct finishing *finishing)
 
 static void count_fate(const char *fate)
 {
-    static const char name[] = "mcpbus_jobs_attempts_total", help[] = "Attempts by their end.";
-    struct metric *metric =
-        !strcmp(fate, "completed") ? metric_counter(name, "end=\"completed\"", help)
-        : !strcmp(fate, "failed")  ? metric_counter(name, "end=\"failed\"", help)
-        : !strcmp(fate, "retry")   ? metric_counter(name, "end=\"retry\"", help)
-        : !strcmp(fate, "waiting") ? metric_counter(name, "end=\"waiting\"", help)
-                                   : metric_counter(name, "end=\"released\"", help);
-    metric_add(metric, 1);
+    static struct {
+        const char *name, *labels;
+        struct metric *metric;
+    } fates[] = {
+        {"completed", "end=\"completed\""}, {"failed", "end=\"failed\""},
+        {"retry", "end=\"retry\""},         {"waiting", "end=\"waiting\""},
+        {"released", "end=\"released\""},
+    };
+    size_t i = 0;
+    while (i < sizeof(fates) / sizeof(*fates) - 1 && strcmp(fates[i].name, fate) != 0)
+        i++;
+    if (!fates[i].metric)
+        fates[i].metric =
+            metric_counter("mcpbus_jobs_attempts_total", fates[i].labels, "Attempts by their end.");
+    metric_add(fates[i].metric, 1);
 }
 
 static bool end_crowded(struct finishing *finishing);

@@ -93,6 +93,14 @@ static void tell(const struct submission *submission)
     origin_committed(&submission->span, job_id, item->error ? err_name(item->error) : NULL);
 }
 
+static void count_submitted(void)
+{
+    static struct metric *metric;
+    if (!metric)
+        metric = metric_counter("mcpbus_jobs_submitted_total", NULL, "Jobs committed.");
+    metric_add(metric, 1);
+}
+
 static void on_submitted(struct store_submit *item)
 {
     struct submission *submission = (struct submission *)item;
@@ -112,7 +120,7 @@ static void on_submitted(struct store_submit *item)
             dispatch_queued(jobs, item->job_id, item->user_id);
     }
     if (fresh)
-        metric_add(metric_counter("mcpbus_jobs_submitted_total", NULL, "Jobs committed."), 1);
+        count_submitted();
     if (item->error == ERR_CONFLICT)
         request_set_error(request, submission->index, ERR_CONFLICT,
                           "the Idempotency-Key was used for another request");

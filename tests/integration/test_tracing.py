@@ -281,12 +281,16 @@ def test_prometheus_understands_every_service(traced):
     assert len(asked) > 30 and not asked - exposed, sorted(asked - exposed)
 
 
+OF_A_JOB = ("mcpbus_job_duration_seconds_count", "mcpbus_job_wait_seconds_count",
+            "mcpbus_jobs_submitted_total", 'mcpbus_jobs_attempts_total{end="completed"}')
+
+
 def test_the_hops_of_a_job_are_measured(traced):
     before = {name: counted(traced, service, name) for service, name in (
         ("worker", "mcpbus_tool_call_duration_seconds_count"),
         ("worker", "mcpbus_tool_call_failures_total"),
         ("worker", 'mcpbus_model_tokens_total{direction="input"}'),
-        ("jobs", "mcpbus_job_duration_seconds_count"), ("jobs", "mcpbus_job_wait_seconds_count"))}
+        *(("jobs", name) for name in OF_A_JOB))}
     run(traced, "note fail")
     assert counted(traced, "worker", "mcpbus_tool_call_duration_seconds_count") \
         == before["mcpbus_tool_call_duration_seconds_count"] + 2
@@ -294,7 +298,7 @@ def test_the_hops_of_a_job_are_measured(traced):
         == before["mcpbus_tool_call_failures_total"] + 1
     assert counted(traced, "worker", 'mcpbus_model_tokens_total{direction="input"}') \
         == before['mcpbus_model_tokens_total{direction="input"}'] + 22
-    for name in ("mcpbus_job_duration_seconds_count", "mcpbus_job_wait_seconds_count"):
+    for name in OF_A_JOB:
         wait_until(lambda one=name: counted(traced, "jobs", one) == before[one] + 1, 10, name)
     gateway = scrape(traced, "gateway")
     assert 'mcpbus_bus_call_duration_seconds_count{method="jobs.submit"}' in gateway
