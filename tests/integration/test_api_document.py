@@ -96,7 +96,7 @@ def test_it_is_openapi(tmp_path):
 
 def test_it_is_the_route_table():
     source = (ROOT / "services" / "gateway" / "routes.c").read_text()
-    rows = re.findall(r'^ +\{"([A-Z*]+)", "([^"]+)"', source, re.M)
+    rows = re.findall(r'^ +\{\{"([A-Z*]+)", "([^"]+)"', source, re.M)
     table = {(method, pattern.removesuffix("/**") or "/") for method, pattern in rows}
     anything = {path for method, path in table if method == "*"}
     described = {("*" if path in anything else method, path) for method, path in OPERATIONS}
