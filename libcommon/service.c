@@ -327,6 +327,17 @@ static bool may_dump(const struct runtime *rt)
 #endif
 }
 
+/* Nobody may ask the service any more, while the end of its bus runs the loop. */
+static void stop(struct runtime *rt)
+{
+    rt->stopping = true;
+    loop_timer_stop(rt->drain_timer);
+    service_trouble_destroy(&rt->trouble);
+    metrics_off_write(note_ready, rt);
+    rt->def->stop(&rt->service);
+    log_info("stopped");
+}
+
 static int run(struct runtime *rt)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
@@ -347,10 +358,7 @@ static int run(struct runtime *rt)
             metrics_on_write(note_ready, rt);
             rt->trouble = service_trouble_new(rt->service.loop, find_trouble, rt);
             loop_run(rt->service.loop);
-            service_trouble_destroy(&rt->trouble);
-            metrics_off_write(note_ready, rt);
-            def->stop(&rt->service);
-            log_info("stopped");
+            stop(rt);
             status = 0;
         }
         bus_destroy(&rt->service.bus);

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -107,6 +108,20 @@ def test_ready_when_it_can_work(probed):
     os.kill(probed.processes["auth"].pid, signal.SIGSTOP)
     with pytest.raises(requests.Timeout):
         probed.ask("auth", "/healthz", timeout=SILENT)
+
+
+def test_a_second_signal_ends_what_still_waits(probed):
+    """In good order: nothing asks the service when it has ended and its bus has not."""
+    for kind in ("broker", "jobs"):
+        probed.start(kind)
+    probed.wait("jobs", 200)
+    probed.database.stall()
+    probed.wait("jobs", 503, "the database does not answer")
+    probed.processes["jobs"].terminate()
+    probed.wait("jobs", 503, "draining")
+    time.sleep(0.5)  # soon no broker lists it, and all that it waits for is the database
+    probed.processes["jobs"].send_signal(signal.SIGINT)
+    assert probed.processes["jobs"].wait(30 * slow()) == 0
 
 
 @pytest.mark.slow
