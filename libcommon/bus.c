@@ -130,7 +130,7 @@ void bus_destroy(struct bus **bus_p)
         return;
     close_ears(bus);
     calls_cancel_all(bus);
-    loop_run_until(bus->loop, all_delivered, bus, DELIVER_MS);
+    loop_run_through(bus->loop, all_delivered, bus, DELIVER_MS);
     calls_cancel_all(bus); /* begun by the ends of the others */
     peers_end(bus);
     loop_source_remove(bus->loop, turn, bus);

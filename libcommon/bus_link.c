@@ -173,22 +173,28 @@ static void deferred_restart(void *arg)
         restart(link, true);
 }
 
-bool link_send(struct bus_link *link, struct wire_message *message)
+/* In order: behind what waits. The message becomes empty. */
+static void put(struct bus_link *link, struct wire_message *message)
 {
-    link->asked_last = false;
-    if (link->state != LINK_READY) {
-        wire_fini(message);
-        wire_init(message);
-        return false;
-    }
     if (!link->out_head && wire_send(link->socket, false, message) == ERR_OK) {
         link->last_sent = loop_now(link->bus->loop);
-        return true;
+        return;
     }
     queue_out(link, message);
     if (link->out_count > BUS_OUT_MAX_MESSAGES || link->out_bytes > BUS_OUT_MAX_BYTES)
         loop_defer(link->bus->loop, deferred_restart, link);
-    return true;
+}
+
+bool link_send(struct bus_link *link, struct wire_message *message)
+{
+    link->asked_last = false;
+    if (link->state == LINK_READY) {
+        put(link, message);
+        return true;
+    }
+    wire_fini(message);
+    wire_init(message);
+    return false;
 }
 
 static enum err send_now(struct bus_link *link, struct wire_message *message)
@@ -200,21 +206,18 @@ static enum err send_now(struct bus_link *link, struct wire_message *message)
     return err;
 }
 
-static enum err send_plain(struct bus_link *link, enum proto_type type, uint32_t credit)
+static void put_plain(struct bus_link *link, enum proto_type type)
 {
     struct wire_message message;
     wire_init(&message);
-    message.header =
-        (struct proto_header){.type = type, .instance = link->bus->instance, .credit = credit};
-    return send_now(link, &message);
+    message.header = (struct proto_header){.type = type, .instance = link->bus->instance};
+    put(link, &message);
 }
 
-/* Whether it could leave; if not, the next tick asks again. */
-static bool ping(struct bus_link *link)
+static void ping(struct bus_link *link)
 {
-    bool sent = send_plain(link, PROTO_PING, 0) == ERR_OK;
-    link->pings += sent;
-    return sent;
+    link->pings++;
+    put_plain(link, PROTO_PING);
 }
 
 /* That the socket took a message does not say that it will come to the broker: closing the socket
@@ -223,9 +226,10 @@ bool link_delivered(struct bus_link *link)
 {
     if (link->state != LINK_READY)
         return true;
-    if (!link->asked_last && !link->out_head)
-        link->asked_last = ping(link);
-    return link->asked_last && link->pings == 0;
+    if (!link->asked_last)
+        ping(link);
+    link->asked_last = true;
+    return link->pings == 0;
 }
 
 static json_t *hello_metadata(const struct bus *bus)
@@ -311,8 +315,8 @@ void link_close(struct bus_link *link)
     bus_resolve_end(&link->resolving);
     loop_timer_destroy(&link->timer);
     if (link->state == LINK_READY) {
-        enum err err = send_plain(link, PROTO_DISCONNECT, 0);
-        (void)err; /* the broker finds out by itself */
+        put_plain(link, PROTO_DISCONNECT);
+        drop_out(link); /* if it can't leave, the broker finds out by itself */
         int linger = 100;
         zmq_setsockopt(link->socket, ZMQ_LINGER, &linger, sizeof linger);
     }
@@ -355,11 +359,9 @@ static void dispatch(struct bus_link *link, struct wire_message *m)
     case PROTO_WELCOME:
         on_welcome(link);
         break;
-    case PROTO_PING: {
-        enum err err = send_plain(link, PROTO_PONG, 0);
-        (void)err; /* the broker asks again */
+    case PROTO_PING: /* the broker counts them */
+        put_plain(link, PROTO_PONG);
         break;
-    }
     case PROTO_PONG:
         link->pings -= link->pings > 0;
         break;

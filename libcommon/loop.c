@@ -388,6 +388,14 @@ bool loop_run_until(struct loop *loop, bool (*done)(void *arg), void *arg, int64
     return true;
 }
 
+bool loop_run_through(struct loop *loop, bool (*done)(void *arg), void *arg, int64_t timeout_ms)
+{
+    int64_t end = clock_ms() + timeout_ms, left = timeout_ms;
+    while (left > 0 && !loop_run_until(loop, done, arg, left))
+        left = end - clock_ms();
+    return left > 0;
+}
+
 bool loop_wait_until(struct loop *loop, bool (*done)(void *arg), void *arg, int64_t timeout_ms)
 {
     int64_t end = timeout_ms < 0 ? 0 : clock_ms() + timeout_ms;

@@ -24,8 +24,10 @@ void loop_destroy(struct loop **loop_p);
 void loop_run(struct loop *loop);
 /* Runs until `done(arg)` is true or `timeout_ms` passed; true when done. For tests and shutdown. */
 bool loop_run_until(struct loop *loop, bool (*done)(void *arg), void *arg, int64_t timeout_ms);
-/* The same where only this loop's own callbacks change what `done` says: it sleeps until one is
- * due, however long that is. A negative timeout: without an end. */
+/* The same, whoever stops the loop meanwhile: for ends that several wait for at once. */
+bool loop_run_through(struct loop *loop, bool (*done)(void *arg), void *arg, int64_t timeout_ms);
+/* As loop_run_until where only this loop's own callbacks change what `done` says: it sleeps until
+ * one is due, however long that is. A negative timeout: without an end. */
 bool loop_wait_until(struct loop *loop, bool (*done)(void *arg), void *arg, int64_t timeout_ms);
 void loop_stop(struct loop *loop);
 

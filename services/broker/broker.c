@@ -369,30 +369,27 @@ void broker_drain(struct broker *broker)
         peer_tell_draining(broker, peer);
 }
 
-static bool all_have_answered(const struct broker *broker)
+/* Who has answered the first PING has read the DRAIN, and its requests from before have come; who
+ * has answered one behind its last answer has read that. */
+static bool has_read_all(struct broker *broker, struct peer *peer)
 {
-    size_t at = 0;
-    struct peer *peer = NULL;
-    while ((peer = map_next(broker->peers, &at)))
-        if (!peer->dead && peer->pings)
-            return false;
-    return true;
+    if (!peer->pings && !peer->asked_last) {
+        peer_send_plain(broker, peer, PROTO_PING);
+        peer->asked_last = true;
+    }
+    return peer->dead || !peer->pings;
 }
 
-/* Who has answered the first PING has read the DRAIN, and its requests from before have come; who
- * has answered the second has read all answers. */
 bool broker_drained(struct broker *broker)
 {
-    if (!all_have_answered(broker) || map_count(broker->flights) > 0 || broker->waiting > 0)
+    if (map_count(broker->flights) > 0 || broker->waiting > 0)
         return false;
-    if (broker->asked_last)
-        return true;
-    broker->asked_last = true;
+    bool drained = true;
     size_t at = 0;
     struct peer *peer = NULL;
     while ((peer = map_next(broker->peers, &at)))
-        peer_send_plain(broker, peer, PROTO_PING);
-    return all_have_answered(broker);
+        drained &= has_read_all(broker, peer);
+    return drained;
 }
 
 void broker_destroy(struct broker **broker_p)

@@ -59,6 +59,7 @@ struct peer {
     bool draining, dead;
     bool told;                               /* the newest list of services */
     unsigned pings;                          /* that it has not answered */
+    bool asked_last;                         /* a PING is behind all answers that it was sent */
     struct out_message *out_head, *out_tail; /* what its pipe could not take yet */
     size_t out_count, out_bytes;
 };
@@ -100,7 +101,7 @@ struct broker {
     struct loop_timer *tick, *news;
     int64_t announced_at;
     char *announced; /* the newest list of services */
-    bool deaths, peers_changed, draining, asked_last;
+    bool deaths, peers_changed, draining;
     size_t waiting;      /* messages in out queues */
     size_t bad_messages; /* since the last tick */
 };

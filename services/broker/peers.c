@@ -75,6 +75,8 @@ static void queue_out(struct broker *broker, struct peer *peer, struct wire_mess
 void peer_send(struct broker *broker, struct peer *peer, struct wire_message *message)
 {
     enum err err = ERR_OVERLOADED;
+    if (message->header.type == PROTO_PARTIAL || message->header.type == PROTO_FINAL)
+        peer->asked_last = false;
     if (!peer->dead && !peer->out_head)
         send_to_route(broker, &peer->route, message, &err);
     if (err == ERR_OK)
@@ -92,7 +94,7 @@ void peer_send_plain(struct broker *broker, struct peer *peer, enum proto_type t
     struct wire_message message;
     wire_init(&message);
     message.header = (struct proto_header){.type = type, .instance = broker->instance};
-    peer->pings += type == PROTO_PING;
+    peer->pings += type == PROTO_PING && !peer->dead;
     peer_send(broker, peer, &message);
 }
 
@@ -226,8 +228,7 @@ static void welcome(struct broker *broker, struct peer *peer, const char *servic
     memcpy(peer->service, service, strlen(service) + 1);
     peer->limit = hello->header.credit;
     peer->sent = 0;
-    peer->draining = peer->dead = peer->told = false;
-    peer->pings = 0;
+    peer->draining = peer->dead = peer->told = peer->asked_last = false;
     peer->last_received = loop_now(broker->loop);
     char instance[17];
     proto_instance_format(peer->instance, instance);

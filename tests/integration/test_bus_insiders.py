@@ -147,5 +147,6 @@ def test_what_a_caller_leaves_behind_is_forgotten(bus):
         settled(service)
         caller.receive(DRAIN)
         settled(caller)
+        assert service.receive(PING) and caller.receive(PING)  # have they read the last answers?
         assert service.receive(DISCONNECT) and caller.receive(DISCONNECT)
         assert bus.brokers[0].process.wait(3 * slow()) == 0
