@@ -68,6 +68,7 @@ void calls_end_all(struct mcpbus *client)
         struct call *call = map_next(client->calls, &at);
         if (!call)
             return;
+        loop_defer_cancel(client->loop, end_cancelled, call);
         end_cancelled(call);
     }
 }
@@ -230,6 +231,8 @@ static enum mcpbus_status take_place(struct call *call, size_t len, struct mcpbu
     struct mcpbus *client = call->client;
     if (atomic_fetch_add(&client->calls_open, 1) >= client->max_calls)
         return fail(error, MCPBUS_ERR_OVERLOADED, "max_calls of this client are under way");
+    if (client_on_thread(client) && client->closing) /* else a callback could call for ever */
+        return fail_plainly(error, MCPBUS_ERR_CLOSED);
     if (!client_take_room(client, len))
         return fail(error, MCPBUS_ERR_OVERLOADED, "max_bytes of this client are under way");
     call->bytes = len;

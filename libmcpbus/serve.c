@@ -243,13 +243,13 @@ static void look_for_end(void *arg)
     loop_stop(service->client->loop);
 }
 
-static void tell_closer(struct mcpbus_service *service, bool idle)
+static void tell_closer(struct mcpbus_service *service, enum mcpbus_status status)
 {
     struct closer *closer = service->closer;
     if (!closer)
         return;
     pthread_mutex_lock(&service->client->lock);
-    closer->ret_status = idle ? MCPBUS_OK : MCPBUS_ERR_TIMEOUT;
+    closer->ret_status = status;
     closer->question.done = true;
     pthread_cond_signal(&closer->question.answered);
     pthread_mutex_unlock(&service->client->lock);
@@ -261,7 +261,7 @@ static void service_end(struct mcpbus_service *service)
     loop_timer_destroy(&service->ends);
     requests_detach(service);
     bus_destroy(&service->bus);
-    tell_closer(service, idle);
+    tell_closer(service, idle ? MCPBUS_OK : MCPBUS_ERR_TIMEOUT);
     service->client->service_count--;
     service_release(service);
 }
@@ -298,7 +298,7 @@ void services_drain_all(struct mcpbus *client)
 {
     for (struct mcpbus_service *one = client->services; one; one = one->next)
         bus_drain(one->bus);
-    loop_run_until(client->loop, all_idle, client, CLOSE_MS);
+    loop_run_through(client->loop, all_idle, client, CLOSE_MS);
 }
 
 void services_end_all(struct mcpbus *client)
@@ -324,6 +324,11 @@ static void run_close(struct mcpbus *client, struct command *command)
     struct closer *closer = (struct closer *)command;
     struct mcpbus_service *service = closer->service;
     service->closer = closer;
+    if (service->over) { /* the client is ending it, and tells; or has ended it */
+        if (!service->bus)
+            tell_closer(service, MCPBUS_ERR_CANCELLED);
+        return;
+    }
     service->end = deadline_in(closer->timeout_ms);
     service->ends = loop_timer_new(client->loop, look_for_end, service);
     bus_drain(service->bus);
@@ -344,6 +349,7 @@ enum mcpbus_status mcpbus_service_close(struct mcpbus_service **service_p, int64
                             .timeout_ms = timeout_ms,
                             .question.command.run = run_close,
                             .ret_status = MCPBUS_ERR_CANCELLED};
+    atomic_fetch_add(&service->users, 1);
     client_hold(client);
     cond_init(&closer.question.answered);
     bool taken = client_push(client, &closer.question.command);
@@ -352,6 +358,7 @@ enum mcpbus_status mcpbus_service_close(struct mcpbus_service **service_p, int64
         pthread_cond_wait(&closer.question.answered, &client->lock);
     pthread_mutex_unlock(&client->lock);
     pthread_cond_destroy(&closer.question.answered);
+    service_release(service);
     client_release(client);
     return closer.ret_status;
 }

@@ -13,7 +13,7 @@ struct closer {
 };
 
 struct mcpbus_service {
-    atomic_uint users; /* the client, and who waits in mcpbus_service_wait */
+    atomic_uint users; /* the client, and who waits for it or for its end */
     struct mcpbus *client;
     char instance[MCPBUS_INSTANCE_SIZE];
 

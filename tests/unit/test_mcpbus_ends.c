@@ -70,6 +70,118 @@ static void test_service_ends_under_load(void **state)
     mcpbus_close(&second);
 }
 
+static enum mcpbus_status serve_keep(struct mcpbus *client, const char *name,
+                                     struct mcpbus_service **ret_service)
+{
+    struct mcpbus_service_options options = {.size = sizeof options,
+                                             .name = name,
+                                             .methods = &methods[1],
+                                             .method_count = 1,
+                                             .arg = &world};
+    enum mcpbus_status status = mcpbus_serve(client, &options, ret_service, NULL);
+    return status ? status : mcpbus_service_wait(*ret_service, WAIT_MS, NULL);
+}
+
+static bool is_gone(void *name)
+{
+    char instance[1][MCPBUS_INSTANCE_SIZE];
+    return mcpbus_peers(world.client, name, instance, 1) == 0;
+}
+
+static void *close_service(void *service)
+{
+    struct mcpbus_service *one = service;
+    return (void *)(intptr_t)mcpbus_service_close(&one, HOUR_MS);
+}
+
+static void *close_client(void *client)
+{
+    struct mcpbus *one = client;
+    return (void *)(intptr_t)mcpbus_close(&one);
+}
+
+/* The end of one service, closed before, does not take away the time of the other. */
+static void test_client_ends_with_a_service_that_ends(void **state)
+{
+    (void)state;
+    enum { SECOND_MS = 1000 }; /* that a client's end gives its services */
+    struct seen rain = {0}, snow = {0};
+    pthread_t service_thread, client_thread;
+    struct mcpbus *second = open_client((struct mcpbus_options){0});
+    struct mcpbus_service *raining = NULL, *snowing = NULL;
+    assert_int_equal(serve_keep(second, "rain", &raining), MCPBUS_OK);
+    assert_int_equal(serve_keep(second, "snow", &snowing), MCPBUS_OK);
+    call_async(&rain, "rain.keep");
+    struct mcpbus_request *first = take_kept();
+    call_async(&snow, "snow.keep");
+    struct mcpbus_request *other = take_kept();
+    assert_int_equal(pthread_create(&service_thread, NULL, close_service, raining), 0);
+    wait_for(is_gone, "rain");
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    assert_int_equal(pthread_create(&client_thread, NULL, close_client, second), 0);
+    wait_for(is_gone, "snow");
+    mcpbus_reply(&first, NULL, 0);
+    wait_for(is_set, &rain.done);
+    usleep(50 * 1000); /* the first service ends */
+    mcpbus_reply(&other, NULL, 0);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    pthread_join(service_thread, NULL);
+    pthread_join(client_thread, NULL);
+    wait_for(is_set, &snow.done);
+    assert_int_equal(rain.status, MCPBUS_OK);
+    if ((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 <
+        SECOND_MS / 2)
+        assert_int_equal(snow.status, MCPBUS_OK);
+}
+
+static void test_client_ends_under_who_closes_a_service(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    pthread_t thread;
+    void *status = NULL;
+    struct mcpbus *second = open_client((struct mcpbus_options){0});
+    struct mcpbus_service *service = NULL;
+    assert_int_equal(serve_keep(second, "rain", &service), MCPBUS_OK);
+    call_async(&seen, "rain.keep");
+    struct mcpbus_request *request = take_kept();
+    assert_int_equal(pthread_create(&thread, NULL, close_service, service), 0);
+    wait_for(is_gone, "rain");
+    assert_int_equal(mcpbus_close(&second), MCPBUS_OK);
+    pthread_join(thread, &status);
+    assert_int_equal((intptr_t)status, MCPBUS_ERR_TIMEOUT);
+    wait_for(is_set, &seen.done);
+    assert_int_equal(seen.status, MCPBUS_ERR_PEER_LOST);
+    assert_int_equal(mcpbus_reply(&request, NULL, 0), MCPBUS_ERR_CANCELLED);
+}
+
+static void call_again(void *arg, const struct mcpbus_answer *answer)
+{
+    struct seen *seen = arg;
+    assert_int_equal(answer->error->status, MCPBUS_ERR_CANCELLED);
+    seen->inner = mcpbus_call_async(world.client, "weather.keep", NULL, 0, &patient, call_again,
+                                    seen, NULL, NULL);
+    atomic_fetch_add(&seen->parts, 1);
+}
+
+/* Whoever calls again whenever a call fails does not keep a client from its end. */
+static void test_client_ends_under_who_calls_again(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct mcpbus *client = world.client;
+    assert_int_equal(mcpbus_call_async(world.client, "weather.keep", NULL, 0, &patient, call_again,
+                                       &seen, NULL, NULL),
+                     MCPBUS_OK);
+    struct mcpbus_request *request = take_kept();
+    assert_int_equal(mcpbus_close(&client), MCPBUS_OK);
+    world.client = NULL;
+    assert_int_equal(atomic_load(&seen.parts), 1);
+    assert_int_equal(seen.inner, MCPBUS_ERR_CLOSED);
+    assert_int_equal(mcpbus_reply(&request, NULL, 0), MCPBUS_ERR_CANCELLED);
+}
+
 static void *call_into_the_end(void *arg)
 {
     (void)arg;
@@ -241,6 +353,9 @@ int main(void)
         TEST(test_service_ends_in_time),
         TEST(test_service_ends_under_load),
         TEST(test_broker_ends_under_a_request),
+        TEST(test_client_ends_with_a_service_that_ends),
+        TEST(test_client_ends_under_who_closes_a_service),
+        TEST(test_client_ends_under_who_calls_again),
         TEST(test_client_ends_under_those_who_wait),
         TEST(test_nothing_is_left),
         TEST(test_child_of_fork),
