@@ -13,7 +13,7 @@
 #include "libcommon/mem.h"
 #include "libcommon/pg.h"
 
-enum { WAIT_MS = 10000 };
+enum { WAIT_MS = 60000 };
 
 static void expect_url(const char *from, const char *to)
 {
