@@ -3,6 +3,8 @@
 
 #include <sys/epoll.h>
 
+#include "libcommon/clock.h"
+
 /* What is under way through it is answered; what comes later, though it may not be repeated, waits
  * for another broker: here its successor. */
 static void test_a_broker_that_ends_loses_no_call(void **state)
@@ -117,7 +119,7 @@ static bool stub_is_asked(void *arg)
     return stub->asked.seq != 0;
 }
 
-enum { SLOW_MESSAGES = 64, SLOW_BYTES = 256 * 1024, SLOW_MS = 300, STOP_MS = 50 };
+enum { SLOW_MESSAGES = 40, SLOW_BYTES = 256 * 1024, SLOW_AHEAD = 8, SLOW_MS = 300, STOP_MS = 50 };
 
 /* A broker by hand that, once it has welcomed, reads no more until its timer says so. */
 struct slow {
@@ -167,7 +169,7 @@ static void slow_open(struct slow *slow, char *endpoint, size_t len)
     zmq_msg_init(&slow->stub.route);
     slow->stub.context = zmq_ctx_new();
     slow->stub.socket = zmq_socket(slow->stub.context, ZMQ_ROUTER);
-    wire_socket_setup(slow->stub.socket, 1); /* what it has not read stays with the sender */
+    wire_socket_setup(slow->stub.socket, SLOW_AHEAD); /* the rest stays with the sender */
     assert_int_equal(zmq_bind(slow->stub.socket, "tcp://127.0.0.1:*"), 0);
     assert_int_equal(zmq_getsockopt(slow->stub.socket, ZMQ_LAST_ENDPOINT, endpoint, &len), 0);
     len = sizeof slow->fd;
@@ -215,26 +217,40 @@ static void stop_loop(void *arg)
 }
 
 /* More than TCP's buffers hold: it is still with the bus's own thread when the bus ends. What stops
- * the loop is about something else. */
-static void test_the_last_messages_of_a_bus_are_read(void **state)
+ * the loop is about something else. The time that it took. */
+static int64_t end_with_much_to_say(struct slow *slow)
 {
-    (void)state;
-    struct slow slow = {.read = 0};
     AUTOFREE char *session = mem_alloc(SLOW_BYTES);
     memset(session, 's', SLOW_BYTES - 1);
     session[SLOW_BYTES - 1] = '\0';
-    slow_connect(&slow);
-    struct loop_timer *wakes = loop_timer_new(world.loop, slow_wakes, &slow);
+    slow_connect(slow);
+    struct loop_timer *wakes = loop_timer_new(world.loop, slow_wakes, slow);
     struct loop_timer *stops = loop_timer_new(world.loop, stop_loop, NULL);
     for (int i = 0; i < SLOW_MESSAGES; i++)
         offer(world.client, session);
     loop_timer_start(wakes, SLOW_MS);
     loop_timer_start(stops, STOP_MS);
+    int64_t begun = clock_ms();
     bus_destroy(&world.client);
-    assert_int_equal(slow.read, SLOW_MESSAGES);
+    int64_t took = clock_ms() - begun;
     loop_timer_destroy(&wakes);
     loop_timer_destroy(&stops);
-    slow_close(&slow);
+    slow_close(slow);
+    return took;
+}
+
+/* A busy machine may need more than the two seconds that a bus waits, but never every time. */
+static void test_the_last_messages_of_a_bus_are_read(void **state)
+{
+    (void)state;
+    for (int tries = 1;; tries++) {
+        struct slow slow = {.read = 0};
+        int64_t took = end_with_much_to_say(&slow);
+        if (slow.read == SLOW_MESSAGES)
+            return;
+        assert_true(took >= 2000);
+        assert_true(tries < 20);
+    }
 }
 
 static bool slow_has_pong(void *arg)
