@@ -452,7 +452,7 @@ static void ask_dropper(const char *method, bool repeatable, struct outcome *got
     for (int i = 0; i < 2; i++) {
         *got = (struct outcome){0};
         http_client_send(client, &call, on_done, got);
-        assert_true(loop_run_until(loop, is_done, got, 5000));
+        assert_true(loop_run_until(loop, is_done, got, 20000));
         assert_int_equal(drops, i);
     }
     http_client_destroy(&client);
@@ -524,7 +524,7 @@ static void loop_reuses_connections(void **state)
     struct outcome got[2] = {0};
     for (int i = 0; i < 2; i++) {
         http_client_send(client, &call, on_done, &got[i]);
-        assert_true(loop_run_until(loop, is_done, &got[i], 5000));
+        assert_true(loop_run_until(loop, is_done, &got[i], 20000));
     }
     assert_string_equal(got[0].body, got[1].body);
     http_client_destroy(&client);
@@ -548,7 +548,7 @@ static void loop_copies_the_call(void **state)
     memset(url, 'z', sizeof url - 1);
     memset(body, 'z', sizeof body);
     memset(header, 'z', sizeof header - 1);
-    assert_true(loop_run_until(loop, is_done, &got, 5000));
+    assert_true(loop_run_until(loop, is_done, &got, 20000));
     assert_non_null(strstr(got.body, "X-One: two\r\n"));
     assert_non_null(strstr(got.body, "payload"));
     http_client_destroy(&client);
@@ -566,7 +566,7 @@ static void loop_cancel(void **state)
     uint64_t id = http_client_send(client, &call, on_done, &hang);
     call = get(url, "/conn");
     http_client_send(client, &call, on_done, &got);
-    assert_true(loop_run_until(loop, is_done, &got, 5000));
+    assert_true(loop_run_until(loop, is_done, &got, 20000));
     http_client_cancel(client, id);
     http_client_cancel(client, id);
 
@@ -646,7 +646,7 @@ static void loop_many_calls(void **state)
     for (int i = 0; i < COUNT; i++)
         http_client_send(client, &call, on_done, &got[i]);
     for (int i = 0; i < COUNT; i++) {
-        assert_true(loop_run_until(loop, is_done, &got[i], 5000));
+        assert_true(loop_run_until(loop, is_done, &got[i], 20000));
         assert_int_equal(got[i].answer.status, 200);
     }
     assert_true(connections - before <= 8);

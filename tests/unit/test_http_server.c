@@ -18,7 +18,7 @@
 #include "libcommon/http_server.h"
 #include "libcommon/mem.h"
 
-enum { BODY_MAX = 64 * 1024, WAIT_MS = 5000, CROWD = 400 };
+enum { BODY_MAX = 64 * 1024, WAIT_MS = 20000, CROWD = 400 };
 
 struct fixture {
     struct loop *loop;
@@ -577,8 +577,8 @@ static void stream(struct fixture *f, const char *path)
     client_send(&c, text);
     expect_times(&c, "first\n", 2);
     client_close(&c);
-    assert_true(loop_run_until(f->loop, stream_is_gone, f, 1000));
-    assert_true(loop_run_until(f->loop, is_idle, f, 1000));
+    assert_true(loop_run_until(f->loop, stream_is_gone, f, WAIT_MS));
+    assert_true(loop_run_until(f->loop, is_idle, f, WAIT_MS));
 }
 
 static void test_stream(void **state)
@@ -606,7 +606,7 @@ static void test_stream_limits(void **state)
     f->stream = 0; /* both go */
     for (int i = 0; i < 3; i++)
         client_close(&c[i]);
-    assert_true(loop_run_until(f->loop, is_idle, f, 2000));
+    assert_true(loop_run_until(f->loop, is_idle, f, WAIT_MS));
 }
 
 static void test_crowd(void **state)

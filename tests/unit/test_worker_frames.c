@@ -117,7 +117,7 @@ static void the_loop_hears_frames_and_the_end(void **state)
     for (int i = 0; i < 3; i++)
         say(ends[1], i);
     close(ends[1]);
-    assert_true(loop_run_until(heard.loop, is_gone, &heard, 2000));
+    assert_true(loop_run_until(heard.loop, is_gone, &heard, 20000));
     assert_int_equal(heard.frames, 3);
     assert_int_equal(heard.last, 2);
     loop_destroy(&heard.loop);
@@ -136,8 +136,8 @@ static void a_paused_peer_loses_nothing(void **state)
     assert_false(loop_run_until(heard.loop, is_gone, &heard, 50));
     assert_int_equal(heard.frames, 0);
     frame_peer_pause(heard.peer, false);
-    assert_true(loop_run_until(heard.loop, has_three, &heard, 2000));
-    assert_true(loop_run_until(heard.loop, is_gone, &heard, 2000));
+    assert_true(loop_run_until(heard.loop, has_three, &heard, 20000));
+    assert_true(loop_run_until(heard.loop, is_gone, &heard, 20000));
     loop_destroy(&heard.loop);
 }
 

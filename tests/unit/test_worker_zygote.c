@@ -16,6 +16,7 @@
 
 #define SERVER MCPBUS_SOURCE_DIR "/tests/fixtures/mcp_server.py"
 
+enum { WAIT_MS = 30000 };
 enum { OTHERS = 8000 }; /* more ends than the socket holds */
 static bool isolate;    /* the mode that the group of tests is for */
 
@@ -173,7 +174,7 @@ static void a_run_calls_tools_and_completes(void **state)
     open_rig(&rig, add_then_text);
     zygote_lease(rig.zygote, clock_ms() + 60000);
     start_run(&rig);
-    assert_true(loop_run_until(rig.loop, is_ended, &rig, 30000));
+    assert_true(loop_run_until(rig.loop, is_ended, &rig, WAIT_MS));
     assert_int_equal(rig.end, ZYGOTE_RUN_ENDED);
     assert_string_equal(rig.result, "5");
     assert_string_equal(js_str(rig.done, "outcome", ""), "completed");
@@ -189,10 +190,10 @@ static void a_call_waits_for_its_record(void **state)
     open_rig(&rig, add_then_text);
     zygote_lease(rig.zygote, clock_ms() + 60000);
     start_run(&rig);
-    assert_true(loop_run_until(rig.loop, was_called, &rig, 30000));
+    assert_true(loop_run_until(rig.loop, was_called, &rig, WAIT_MS));
     assert_false(loop_run_until(rig.loop, has_result, &rig, 300));
     zygote_kill(rig.zygote, 7);
-    assert_true(loop_run_until(rig.loop, is_ended, &rig, 1000));
+    assert_true(loop_run_until(rig.loop, is_ended, &rig, WAIT_MS));
     close_rig(&rig);
 }
 
@@ -204,7 +205,7 @@ static void a_call_is_not_made_when_the_lease_is_over(void **state)
     open_rig(&rig, add_then_text);
     zygote_lease(rig.zygote, clock_ms() + 60000);
     start_run(&rig);
-    assert_true(loop_run_until(rig.loop, is_ended, &rig, 30000));
+    assert_true(loop_run_until(rig.loop, is_ended, &rig, WAIT_MS));
     assert_int_equal(rig.end, ZYGOTE_RUN_ENDED);
     assert_true(rig.tool_called);
     assert_int_equal(rig.results, 0);
@@ -261,7 +262,7 @@ static pid_t run_to_escape(struct rig *rig)
     open_rig(rig, escape_then_spin);
     zygote_lease(rig->zygote, clock_ms() + 60000);
     start_run(rig);
-    assert_true(loop_run_until(rig->loop, has_result, rig, 30000));
+    assert_true(loop_run_until(rig->loop, has_result, rig, WAIT_MS));
     pid_t escaped = outer_pid(rig->mark, (pid_t)strtol(rig->result, NULL, 10));
     assert_true(escaped > 1 && kill(escaped, 0) == 0);
     return escaped;
@@ -279,7 +280,7 @@ static void a_server_sees_what_its_mode_says(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     zygote_start(rig.zygote, 8, ends[1]);
     start_run(&rig);
-    assert_true(loop_run_until(rig.loop, is_ended, &rig, 30000));
+    assert_true(loop_run_until(rig.loop, is_ended, &rig, WAIT_MS));
     AUTOFREE char *self = mem_printf(" %d ", (int)getpid());
     AUTOFREE char *seen = mem_printf(" %s ", rig.result);
     int server = 0, more = 0;
@@ -296,11 +297,9 @@ static void killing_a_run_takes_its_daemons_along(void **state)
     (void)state;
     struct rig rig = {0};
     pid_t escaped = run_to_escape(&rig);
-    int64_t begun = clock_ms();
     zygote_kill(rig.zygote, 7);
-    assert_true(loop_run_until(rig.loop, is_ended, &rig, 1000));
-    assert_true(loop_run_until(rig.loop, has_died, &escaped, 1000));
-    assert_true(clock_ms() - begun < 1000);
+    assert_true(loop_run_until(rig.loop, is_ended, &rig, WAIT_MS));
+    assert_true(loop_run_until(rig.loop, has_died, &escaped, WAIT_MS));
     close_rig(&rig);
 }
 
@@ -309,11 +308,11 @@ static void runs_end_with_the_lease(void **state)
     (void)state;
     struct rig rig = {0};
     pid_t escaped = run_to_escape(&rig);
-    zygote_lease(rig.zygote, clock_ms() + 300);
+    zygote_lease(rig.zygote, clock_ms() + 1500);
     assert_false(loop_run_until(rig.loop, is_ended, &rig, 150));
-    assert_true(loop_run_until(rig.loop, is_ended, &rig, 1000));
+    assert_true(loop_run_until(rig.loop, is_ended, &rig, WAIT_MS));
     assert_int_equal(rig.end, ZYGOTE_RUN_EXPIRED);
-    assert_true(loop_run_until(rig.loop, has_died, &escaped, 1000));
+    assert_true(loop_run_until(rig.loop, has_died, &escaped, WAIT_MS));
     close_rig(&rig);
 }
 
@@ -323,7 +322,7 @@ static void without_a_lease_nothing_starts(void **state)
     struct rig rig = {0};
     open_rig(&rig, add_then_text);
     start_run(&rig);
-    assert_true(loop_run_until(rig.loop, is_ended, &rig, 2000));
+    assert_true(loop_run_until(rig.loop, is_ended, &rig, WAIT_MS));
     assert_int_equal(rig.end, ZYGOTE_RUN_EXPIRED);
     close_rig(&rig);
 }
@@ -347,7 +346,7 @@ static void a_killed_zygote_leaves_nothing(void **state)
     struct rig rig = {0};
     pid_t escaped = run_to_escape(&rig);
     kill(((struct zygote_pid *)(void *)rig.zygote)->pid, SIGKILL);
-    assert_true(loop_run_until(rig.loop, is_lost, &rig, 2000));
+    assert_true(loop_run_until(rig.loop, is_lost, &rig, WAIT_MS));
     assert_true(has_died(&escaped));
     close_rig(&rig);
 }
@@ -377,7 +376,7 @@ static void a_killed_worker_leaves_nothing(void **state)
     close(told[0]);
     struct loop *loop = loop_new();
     kill(worker, SIGKILL);
-    assert_true(loop_run_until(loop, has_died_reaped, &escaped, 1000));
+    assert_true(loop_run_until(loop, has_died_reaped, &escaped, WAIT_MS));
     loop_destroy(&loop);
 }
 
@@ -393,12 +392,12 @@ static void ends_that_wait_do_not_stop_the_lease(void **state)
         if (id % 100 == 0)
             usleep(1000);
     }
-    int64_t until = clock_ms() + 3000;
+    int64_t until = clock_ms() + WAIT_MS;
     while (!has_died(&escaped) && clock_ms() < until)
         usleep(10000);
     assert_true(has_died(&escaped));
-    assert_true(loop_run_until(rig.loop, have_all_ended, &rig, 5000));
-    assert_true(loop_run_until(rig.loop, is_ended, &rig, 5000));
+    assert_true(loop_run_until(rig.loop, have_all_ended, &rig, WAIT_MS));
+    assert_true(loop_run_until(rig.loop, is_ended, &rig, WAIT_MS));
     assert_false(rig.lost);
     close_rig(&rig);
 }
@@ -425,7 +424,7 @@ static void a_flood_of_messages_arrives(void **state)
     for (uint64_t id = 100; id < 30000; id++)
         zygote_kill(rig.zygote, id);
     start_run(&rig);
-    assert_true(loop_run_until(rig.loop, is_ended, &rig, 30000));
+    assert_true(loop_run_until(rig.loop, is_ended, &rig, WAIT_MS));
     assert_false(rig.lost);
     assert_string_equal(js_str(rig.done, "outcome", ""), "completed");
     close_rig(&rig);
