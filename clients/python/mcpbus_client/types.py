@@ -386,6 +386,18 @@ class WebhookEvent(_WebhookEventAlways, total=False):
     truncated: bool
 
 
+class PartialEvent(TypedDict):
+    """event: partial, without an id and only with `partial=true`. A piece of the model's text as it comes; the `message` of that turn has all of it"""
+    #: Of the job
+    attempt: int
+    #: Of the model's answer, as in its `message`
+    turn: int
+    #: 0 begins the turn's text anew, at any time; each further one is one more than the one before. When one is missing, leave out what follows up to the next 0
+    part: int
+    #: To be put behind what the parts before had; at most 16 KiB
+    text: str
+
+
 class EventData(TypedDict):
     """What the `data:` of an event is, by its `event:`. More types may come: leave out what you don't know"""
     status: StatusEvent
@@ -395,3 +407,4 @@ class EventData(TypedDict):
     progress: ProgressEvent
     waiting_approval: WaitingApprovalEvent
     approval: ApprovalEvent
+    partial: PartialEvent

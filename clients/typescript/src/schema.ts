@@ -778,6 +778,17 @@ export interface components {
             truncated?: boolean;
             data: components["schemas"]["Job"];
         };
+        /** @description event: partial, without an id and only with `partial=true`. A piece of the model's text as it comes; the `message` of that turn has all of it */
+        PartialEvent: {
+            /** @description Of the job */
+            attempt: number;
+            /** @description Of the model's answer, as in its `message` */
+            turn: number;
+            /** @description 0 begins the turn's text anew, at any time; each further one is one more than the one before. When one is missing, leave out what follows up to the next 0 */
+            part: number;
+            /** @description To be put behind what the parts before had; at most 16 KiB */
+            text: string;
+        };
         /** @description What the `data:` of an event is, by its `event:`. More types may come: leave out what you don't know */
         EventData: {
             status: components["schemas"]["StatusEvent"];
@@ -787,6 +798,7 @@ export interface components {
             progress: components["schemas"]["ProgressEvent"];
             waiting_approval: components["schemas"]["WaitingApprovalEvent"];
             approval: components["schemas"]["ApprovalEvent"];
+            partial: components["schemas"]["PartialEvent"];
         };
     };
     responses: {
@@ -1502,7 +1514,10 @@ export interface operations {
     };
     events: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The model's text as it comes, too: `partial` events beside the numbered ones */
+                partial?: boolean;
+            };
             header?: {
                 /** @description Go on behind this event */
                 "Last-Event-ID"?: number;
@@ -1539,6 +1554,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
+            422: components["responses"]["Invalid"];
             429: components["responses"]["Limited"];
             500: components["responses"]["Internal"];
             502: components["responses"]["Upstream"];
