@@ -105,7 +105,7 @@ def limits(schema):
     if "exclusiveMinimum" in schema:
         said.append(f"above {schema['exclusiveMinimum']}")
     if "default" in schema:
-        said.append(f"default {schema['default']}")
+        said.append(f"default {json.dumps(schema['default'])}")
     return ", ".join(said)
 
 

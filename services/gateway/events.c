@@ -10,6 +10,7 @@
 enum {
     FETCH_LIMIT = 256,
     WAITING_MAX = 256 * 1024, /* unsent bytes of a stream above which we hold the rest back */
+    PARTIAL_WAITING_MAX = 32 * 1024, /* above which the model's text is left out */
     EVENT_MAX = 6 << 20,
     TICK_MS = 1000,
     BACKLOG_TICK_MS = 5,
@@ -22,6 +23,7 @@ struct stream {
     struct events *events;
     struct call *call;
     struct watch *watch;
+    struct partial *partial; /* NULL: not asked for */
     struct loop_timer *timer;
     json_t *batch; /* fetched, being written */
     size_t at;     /* in the batch */
@@ -55,6 +57,7 @@ static void stream_free(void *arg)
     if (stream->started)
         unlink_stream(stream);
     watch_free(&stream->watch);
+    partial_free(&stream->partial);
     loop_timer_destroy(&stream->timer);
     json_decref(stream->batch);
     free(stream);
@@ -67,6 +70,7 @@ static void end(struct stream *stream)
     stream->closed = true;
     loop_timer_stop(stream->timer);
     watch_free(&stream->watch);
+    partial_free(&stream->partial);
     http_stream_end(stream->events->gateway->http, stream->call->request);
 }
 
@@ -93,6 +97,19 @@ static void put_event(struct stream *stream, const json_t *event)
     else
         end(stream);
     buf_fini(&text);
+    partial_event(stream->partial, type, json_object_get(event, "data"));
+}
+
+/* A client that is slow gets the text of the events alone. */
+static void on_partial(void *arg, const char *text, size_t len)
+{
+    struct stream *stream = arg;
+    struct http_server *http = stream->events->gateway->http;
+    if (stream->batch || stream->ended || stream->closed ||
+        http_stream_waiting(http, stream->call->request) > PARTIAL_WAITING_MAX)
+        partial_lose(stream->partial);
+    else
+        put(stream, text, len);
 }
 
 static void fetch(struct stream *stream);
@@ -108,6 +125,7 @@ static void look_again(struct stream *stream)
         fetch(stream);
         return;
     }
+    partial_refresh(stream->partial);
     stream->poll_at = now + stream->poll_ms;
     stream->poll_ms =
         stream->poll_ms * 3 / 2 < POLL_MOST_MS ? stream->poll_ms * 3 / 2 : POLL_MOST_MS;
@@ -261,6 +279,8 @@ static void on_timer(void *arg)
         push(stream);
     else if (!stream->call->bus_call && now >= stream->poll_at)
         fetch(stream);
+    else
+        partial_refresh(stream->partial);
 }
 
 static bool read_last_id(const struct call *call, int64_t *ret_after)
@@ -281,10 +301,13 @@ void route_events(struct call *call)
 {
     struct gateway *gateway = call->gateway;
     int64_t after = 0;
+    bool partial;
     if (!read_last_id(call, &after)) {
         call_detail(call, 400, "Last-Event-ID must be a non-negative integer");
         return;
     }
+    if (!validate_query_bool(call, "partial", &partial))
+        return;
     struct stream *stream = mem_alloc(sizeof(*stream));
     stream->events = gateway->events;
     stream->call = call;
@@ -293,6 +316,9 @@ void route_events(struct call *call)
     stream->timer = loop_timer_new(gateway->loop, on_timer, stream);
     /* Watched before it is asked for, so that no event falls between. */
     stream->watch = watch_new(gateway->watches, call->param, on_changed, stream);
+    if (partial)
+        stream->partial =
+            partial_new(gateway->partials, call->param, call->user_id, on_partial, stream);
     call->extra = stream;
     call->free_extra = stream_free;
     fetch(stream);

@@ -180,6 +180,7 @@ enum err gateway_start(struct service *service)
     gateway->watches = watches_new();
     gateway->submit = submit_new(gateway);
     gateway->events = events_new(gateway);
+    gateway->partials = partials_new(gateway);
     gateway->health = health_new(gateway);
     gateway->revocations = revocations_new(gateway->loop, gateway->bus, on_revocations, gateway);
     enum err err = listen_http(gateway);
@@ -214,6 +215,7 @@ void gateway_stop(struct service *service)
     revocations_destroy(&gateway->revocations);
     health_destroy(&gateway->health);
     events_destroy(&gateway->events);
+    partials_destroy(&gateway->partials);
     submit_destroy(&gateway->submit);
     lookups_destroy(&gateway->lookups);
     watches_destroy(&gateway->watches);

@@ -35,6 +35,7 @@ enum {
 struct submit;
 struct watches;
 struct events;
+struct partials;
 struct health;
 struct http_metrics;
 
@@ -52,6 +53,7 @@ struct gateway {
     struct lookups *lookups;
     struct watches *watches;
     struct events *events;
+    struct partials *partials;
     struct health *health;
     struct http_metrics *metrics;
     int64_t stranger_said; /* loop_now; when a refusal may be logged again */
@@ -85,6 +87,7 @@ void gateway_drain(struct service *service);
 bool gateway_drained(struct service *service);
 void gateway_stop(struct service *service);
 void gateway_jobs_changed(void *service, struct bus_call *call, json_t *args);
+void gateway_partial(void *service, struct bus_call *call, json_t *args); /* partial.c */
 void gateway_gauges(void *gateway); /* info_routes.c: for metrics_on_write */
 void gateway_revoked(void *service, struct bus_call *call, json_t *args);
 
@@ -124,6 +127,7 @@ bool validate_int(struct call *call, const json_t *body, const char *name, int64
 bool validate_above_0(struct call *call, const json_t *body, const char *name, double *ret_value);
 bool validate_query_int(struct call *call, const char *name, int64_t min, int64_t max, int64_t def,
                         int64_t *ret_value);
+bool validate_query_bool(struct call *call, const char *name, bool *ret_value); /* absent: false */
 bool validate_query_seconds(struct call *call, const char *name, int64_t max_s, int64_t *ret_ms);
 void validation_error(struct call *call, const char *type, json_t *loc, const char *msg,
                       const json_t *input, json_t *ctx);
@@ -160,6 +164,22 @@ void events_destroy(struct events **events_p);
 void events_end_all(struct events *events);
 void events_end_revoked(struct events *events);
 size_t events_count(const struct events *events);
+
+/* partial.c: the model's text as it comes, for the streams that asked for it. */
+struct partials *partials_new(struct gateway *gateway);
+void partials_destroy(struct partials **partials_p);
+/* Writes an event; what can't be written now is lost: say so with partial_lose. May end the stream
+ * and free the partial. */
+struct partial;
+typedef void partial_write_fn(void *arg, const char *text, size_t len);
+struct partial *partial_new(struct partials *partials, const char *job_id, const char *user_id,
+                            partial_write_fn *write, void *arg); /* names are borrowed */
+void partial_free(struct partial **partial_p);
+void partial_lose(struct partial *partial);
+/* The stream has written this event. May be NULL. */
+void partial_event(struct partial *partial, const char *type, const json_t *data);
+/* The stream is open and has told all that there is: to be called each second. May be NULL. */
+void partial_refresh(struct partial *partial);
 
 /* wait.c */
 void wait_for_end(struct call *call, int64_t wait_ms);

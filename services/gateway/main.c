@@ -3,6 +3,7 @@
 static const struct bus_method methods[] = {
     {"jobs_changed", gateway_jobs_changed},
     {"revoked", gateway_revoked},
+    {"partial", gateway_partial},
 };
 
 static const char *const required[] = {"JWT_SECRET", NULL};

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "libcommon/mem.h"
 
@@ -184,6 +185,27 @@ bool validate_query_int(struct call *call, const char *name, int64_t min, int64_
         return true;
     }
     range_error(call, name, text, value < min, value < min ? min : max);
+    return false;
+}
+
+bool validate_query_bool(struct call *call, const char *name, bool *ret_value)
+{
+    static const char *const words[] = {"false", "0", "off", "f", "n", "no",
+                                        "true",  "1", "on",  "t", "y", "yes"};
+    enum { COUNT = sizeof words / sizeof *words };
+    const char *text = http_request_query(call_request(call), name);
+    for (size_t i = 0; text && i < COUNT; i++)
+        if (strcasecmp(text, words[i]) == 0) {
+            *ret_value = i >= COUNT / 2;
+            return true;
+        }
+    if (!text) {
+        *ret_value = false;
+        return true;
+    }
+    AUTOJSON json_t *input = js_string_capped(text, strlen(text), ECHO_MAX, "…");
+    validation_error(call, "bool_parsing", json_pack("[s, s]", "query", name),
+                     "Input should be a valid boolean, unable to interpret input", input, NULL);
     return false;
 }
 

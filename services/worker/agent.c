@@ -35,7 +35,8 @@ static enum err ask_once(struct agent *agent, bool last, json_t **ret_answer)
     int64_t input = agent_context_tokens(&agent->context);
     agent->room = agent_budget_answer_tokens(&agent->budget, input);
     AUTOJSON json_t *request =
-        json_pack("{s:O, s:s}", "messages", agent->context.messages, "model", agent->budget.model);
+        json_pack("{s:O, s:s, s:I}", "messages", agent->context.messages, "model",
+                  agent->budget.model, "turn", (json_int_t)agent->budget.turns + 1);
     const json_t *tools = agent_tools_offered(agent->tools);
     if (json_array_size(tools))
         json_object_set(request, "tools", (json_t *)tools);

@@ -6,6 +6,7 @@ static const struct bus_method methods[] = {
     {"run", worker_on_run},
     {"cancel", worker_on_cancel},
     {"drain", worker_on_drain},
+    {"watch", worker_on_watch},
 };
 
 static const struct service_def def = {

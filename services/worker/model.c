@@ -36,6 +36,7 @@ struct model {
     struct http_client *http;
     struct model_endpoint endpoint;
     struct model_lanes *lanes;
+    uint64_t tries;
 };
 
 struct model_call {
@@ -45,6 +46,7 @@ struct model_call {
     struct model_request *request;
     char *traceparent, *tracestate; /* header lines; NULL: none */
     int64_t deadline, sent;
+    uint64_t number; /* of this try */
     unsigned retries, cuts;
     char *retried_for; /* why the last try but one failed; NULL: there was one try */
     unsigned lacks;    /* what was left out of what was sent */
@@ -391,6 +393,7 @@ static void send_request(struct model_call *call)
     AUTOFREE char *url = model_endpoint_url(&model->endpoint, model_request_model(call->request));
     call->lacks |= call->lane->lacks;
     call->sent = now;
+    call->number = ++call->model->tries;
     loop_timer_stop(call->timer);
     struct http_call http = {
         .method = "POST",
@@ -430,6 +433,19 @@ struct model_call *model_ask(struct model *model, const json_t *request, int64_t
     call->timer = loop_timer_new(model->loop, on_timer, call);
     enter(call);
     return call;
+}
+
+bool model_text(struct model_call *call, const char **ret_text, size_t *ret_len,
+                uint64_t *ret_number)
+{
+    size_t len = 0;
+    const char *text = call->stream ? model_stream_text(call->stream, &len) : NULL;
+    if (!len)
+        return false;
+    *ret_text = text;
+    *ret_len = len;
+    *ret_number = call->number;
+    return true;
 }
 
 void model_cancel(struct model_call **call_p)

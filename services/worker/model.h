@@ -4,6 +4,8 @@
 #define MCPBUS_WORKER_MODEL_H
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "libcommon/err.h"
@@ -33,6 +35,10 @@ typedef void model_done_fn(void *arg, const json_t *answer);
  * within `timeout_ms`, retrying what may pass. `done` is called once, later. */
 struct model_call *model_ask(struct model *model, const json_t *request, int64_t timeout_ms,
                              model_done_fn *done, void *arg);
+/* What the model has said so far (see model_draft_text); false: nothing. `ret_number`, above 0: of
+ * the try that it is from, another one for each try of each call. */
+bool model_text(struct model_call *call, const char **ret_text, size_t *ret_len,
+                uint64_t *ret_number);
 /* `done` is not called any more; NULL is fine. */
 void model_cancel(struct model_call **call_p);
 

@@ -34,6 +34,7 @@ struct model_draft {
     char finish[64], model[MODEL_NAME_MAX + 1];
     json_t *usage;
     bool begun;
+    size_t thoughts_seen; /* bytes of the text in which their end is not */
 };
 
 struct model_draft *model_draft_new(void)
@@ -309,6 +310,27 @@ static const char *behind_thoughts(const char *text)
         return text;
     end += strlen("</think>");
     return end + strspn(end, " \t\r\n");
+}
+
+const char *model_draft_text(struct model_draft *draft, size_t *ret_len)
+{
+    const char *text = buf_text(&draft->text), *start = text + strspn(text, " \t\r\n");
+    if (strncmp(start, "<think>", strnlen(start, strlen("<think>"))) != 0) {
+        *ret_len = draft->text.len;
+        return text;
+    }
+    size_t border = strlen("</think>") - 1;
+    const char *end = strstr(text + draft->thoughts_seen, "</think>");
+    if (!end) {
+        draft->thoughts_seen = draft->text.len > border ? draft->text.len - border : 0;
+        *ret_len = 0;
+        return "";
+    }
+    draft->thoughts_seen = (size_t)(end - text);
+    end += strlen("</think>");
+    end += strspn(end, " \t\r\n");
+    *ret_len = draft->text.len - (size_t)(end - text);
+    return end;
 }
 
 static json_t *message_json(struct model_draft *draft)

@@ -33,6 +33,9 @@ MUST_CHECK enum err model_draft_add(struct model_draft *draft, const json_t *jso
 bool model_draft_finished(const struct model_draft *draft);
 /* Has it said anything? */
 bool model_draft_begun(const struct model_draft *draft);
+/* What of the answer's text is there already: the beginning of what model_draft_end would say, if
+ * the model went on. Empty while it thinks. Valid UTF-8, borrowed until more is added. */
+const char *model_draft_text(struct model_draft *draft, size_t *ret_len);
 
 /* The answer as the run gets it (see run.h): {message: {role, content, refusal?, tool_calls?},
  * usage?: {input_tokens, output_tokens, total_tokens, cached_tokens, reasoning_tokens},

@@ -117,6 +117,11 @@ enum model_stream_state model_stream_state(const struct model_stream *stream)
                                                  : MODEL_STREAM_OPEN;
 }
 
+const char *model_stream_text(struct model_stream *stream, size_t *ret_len)
+{
+    return model_draft_text(stream->draft, ret_len);
+}
+
 bool model_stream_is_events(const struct model_stream *stream)
 {
     return stream->form == FORM_EVENTS;

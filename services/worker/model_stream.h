@@ -33,6 +33,8 @@ enum model_stream_state {
     MODEL_STREAM_DONE,     /* nothing comes any more */
 };
 enum model_stream_state model_stream_state(const struct model_stream *stream);
+/* See model_draft_text. */
+const char *model_stream_text(struct model_stream *stream, size_t *ret_len);
 /* Has it come as events? */
 bool model_stream_is_events(const struct model_stream *stream);
 

@@ -15,7 +15,8 @@
  *   {"t":"ack", until} for each event sent with "ack": what it announced may be done while clock_ms
  *    is below `until`
  * run → loop:
- *   {"t":"ask", messages, tools?, tool_choice?: "none", model?, max_completion_tokens?}
+ *   {"t":"ask", messages, tools?, tool_choice?: "none", model?, max_completion_tokens?,
+ *    turn: as the events will say it}
  *   {"t":"event", type, data, ack}: message, tool_call, tool_result, progress, waiting_approval
  *   {"t":"remember", server, tools?, era?, …}: for the next run's `known`; without tools: forget it
  *   {"t":"done", outcome, result?, error_message?, token_usage}: completed, failed, retry, or

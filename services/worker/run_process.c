@@ -47,6 +47,7 @@ static void on_ask(struct worker_run *run, json_t *frame)
         return;
     }
     int64_t left = run->deadline - clock_ms();
+    run->turn = js_int(frame, "turn", 0);
     run_trace_ask(&run->trace, frame, run->runs->options.settings->openai_model);
     run->model_call =
         model_ask(run->runs->options.model, frame, left < 1 ? 1 : left, on_model_answer, run);

@@ -21,6 +21,7 @@ enum {
 
 static void destroy_run(struct worker_run *run)
 {
+    partial_run_destroy(&run->partial);
     frame_peer_destroy(&run->peer);
     model_cancel(&run->model_call);
     if (run->call)
@@ -328,6 +329,7 @@ struct runs *runs_new(const struct runs_options *options)
     runs->table = run_table_new();
     runs->by_id = map_new();
     runs->tools = tool_memory_new();
+    runs->partials = run_partials_new(runs);
     runs->next_id = 1;
     struct outbox_options append = {options->loop,   options->bus, "append",
                                     append_envelope, on_appended,  runs};
@@ -357,6 +359,7 @@ void runs_destroy(struct runs **runs_p)
     outbox_destroy(&runs->append);
     outbox_destroy(&runs->finish);
     loop_timer_destroy(&runs->sweep);
+    partials_destroy(&runs->partials);
     run_table_destroy(&runs->table);
     tool_memory_destroy(&runs->tools);
     map_destroy(&runs->by_id);

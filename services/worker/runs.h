@@ -47,6 +47,11 @@ void runs_kill_all(struct runs *runs);
  * longer taken. */
 void runs_release(struct runs *runs, bool running);
 
+/* That gateway has somebody who watches this job of this user's: it is sent what the model says as
+ * it comes, for a while; `anew`: from the turn's beginning. */
+void runs_watch(struct runs *runs, const char *job_id, const char *user_id, uint64_t gateway,
+                bool anew);
+
 /* No run acts from then on (clock_ms). */
 void runs_leased(struct runs *runs, int64_t until);
 json_t *runs_held(const struct runs *runs); /* [{job_id, attempt}] */

@@ -6,6 +6,7 @@
 #include "libcommon/map.h"
 #include "services/worker/frames.h"
 #include "services/worker/outbox.h"
+#include "services/worker/partials.h"
 #include "services/worker/run_table.h"
 #include "services/worker/run_trace.h"
 #include "services/worker/runs.h"
@@ -43,6 +44,8 @@ struct worker_run {
     json_t *history;         /* see history.h; NULL: a first attempt */
     int64_t history_after;
     struct model_call *model_call;
+    int64_t turn;                /* that it asks the model for */
+    struct partial_run *partial; /* NULL: nobody has watched it yet */
     struct run_trace trace;
     json_t *tool_keys; /* {server: its key in tool_memory} */
 
@@ -63,6 +66,7 @@ struct runs {
     struct map *by_id;
     struct outbox *append, *finish;
     struct loop_timer *sweep;
+    struct partials *partials;
     struct tool_memory *tools; /* that runs before have found */
     uint64_t next_id;
     int64_t lease_until;
@@ -84,5 +88,8 @@ void run_stop(struct worker_run *run);
 /* run_process.c */
 void run_process_begin(struct worker_run *run);
 void run_process_ended(struct worker_run *run, enum zygote_end end, int status);
+
+/* run_partial.c */
+struct partials *run_partials_new(struct runs *runs);
 
 #endif

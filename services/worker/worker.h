@@ -14,6 +14,7 @@ void worker_stop(struct service *service);
 void worker_on_run(void *service, struct bus_call *call, json_t *args);
 void worker_on_cancel(void *service, struct bus_call *call, json_t *args);
 void worker_on_drain(void *service, struct bus_call *call, json_t *args);
+void worker_on_watch(void *service, struct bus_call *call, json_t *args);
 
 enum { WORKER_DRAIN_MS = 9000 };
 

@@ -148,8 +148,9 @@ class User:
 
 
 class Event:
-    def __init__(self, number, kind, data):
+    def __init__(self, number, kind, data, has_id=True):
         self.number = number
+        self.has_id = has_id
         self.kind = kind
         self.text = data
         self.data = json.loads(data)
@@ -160,19 +161,19 @@ class Event:
 
 def read_events(answer):
     """Events of a text/event-stream, as the HTML standard parses it."""
-    number, kind, data = None, "message", []
+    number, kind, data, has_id = 0, "message", [], False
     for line in answer.iter_lines(chunk_size=1, decode_unicode=False):
         line = line.decode("utf-8")
         field, _, value = line.partition(":")
         value = value[1:] if value.startswith(" ") else value
         if not line and data:
-            event = Event(int(number), kind, "\n".join(data))
+            event = Event(int(number), kind, "\n".join(data), has_id)
             api_document.check_event(answer.url, kind, event.data)
             yield event
         if not line:
-            kind, data = "message", []
+            kind, data, has_id = "message", [], False
         elif field == "id":
-            number = value
+            number, has_id = value, True
         elif field == "event":
             kind = value
         elif field == "data":

@@ -27,7 +27,7 @@ JOB = {"job_id": "x", "user_id": "me", "message": "Hi", "status": "running",
        "created_at": "2026-01-31T12:00:00.000000Z"}
 BAD = {"begin": {"json": {}}, "run": {"json": {}}, "approve": {"json": {"call_ids": []}},
        "deny": {"json": {"reason": ""}}, "result": {"params": {"wait": "x"}},
-       "jobs": {"params": {"limit": "0"}}}
+       "jobs": {"params": {"limit": "0"}}, "events": {"params": {"partial": "x"}}}
 
 
 def promised(status):
