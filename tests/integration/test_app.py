@@ -272,7 +272,7 @@ def test_thousands_of_events(browser, asking):
                 ["tool_result", {id: `${i}`, content: "x".repeat(100)}]);
         const text = events.map(([type, data], i) =>
             `id: ${i + 1}\nevent: ${type}\ndata: ${JSON.stringify(data)}\n\n`).join("");
-        window.fetch = (path, options) => !path.endsWith("/events") ? real(path, options)
+        window.fetch = (path, options) => !path.includes("/events") ? real(path, options)
             : options.headers["Last-Event-ID"] === "0" ? Promise.resolve(new Response(text))
             : new Promise(() => {});""")
     ask(browser, "[sandbox:slow=60] Say hello")
@@ -391,7 +391,7 @@ def test_every_kind_of_event(browser, asking):
         const real = window.fetch;
         const text = arguments[0];
         window.fetch = (path, options) => {
-            if (!path.endsWith("/events"))
+            if (!path.includes("/events"))
                 return real(path, options);
             const after = Number(options.headers["Last-Event-ID"]);
             const from = after ? text.indexOf(`id: ${after + 1}\\n`) : 0;

@@ -123,9 +123,11 @@ export class Api {
         return this.json("GET", `/jobs?${new URLSearchParams(query)}`, { signal });
     }
 
-    /** The Response of a stream of events that come after number `after`. */
-    events(id, after, signal) {
-        return this.fetch("GET", `/jobs/${encodeURIComponent(id)}/events`, {
+    /** The Response of a stream of events that come after number `after`; partial: with the words
+        of an answer as they are written. */
+    events(id, after, partial, signal) {
+        const query = partial ? "?partial=true" : "";
+        return this.fetch("GET", `/jobs/${encodeURIComponent(id)}/events${query}`, {
             signal, headers: { Accept: "text/event-stream", "Last-Event-ID": String(after) } });
     }
 

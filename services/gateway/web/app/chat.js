@@ -141,6 +141,7 @@ export class Chat {
             again: (message) => this.ask(message),
             changed: () => this.changed(),
             decided: () => this.composer.focusOnDesk(),
+            draw: (change) => this.keepEnd(change),
         });
     }
 
@@ -151,7 +152,8 @@ export class Chat {
             "The connection was lost: trying again. The job goes on…");
         const was = turn.ended;
         try {
-            for await (const event of follow(this.api, turn.job.job_id, signal, lost))
+            const options = { lost, partial: !was };
+            for await (const event of follow(this.api, turn.job.job_id, signal, options))
                 this.keepEnd(() => turn.apply(event));
             const job = was && isWhole(turn.job) ? turn.job
                 : await this.result(turn.job.job_id, signal);

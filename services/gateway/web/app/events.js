@@ -57,7 +57,7 @@ export async function* readEvents(body, heard = () => {}) {
 
 /** One connection: its events behind `after`, or a single null when there will be none; aborted
     when it has gone silent. */
-async function* connect(api, jobId, after, signal, opened) {
+async function* connect(api, jobId, { after, partial, signal, opened }) {
     const silence = new AbortController();
     let timer;
     const heard = () => {
@@ -66,7 +66,8 @@ async function* connect(api, jobId, after, signal, opened) {
     };
     heard();
     try {
-        const response = await api.events(jobId, after, AbortSignal.any([signal, silence.signal]));
+        const response = await api.events(jobId, after, partial,
+            AbortSignal.any([signal, silence.signal]));
         if (!response.ok)
             throw await errorOf(response);
         opened();
@@ -83,20 +84,24 @@ const isLast = (event) => event.type === "status" && ENDED.includes(event.data.s
 
 /** All events of a job, in order and each once, until its last one, whatever happens to the
     connection in between. lost(error): it was lost and is tried again; lost(null): it is back.
+    partial: with `partial` events between them, which have no number; some may be missing.
     Throws an ApiError for what won't pass: the job is unknown, the sign-in has ended. */
-export async function* follow(api, jobId, signal, lost = () => {}) {
+export async function* follow(api, jobId, signal, { lost = () => {}, partial = false } = {}) {
     let after = 0;
     let pause = FIRST_PAUSE_MS;
     for (;;) {
         let wait = 0;
         try {
-            for await (const event of connect(api, jobId, after, signal, () => lost(null))) {
+            const opened = () => lost(null);
+            for await (const event of connect(api, jobId, { after, partial, signal, opened })) {
                 if (event === null)
                     return;
                 pause = FIRST_PAUSE_MS;
-                if (event.number <= after)
-                    continue;
-                after = event.number;
+                if (event.type !== "partial") {
+                    if (event.number <= after)
+                        continue;
+                    after = event.number;
+                }
                 yield event;
                 if (isLast(event))
                     return;

@@ -1,10 +1,11 @@
 /* One job, as a turn of the conversation: what was asked, the steps, the answer. It is a function
-   of the job's events, so a reload shows the same again. */
+   of the job's events, so a reload shows the same again; what is still being written is a preview. */
 
 import { announce } from "./announce.js";
 import { Approval } from "./approval.js";
 import { ToolCard } from "./cards.js";
 import { button, h, notice } from "./dom.js";
+import { Draft } from "./draft.js";
 import { ENDED } from "./events.js";
 import { count, duration, fullTime, usage, when } from "./format.js";
 import { showMarkdown } from "./markdown.js";
@@ -18,14 +19,21 @@ const WORKING = {
 
 export class Turn {
     /** job: as the API gives it, or {message} alone while it is being sent.
-        actions: {decide(job, ids, reason), again(message), changed(), decided()}; decided: the
-        button that had the focus is gone. */
+        actions: {decide(job, ids, reason), again(message), changed(), decided(), draw(change)};
+        decided: the button that had the focus is gone; draw: calls change(), which makes the page
+        longer. */
     constructor(job, actions) {
         this.job = job;
         this.actions = actions;
         this.cards = new Map();
         this.denied = new Set();
         this.answers = [];
+        this.attempt = 1;
+        this.draft = new Draft((change) => actions.draw(() => {
+            change();
+            if (!this.draft.shown)
+                this.add(this.draft.element);
+        }));
         this.question = h("div", { class: "question" });
         this.steps = h("div", { class: "steps" });
         this.state = h("p", { class: "state muted" });
@@ -79,9 +87,14 @@ export class Turn {
             this.setStatus(data);
             break;
         case "message":
-            this.say(data.text ?? "");
+            this.say(data.text ?? "", data.turn);
+            break;
+        case "partial":
+            if (this.draft.add(data))
+                this.show("Writing…");
             break;
         case "tool_call":
+            this.draft.end(data.turn ?? 0);
             this.callTool(data);
             break;
         case "tool_result":
@@ -104,6 +117,7 @@ export class Turn {
         const ended = ENDED.includes(status);
         if (ended || !this.old)
             this.job.status = status;
+        this.voidDraft(status, attempt);
         if (status === "running")
             this.startedAt = Date.parse(timestamp);
         if (attempt > 1)
@@ -121,22 +135,36 @@ export class Turn {
             : status === "failed" ? `It failed: ${oneLine(error ?? "", 300)}` : "Stopped.");
     }
 
-    /** A line of small print. */
-    remark(text, kind = "muted") {
-        this.steps.append(foreign(h("p", { class: `small ${kind}` }), oneLine(text, 500)));
+    /** The first words may come before the attempt that writes them is known to run. */
+    voidDraft(status, attempt) {
+        if (status === "running")
+            this.attempt = attempt ?? 1;
+        this.draft.drop(ENDED.includes(status) ? Infinity
+            : status === "running" ? this.attempt - 1 : this.attempt);
     }
 
-    say(text) {
-        const element = h("div", { class: "answer" });
+    /** Below the other steps, but above what is being written. */
+    add(element) {
+        this.steps.insertBefore(element, this.draft.shown);
+    }
+
+    /** A line of small print. */
+    remark(text, kind = "muted") {
+        this.add(foreign(h("p", { class: `small ${kind}` }), oneLine(text, 500)));
+    }
+
+    say(text, turn = 0) {
+        const element = this.draft.finish(turn, text);
         this.answers.push({ text, element });
-        this.steps.append(showMarkdown(element, text));
+        if (element !== this.steps.lastElementChild)
+            this.add(element);
         this.showWork("running");
     }
 
     callTool(data) {
         const card = new ToolCard(data);
         this.cards.set(data.id, card);
-        this.steps.append(card.element);
+        this.add(card.element);
         if (!this.old)
             this.show(`Calling ${oneLine(card.tool, 60)}…`);
         this.tell(`Calling ${oneLine(card.tool, 60)}`);
@@ -157,7 +185,7 @@ export class Turn {
         this.closeApproval(null);
         this.approval = new Approval(data,
             (ids, reason) => this.actions.decide(this.job, ids, reason));
-        this.steps.append(this.approval.element);
+        this.add(this.approval.element);
         this.showWork("approval");
         this.tell(`Your approval is needed for ${count(data.calls.length, "call")}.`);
         this.changed();
