@@ -32,7 +32,6 @@ struct partial {
     void *arg;
     struct watch *watch; /* NULL: not begun */
     struct partial_order order;
-    bool lost; /* it needs a text's beginning */
     unsigned soon;
     int64_t watch_at; /* loop_now */
 };
@@ -64,7 +63,6 @@ struct partial *partial_new(struct partials *partials, const char *job_id, const
     partial->user_id = user_id;
     partial->write = write;
     partial->arg = arg;
-    partial->lost = true;
     partial->soon = SOON_MAX;
     return partial;
 }
@@ -85,13 +83,11 @@ void partial_event(struct partial *partial, const char *type, const json_t *data
         return;
     partial->soon = SOON_MAX;
     partial->watch_at = 0;
-    partial->lost = true;
 }
 
 void partial_lose(struct partial *partial)
 {
     partial_order_lose(&partial->order);
-    partial->lost = true;
 }
 
 static void write_part(struct partial *partial, const json_t *news)
@@ -116,19 +112,13 @@ static void on_news(void *arg)
 {
     struct partial *partial = arg;
     const json_t *news = partial->partials->news;
-    bool lost = false;
     if (strcmp(js_str(news, "user_id", ""), partial->user_id) != 0)
         return;
     int64_t part = js_int(news, "part", -1);
-    bool fits = partial_order_take(&partial->order, js_int(news, "attempt", 0),
-                                   js_int(news, "turn", 0), part, &lost);
-    partial->lost = partial->lost || lost;
-    if (!fits)
+    if (!partial_order_take(&partial->order, js_int(news, "attempt", 0), js_int(news, "turn", 0),
+                            part))
         return;
-    if (part == 0) {
-        partial->lost = false;
-        partial->soon = 0;
-    }
+    partial->soon = 0;
     write_part(partial, news); /* last: it may end the stream */
 }
 
@@ -151,13 +141,13 @@ void partial_refresh(struct partial *partial)
     int64_t now = loop_now(gateway->loop);
     if (!partial->watch)
         partial->watch = watch_new(partials->streams, partial->job_id, on_news, partial);
-    if (now < partial->watch_at || !may_send(partials, now))
+    if (partial->order.idle || now < partial->watch_at || !may_send(partials, now))
         return;
     partial->watch_at = now + (partial->soon ? WATCH_SOON_MS : WATCH_MS);
     partial->soon -= partial->soon > 0;
     bus_send(gateway->bus, "worker@*.watch",
-             json_pack("{s:s, s:s, s:b}", "job_id", partial->job_id, "user_id", partial->user_id,
-                       "anew", partial->lost));
+             json_pack("{s:s, s:s, s:I}", "job_id", partial->job_id, "user_id", partial->user_id,
+                       "next", (json_int_t)partial->order.next));
 }
 
 void gateway_partial(void *arg, struct bus_call *call, json_t *args)

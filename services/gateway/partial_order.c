@@ -16,15 +16,17 @@ bool partial_order_event(struct partial_order *order, const char *type, const js
     int64_t turn = js_int(data, "turn", 0), attempt = js_int(data, "attempt", 0);
     if (turn > order->told)
         order->told = turn;
-    if (strcmp(type, "status") != 0 || strcmp(js_str(data, "status", ""), "running") != 0)
+    if (strcmp(type, "status") != 0)
+        return false;
+    order->idle = strcmp(js_str(data, "status", ""), "running") != 0;
+    if (order->idle)
         return false;
     if (attempt > order->attempt)
         begin_attempt(order, attempt);
     return true;
 }
 
-bool partial_order_take(struct partial_order *order, int64_t attempt, int64_t turn, int64_t part,
-                        bool *ret_lost)
+bool partial_order_take(struct partial_order *order, int64_t attempt, int64_t turn, int64_t part)
 {
     if (attempt < order->attempt || turn <= order->told ||
         (attempt == order->attempt && turn < order->turn))
@@ -34,7 +36,6 @@ bool partial_order_take(struct partial_order *order, int64_t attempt, int64_t tu
     bool fits = part == 0 || (turn == order->turn && part == order->next && order->next > 0);
     order->turn = turn;
     order->next = fits ? part + 1 : 0;
-    *ret_lost = !fits;
     return fits;
 }
 

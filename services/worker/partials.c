@@ -175,14 +175,14 @@ static struct watcher *watcher_of(struct partial_run *run, uint64_t gateway)
     return &run->watchers[run->count++];
 }
 
-void partial_run_watch(struct partial_run *run, uint64_t gateway, bool anew)
+void partial_run_watch(struct partial_run *run, uint64_t gateway, int64_t next)
 {
     struct partials *partials = run->partials;
     struct watcher *watcher = watcher_of(run, gateway);
     if (!watcher)
         return;
-    watcher->until = loop_now(partials->options.loop) + PARTIALS_WATCH_MS;
-    if (anew)
+    watcher->until = loop_now(partials->options.loop) + partials->options.watch_ms;
+    if (watcher->part != next)
         watcher->number = 0;
     if (!loop_timer_active(partials->timer))
         loop_timer_start(partials->timer, PARTIALS_PACE_MS);

@@ -14,7 +14,6 @@
 
 enum {
     PARTIALS_PACE_MS = 80,
-    PARTIALS_WATCH_MS = 15000,     /* for which one watch is good */
     PARTIALS_WATCHERS_MAX = 8,     /* of a run; the further ones wait for one to go */
     PARTIALS_TEXT_MAX = 16 << 10,  /* of a turn, as in its event */
     PARTIALS_ROUND_BYTES = 1 << 20 /* sent at once; the rest comes the next time */
@@ -22,6 +21,7 @@ enum {
 
 struct partials_options {
     struct loop *loop;
+    int64_t watch_ms; /* for which one watch is good */
     /* Sends gateway.partial to that gateway; consumes `args`. */
     void (*send)(void *arg, uint64_t gateway, json_t *args);
     /* Is there room for more on the bus? */
@@ -50,7 +50,8 @@ struct partial_run *partial_run_new(struct partials *partials, const char *job_i
                                     void *arg);
 void partial_run_destroy(struct partial_run **run_p);
 
-/* That gateway watches it from now on. `anew`: it wants the turn's text from the beginning. */
-void partial_run_watch(struct partial_run *run, uint64_t gateway, bool anew);
+/* That gateway watches it from now on, and waits for the part `next`: if that is another one than
+ * it would get, it gets the turn's text from the beginning. */
+void partial_run_watch(struct partial_run *run, uint64_t gateway, int64_t next);
 
 #endif

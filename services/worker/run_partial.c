@@ -4,8 +4,12 @@
 
 #include "services/worker/runs_internal.h"
 
-/* What waits to leave, above which nothing is added. */
-enum { BACKLOG_MESSAGES = 1000, BACKLOG_BYTES = 4 << 20 };
+enum {
+    WATCH_MS = 15000,
+    /* What waits to leave, above which nothing is added. */
+    BACKLOG_MESSAGES = 1000,
+    BACKLOG_BYTES = 4 << 20,
+};
 
 static void on_send(void *arg, uint64_t gateway, json_t *args)
 {
@@ -26,8 +30,11 @@ static bool has_room(void *arg)
 
 struct partials *run_partials_new(struct runs *runs)
 {
-    struct partials_options options = {
-        .loop = runs->options.loop, .send = on_send, .has_room = has_room, .arg = runs};
+    struct partials_options options = {.loop = runs->options.loop,
+                                       .watch_ms = WATCH_MS,
+                                       .send = on_send,
+                                       .has_room = has_room,
+                                       .arg = runs};
     return partials_new(&options);
 }
 
@@ -53,7 +60,7 @@ static struct worker_run *find(const struct runs *runs, const char *job_id)
 }
 
 void runs_watch(struct runs *runs, const char *job_id, const char *user_id, uint64_t gateway,
-                bool anew)
+                int64_t next)
 {
     struct worker_run *run = runs->options.zygote ? find(runs, job_id) : NULL;
     if (!run || run->silent || run->outcome || strcmp(run->user_id, user_id) != 0)
@@ -61,5 +68,5 @@ void runs_watch(struct runs *runs, const char *job_id, const char *user_id, uint
     if (!run->partial)
         run->partial =
             partial_run_new(runs->partials, run->job_id, run->user_id, run->attempt, look, run);
-    partial_run_watch(run->partial, gateway, anew);
+    partial_run_watch(run->partial, gateway, next);
 }

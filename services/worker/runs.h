@@ -48,9 +48,9 @@ void runs_kill_all(struct runs *runs);
 void runs_release(struct runs *runs, bool running);
 
 /* That gateway has somebody who watches this job of this user's: it is sent what the model says as
- * it comes, for a while; `anew`: from the turn's beginning. */
+ * it comes, for a while (see partial_run_watch). */
 void runs_watch(struct runs *runs, const char *job_id, const char *user_id, uint64_t gateway,
-                bool anew);
+                int64_t next);
 
 /* No run acts from then on (clock_ms). */
 void runs_leased(struct runs *runs, int64_t until);

@@ -409,7 +409,7 @@ void worker_on_watch(void *arg, struct bus_call *call, json_t *args)
 {
     struct worker *worker = ((struct service *)arg)->state;
     runs_watch(worker->runs, js_str(args, "job_id", ""), js_str(args, "user_id", ""),
-               bus_call_from(call), js_bool(args, "anew", false));
+               bus_call_from(call), js_int(args, "next", 0));
     bus_reply(&call, json_object());
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/buf.h"
 #include "libcommon/js.h"
 #include "services/worker/model_stream.h"
 
@@ -50,6 +51,22 @@ static void check_error(const struct model_error *error)
     check(!strstr(error->code, KEY));
 }
 
+/* What has been shown of the answer stays the beginning of it. */
+static void check_shown(struct model_stream *stream, struct buf *shown)
+{
+    size_t len;
+    const char *text = model_stream_text(stream, &len);
+    check(js_is_utf8(text, len));
+    check(len >= shown->len && memcmp(text, buf_text(shown), shown->len) == 0);
+    buf_add(shown, text + shown->len, len - shown->len);
+}
+
+static void check_ended(const json_t *answer, struct buf *shown)
+{
+    const char *text = js_str(json_object_get(answer, "message"), "content", "");
+    check(strncmp(text, buf_text(shown), shown->len) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1)
@@ -61,14 +78,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     model_error_read(body, len, 400, KEY, &error);
     check_error(&error);
     struct model_stream *stream = model_stream_new(KEY);
-    for (size_t at = 0; at < len; at += step)
+    struct buf shown;
+    buf_init(&shown, MODEL_TEXT_MAX);
+    for (size_t at = 0; at < len; at += step) {
         if (!model_stream_feed(stream, body + at, len - at < step ? len - at : step))
             break;
+        check_shown(stream, &shown);
+    }
     json_t *answer = NULL;
-    if (model_stream_end(stream, &answer, &error) == MODEL_ANSWERED)
+    if (model_stream_end(stream, &answer, &error) == MODEL_ANSWERED) {
         check_answer(answer);
-    else
+        check_ended(answer, &shown);
+    } else {
         check_error(&error);
+    }
+    buf_fini(&shown);
     json_decref(answer);
     model_stream_destroy(&stream);
     return 0;

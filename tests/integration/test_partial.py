@@ -1,255 +1,89 @@
-"""GET /jobs/{job_id}/events?partial=true: the model's text as it comes, beside the events."""
-import os
-import signal
-import threading
-import uuid
-
+"""GET /jobs/{job_id}/events?partial=true: the model's text as it comes, beside the events. More in
+test_partial_live.py."""
 import pytest
 
-from bus_peer import ONEWAY, REQUEST, Peer
-from client import of_kind, read_events, sign_in
-from live_model import MODEL, LiveModel
-from stack import Stack, wait_until
+from client import of_kind, sign_in
+from partial_text import Follower, check_numbers
+from stack import wait_until
 
-TOOL = "google__gmail_list_labels"
-TEXT_MAX = 16 << 10
+pytest_plugins = ["shared_stacks"]
 
-
-@pytest.fixture(scope="module")
-def model():
-    one = LiveModel()
-    yield one
-    one.close()
+# The sandbox says half of its answer, then nothing more.
+SILENT = "[sandbox:stall] " + "say these words again, please, and then some more of them " * 6
 
 
 @pytest.fixture(scope="module")
-def stack(model):
-    one = Stack(env={"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-live", "OPENAI_MODEL": MODEL},
-                scale={"gateway": 2})
-    yield one
-    one.close()
-
-
-@pytest.fixture(scope="module")
-def user(stack):
-    return sign_in(stack)
-
-
-class Follower:
-    """Reads a stream in a thread of its own."""
-
-    def __init__(self, user, job_id, partial="true", after=None):
-        headers = {} if after is None else {"Last-Event-ID": str(after)}
-        query = "" if partial is None else f"?partial={partial}"
-        self.answer = user.get(f"/jobs/{job_id}/events{query}", headers=headers, stream=True)
-        assert self.answer.status_code == 200, self.answer.text
-        self.events, self.ended = [], False
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
-
-    def _read(self):
-        with self.answer:
-            for event in read_events(self.answer):
-                self.events.append(event)
-        self.ended = True
-
-    def partials(self):
-        return of_kind(self.events[:], "partial")
-
-    def shown(self):
-        """The text of the latest turn, put together by the rules of openapi.json. The gateway itself
-        leaves out what doesn't fit: every part fits."""
-        text, last = "", None
-        for event in self.partials():
-            data = event.data
-            at = (data["attempt"], data["turn"], data["part"])
-            if data["part"] == 0:
-                text = ""
-            else:
-                assert last == (at[0], at[1], at[2] - 1), f"{last} is followed by {at}"
-            last = at
-            text += data["text"]
-        return text
-
-    def wait_shown(self, text):
-        wait_until(lambda: self.shown() == text, 20, f"{text[:60]!r} is shown")
-
-    def wait(self, kind, **members):
-        def found():
-            return next((one for one in of_kind(self.events[:], kind)
-                         if members.items() <= one.data.items()), None)
-        return wait_until(found, 30, f"{kind} {members}")
-
-    def end(self):
-        """All events, once the stream has ended."""
-        wait_until(lambda: self.ended, 30, "the stream ends")
-        return self.events
-
-
-def begin(user, model, text="Tell me"):
-    """(job id, what it asks the model): each job's message is its own."""
-    message = f"{text} {uuid.uuid4().hex}"
-    job_id = user.run(message)
-    return job_id, message
-
-
-def check_numbers(events):
-    own = [event for event in events if event.kind != "partial"]
-    assert [event.number for event in own] == list(range(1, len(own) + 1))
-    assert all(event.has_id == (event.kind != "partial") for event in events)
-
-
-def test_the_words_as_they_come(user, model):
-    job_id, message = begin(user, model)
-    watching, plain = Follower(user, job_id), Follower(user, job_id, None)
-    talk = model.talk(message)
-    talk.say("Hel")
-    watching.wait_shown("Hel")
-    talk.say("lo, ", "you")
-    watching.wait_shown("Hello, you")
-    assert not of_kind(watching.events, "message")
-    talk.end()
-    events = watching.end()
-    check_numbers(events)
-    assert of_kind(events, "message")[0].data["text"] == "Hello, you"
-    assert {(one.data["attempt"], one.data["turn"]) for one in of_kind(events, "partial")} == {(1, 1)}
-    kinds = [event.kind for event in events]
-    assert "partial" not in kinds[kinds.index("message"):]
-    assert "partial" not in {event.kind for event in plain.end()}
-    assert [event.text for event in plain.events] == \
-        [event.text for event in events if event.kind != "partial"]
-
-
-def test_who_comes_late_sees_it_from_the_beginning(user, model):
-    """On both gateways: each connection meets one of them."""
-    job_id, message = begin(user, model)
-    first = Follower(user, job_id)
-    talk = model.talk(message)
-    talk.say("once ", "upon ")
-    first.wait_shown("once upon ")
-    others = [Follower(user, job_id) for _ in range(6)]
-    number = of_kind(first.events, "status")[-1].number
-    others += [Follower(user, job_id, after=number) for _ in range(2)]
-    for one in others:
-        one.wait_shown("once upon ")
-    talk.say("a time")
-    for one in [first, *others]:
-        one.wait_shown("once upon a time")
-    talk.end()
-    for one in [first, *others]:
-        assert of_kind(one.end(), "message")[0].data["text"] == "once upon a time"
-
-
-def test_each_turn_has_its_own(user, model):
-    job_id, message = begin(user, model)
-    watching = Follower(user, job_id)
-    talk = model.talk(message)
-    talk.say("I look.")
-    watching.wait_shown("I look.")
-    talk.call(TOOL)
-    talk.end("tool_calls")
-    talk = model.talk(message, 2)
-    talk.say("I found it.")
-    watching.wait_shown("I found it.")
-    talk.end()
-    events = watching.end()
-    check_numbers(events)
-    told = 0
-    for event in events:
-        if event.kind == "message":
-            told = event.data["turn"]
-        elif event.kind == "partial":
-            assert event.data["turn"] == told + 1
-    assert told == 2
-
-
-def test_an_answer_that_is_cut_begins_anew(user, model):
-    job_id, message = begin(user, model)
-    watching = Follower(user, job_id)
-    talk = model.talk(message)
-    talk.say("all wro")
-    watching.wait_shown("all wro")
-    talk.cut()
-    talk = model.talk(message, 2)
-    talk.say("right")
-    watching.wait_shown("right")
-    talk.end()
-    assert of_kind(watching.end(), "message")[0].data["text"] == "right"
-
-
-HOSTILE = ["\r\ndata: no\n\nid: 99\nevent: status\n", "<script>alert(1)</script>", "\u0001\u001b[2J",
-           "😀", "é\u0301", "\u2028\ufeff", "a" * 9000, "ü" * 9000]
-
-
-def test_whatever_it_says(user, model):
-    """Shown to the byte, as far as an event shows it; thoughts never are."""
-    job_id, message = begin(user, model)
-    watching = Follower(user, job_id)
-    talk = model.talk(message)
-    talk.say(" \n<thi", "nk>I had better hide this</th", "ink>\n\n", *HOSTILE)
-    told = "".join(HOSTILE).lstrip().encode()[:TEXT_MAX].decode(errors="ignore")
-    watching.wait_shown(told)
-    talk.end()
-    events = watching.end()
-    check_numbers(events)
-    assert all("hide this" not in event.text for event in events)
-    assert of_kind(events, "message")[0].data["text"].startswith(told)
-    assert all(len(one.data["text"].encode()) <= TEXT_MAX for one in of_kind(events, "partial"))
-
-
-def test_the_parameter(user, model):
-    job_id, message = begin(user, model)
-    answer = user.get(f"/jobs/{job_id}/events?partial=maybe")
-    assert answer.status_code == 422
-    assert answer.json()["detail"][0]["loc"] == ["query", "partial"]
-    watching, without = Follower(user, job_id, "1"), Follower(user, job_id, "false")
-    talk = model.talk(message)
-    talk.say("Hi")
-    watching.wait_shown("Hi")
-    talk.end()
-    watching.end()
-    assert "partial" not in {event.kind for event in without.end()}
-
-
-class Insider:
-    """Somebody with a worker's key."""
-
-    def __init__(self, stack):
-        self.peer = Peer(stack.brokers[0], stack.keys, "worker")
-        self.peer.hello()
-
-    def tell(self, job_id, user_id, part, text, attempt=1, turn=1):
-        self.peer.send(REQUEST, 0, ONEWAY, 10000, "gateway@*.partial", {}, {
-            "job_id": job_id, "user_id": user_id, "attempt": attempt, "turn": turn, "part": part,
-            "text": text})
+def user(wide_stack):
+    return sign_in(wide_stack)
 
 
 @pytest.fixture
-def insider(stack):
-    one = Insider(stack)
+def job_id(user):
+    one = user.run(SILENT)
     yield one
-    one.peer.close()
+    user.cancel(one)
 
 
-def test_what_is_old_or_anothers_is_not_told(user, model, insider):
-    job_id, message = begin(user, model)
+def test_a_text_that_is_not_whole_yet(user, job_id):
+    """On every gateway and from any event on: each connection meets one of them."""
+    plain = Follower(user, job_id, None)
     watching = Follower(user, job_id)
-    talk = model.talk(message)
-    talk.call(TOOL)
-    talk.say("one")
-    watching.wait_shown("one")
-    talk.end("tool_calls")
-    model.talk(message, 2)
-    watching.wait("message", turn=1)
-    insider.tell(job_id, user.id, 0, "told already", turn=1)
-    insider.tell(job_id, "somebody-else", 0, "another's", turn=2)
-    insider.tell(job_id, user.id, 1, "the beginning is missing", turn=2)
-    insider.tell(job_id, user.id, 0, "newest", turn=2, attempt=2)
-    insider.tell(job_id, user.id, 0, "of an older attempt", turn=2)
-    insider.tell(job_id, user.id, 2, "a gap", turn=2, attempt=2)
-    insider.tell(job_id, user.id, 3, "behind the gap", turn=2, attempt=2)
-    insider.tell(job_id, user.id, 0, "last", turn=2, attempt=2)
-    watching.wait_shown("last")
-    assert [one.data["text"] for one in watching.partials()] == ["one", "newest", "last"]
-    assert user.cancel(job_id).status_code == 200
-    assert of_kind(watching.end(), "status")[-1].data["status"] == "cancelled"
+    watching.wait_some()
+    number = of_kind(watching.events, "status")[-1].number
+    for one in [Follower(user, job_id, "1") for _ in range(4)] + [Follower(user, job_id, after=number)]:
+        wait_until(lambda one=one: one.shown() and one.shown() == watching.shown(), 20, "all is shown")
+    assert {(part.data["attempt"], part.data["turn"]) for part in watching.partials()} == {(1, 1)}
+    user.cancel(job_id)
+    events = watching.end()
+    check_numbers(events)
+    assert of_kind(events, "status")[-1].data["status"] == "cancelled"
+    assert not of_kind(events, "message")
+    assert [event.text for event in plain.end()] == \
+        [event.text for event in events if event.kind != "partial"]
+
+
+def test_a_text_is_the_beginning_of_its_message(user):
+    job_id = user.run("[sandbox:drip=0.02] " + SILENT.partition("] ")[2])
+    watching = Follower(user, job_id)
+    events = watching.end()
+    check_numbers(events)
+    text = of_kind(events, "message")[0].data["text"]
+    assert text.startswith(watching.shown())
+    kinds = [event.kind for event in events]
+    assert "partial" not in kinds[kinds.index("message"):]
+
+
+def test_an_ended_job_has_none(user, job_id):
+    user.cancel(job_id)
+    assert not Follower(user, job_id).partials()
+    last = Follower(user, job_id).end()[-1].number
+    assert user.get(f"/jobs/{job_id}/events?partial=true",
+                    headers={"Last-Event-ID": str(last)}).status_code == 204
+
+
+def test_another_user_sees_none(user, job_id, wide_stack):
+    assert sign_in(wide_stack).get(f"/jobs/{job_id}/events?partial=true").status_code == 404
+
+
+@pytest.mark.parametrize("value", ["maybe", "", "2", "true,true"])
+def test_a_parameter_that_says_nothing(user, job_id, value):
+    answer = user.get(f"/jobs/{job_id}/events?partial={value}")
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["query", "partial"]
+
+
+def test_not_asked_for(user, job_id):
+    without, watching = Follower(user, job_id, "false"), Follower(user, job_id, "TRUE")
+    watching.wait_some()
+    user.cancel(job_id)
+    assert not of_kind(without.end(), "partial")
+
+
+def test_a_logout_ends_it(wide_stack):
+    one = sign_in(wide_stack)
+    job_id = one.run(SILENT)
+    watching = Follower(one, job_id)
+    watching.wait_some()
+    assert one.delete("/auth/logout").status_code == 200
+    assert not of_kind(watching.end(), "message")
+    sign_in(wide_stack, one.email).cancel(job_id)

@@ -329,6 +329,46 @@ static void nothing_grows_without_end(void **state)
     model_draft_destroy(&draft);
 }
 
+/* What is there to show after each of these pieces of a text. */
+static void assert_shown(const char *const *pieces, const char *const *shown)
+{
+    char why[MODEL_WHY_SIZE];
+    struct model_draft *draft = model_draft_new();
+    for (size_t i = 0; pieces[i]; i++) {
+        AUTOJSON json_t *json =
+            json_pack("{s:[{s:{s:s}}]}", "choices", "delta", "content", pieces[i]);
+        assert_int_equal(model_draft_add(draft, json, why), ERR_OK);
+        size_t len;
+        const char *text = model_draft_text(draft, &len);
+        assert_int_equal(len, strlen(shown[i]));
+        assert_memory_equal(text, shown[i], len);
+    }
+    model_draft_destroy(&draft);
+}
+
+static void a_text_can_be_shown_as_it_comes(void **state)
+{
+    (void)state;
+    assert_shown((const char *const[]){"", " \n", "Hel", "lo", NULL},
+                 (const char *const[]){"", "", " \nHel", " \nHello"});
+    assert_shown((const char *const[]){"<", "th", "an", NULL},
+                 (const char *const[]){"", "", "<than"});
+    assert_shown((const char *const[]){"a <think>no thought</think>", NULL},
+                 (const char *const[]){"a <think>no thought</think>"});
+}
+
+static void thoughts_are_not_shown(void **state)
+{
+    (void)state;
+    assert_shown(
+        (const char *const[]){"\n<thi", "nk>a", "</th", "in", "k>", "\n", "b", "</think>", NULL},
+        (const char *const[]){"", "", "", "", "", "", "b", "b</think>"});
+    assert_shown((const char *const[]){"<think>", "never ends", NULL},
+                 (const char *const[]){"", ""});
+    assert_shown((const char *const[]){"<think></think>at once", NULL},
+                 (const char *const[]){"at once"});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +386,8 @@ int main(void)
         cmocka_unit_test(what_gemini_signs_goes_back_to_it),
         cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(nothing_grows_without_end),
+        cmocka_unit_test(a_text_can_be_shown_as_it_comes),
+        cmocka_unit_test(thoughts_are_not_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
