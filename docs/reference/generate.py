@@ -219,7 +219,8 @@ def events_page():
         "numbered from 1 without gaps, each one's data a JSON object. The last is the job's one "
         "`status` of completed, failed or cancelled; then the stream ends. Who has lost the connection "
         "sends `Last-Event-ID` with the number of the last event that came, and goes on behind it; 204 "
-        "says that there is nothing more. `: ping` comes every 15 seconds. Later versions may have more "
+        "says that there is nothing more. With `?partial=true` there are `partial` events as well, which have "
+        "no number: who goes on behind an event leaves them out. `: ping` comes every 15 seconds. Later versions may have more "
         "types and members: leave out what you don't know.",
         f"```\n{example}\n```"]
     for kind, reference in schemas["EventData"]["properties"].items():
