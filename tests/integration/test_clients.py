@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "clients" / "python"))
 from mcpbus_client import Client, McpbusError, has_ended  # noqa: E402
 from mcpbus_client.sse import read_events  # noqa: E402
 
-pytest_plugins = ["asking_stacks"]
+pytest_plugins = ["asking_stacks", "shared_stacks"]
 
 PLAIN = "say hello"
 
@@ -66,6 +66,9 @@ def test_typescript(check_program, asking):
     assert job[0] == "completed" and job[1] and job[2:] == [True, True]
     resumed = said.pop("resumed")
     assert resumed == list(range(1, len(resumed) + 1)) and len(resumed) >= 4
+    assert said.pop("partial") == [
+        [["?partial=true", None], ["?partial=true", "1"]],
+        [[0, 0, "Hel"], 1, [1, 1, "l"], [1, 0, "Hello"], 2, 3]]
     assert said.pop("invalid")[:3] == [422, "object", True]
     for name, status in (("conflict", 409), ("late", 409), ("unknown", 404), ("stranger", 401),
                          ("after", 401)):
@@ -124,6 +127,26 @@ def test_python_runs(bus):
     assert job["status"] == "completed" and job["result"] and job["token_usage"]["total_tokens"] > 0
     assert [each["job_id"] for each in bus.jobs(limit=1, status="completed")["jobs"]] == [job_id]
     assert bus.call("GET", "/health")["status"] == "healthy"
+
+
+def test_python_reads_what_is_being_written(wide_stack):
+    """By the sandbox, which says half of its answer and then nothing more. What has no number goes
+    by the one before, behind which the stream goes on."""
+    user = sign_in(wide_stack)
+    bus = Client(wide_stack.url, user.token)
+    job_id = bus.run("[sandbox:stall] " + "say these words again, please, and some more " * 6)
+    number, written = 0, []
+    for event in bus.events(job_id, partial=True):
+        if event.type == "partial":
+            assert event.id == number
+            if not written:
+                bus.cancel(job_id)
+            written.append(event.data)
+            continue
+        number += 1
+        assert event.id == number
+    assert written[0]["part"] == 0 and written[0]["text"]
+    assert "partial" not in [event.type for event in bus.events(job_id)]
 
 
 def test_python_asks(bus, asking):
@@ -191,7 +214,7 @@ class LossyClient(Client):
         if self.calls % 2:
             answer.close()
             raise ConnectionResetError("lost")
-        return Cut(answer, 6) if path.endswith("/events") else answer
+        return Cut(answer, 6) if "/events" in path else answer
 
 
 def test_python_loses_connections(asking):

@@ -40,7 +40,8 @@ class McpbusError(Exception):
 
 class Event(NamedTuple):
     """Of a job. `types.EventData` tells what `data` is for each `type`; later versions may have more
-    types: leave out what you don't know."""
+    types: leave out what you don't know. `partial` ones have no number of their own: theirs is that
+    of the event before."""
     id: int
     type: str
     data: Dict[str, Any]
@@ -140,18 +141,19 @@ class Client:
         body = {} if reason is None else {"reason": reason}
         return cast(types.Job, self.call("POST", f"/jobs/{quoted(job_id)}/deny", body))
 
-    def events(self, job_id: str, after: int = 0) -> Iterator[Event]:
+    def events(self, job_id: str, after: int = 0, *, partial: bool = False) -> Iterator[Event]:
         """The job's events behind `after` (0: all) as they happen, to its end. A lost connection is
-        made anew behind the last event that came: none is missing, none comes twice."""
+        made anew behind the last event that came: none is missing, none comes twice. With `partial`
+        the model's words come between them as it writes them; some of these may be missing."""
         failures = 0
         while True:
             before = after
             try:
-                with self._stream(job_id, after) as stream:
+                with self._stream(job_id, after, partial) as stream:
                     if stream.status == 204:
                         return
                     for raw in read_events(stream):
-                        event = Event(int(raw.id), raw.type, json.loads(raw.data))
+                        event = Event(int(raw.id or after), raw.type, json.loads(raw.data))
                         after = event.id
                         yield event
                         if event.type == "status" and has_ended(event.data.get("status", "")):
@@ -162,10 +164,10 @@ class Client:
             failures = failures + 1 if after == before else 0
             pause(failures)
 
-    def _stream(self, job_id: str, after: int) -> http.client.HTTPResponse:
+    def _stream(self, job_id: str, after: int, partial: bool) -> http.client.HTTPResponse:
         headers = {"Last-Event-ID": str(after)} if after else {}
-        return self._repeat("GET", headers, lambda: self._once(
-            "GET", f"/jobs/{quoted(job_id)}/events", None, headers))
+        path = f"/jobs/{quoted(job_id)}/events{'?partial=true' if partial else ''}"
+        return self._repeat("GET", headers, lambda: self._once("GET", path, None, headers))
 
     # Any call
 

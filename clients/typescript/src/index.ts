@@ -18,7 +18,8 @@ export type TokenUsage = Schemas["TokenUsage"];
 export type WaitingCall = Schemas["WaitingCall"];
 
 type EventData = Schemas["EventData"];
-/** An event of a job: `switch (event.type)` tells what `event.data` is. */
+/** An event of a job: `switch (event.type)` tells what `event.data` is. `partial` ones have no number of
+ * their own: theirs is that of the event before. */
 export type JobEvent = {
     [Type in keyof EventData]: { id: number; type: Type; data: EventData[Type] };
 }[keyof EventData];
@@ -159,17 +160,22 @@ export class Mcpbus {
 
     /** The job's events behind `after` (0: all) as they happen, to its end. A lost connection is made
      * anew behind the last event that came: none is missing, none comes twice. Later versions may have
-     * more types of events: leave out what you don't know. */
-    async *events(jobId: string, call: CallOptions & { after?: number } = {}): AsyncGenerator<JobEvent> {
+     * more types of events: leave out what you don't know. With `partial` the model's words come between
+     * them as it writes them; some of these may be missing. */
+    async *events(
+        jobId: string,
+        call: CallOptions & { after?: number; partial?: boolean } = {},
+    ): AsyncGenerator<JobEvent> {
         let { after = 0 } = call;
         for (let failures = 0; ;) {
             const before = after;
             try {
-                const body = await this.#open(jobId, after, call.signal);
+                const body = await this.#open(jobId, after, call);
                 if (!body)
                     return;
                 for await (const raw of readEvents(body)) {
-                    const event = { id: Number(raw.id), type: raw.type, data: JSON.parse(raw.data) } as JobEvent;
+                    const number = Number(raw.id || after);
+                    const event = { id: number, type: raw.type, data: JSON.parse(raw.data) } as JobEvent;
                     after = event.id;
                     yield event;
                     if (event.type === "status" && hasEnded(event.data.status))
@@ -191,9 +197,17 @@ export class Mcpbus {
     }
 
     /** The stream; null: the job has ended and there is nothing more. */
-    async #open(jobId: string, after: number, signal?: AbortSignal): Promise<ReadableStream<Uint8Array> | null> {
+    async #open(
+        jobId: string,
+        after: number,
+        { partial, signal }: CallOptions & { partial?: boolean },
+    ): Promise<ReadableStream<Uint8Array> | null> {
         const { response, error } = await this.api.GET("/jobs/{job_id}/events", {
-            params: { path: { job_id: jobId }, ...(after > 0 && { header: { "Last-Event-ID": after } }) },
+            params: {
+                path: { job_id: jobId },
+                ...(partial && { query: { partial } }),
+                ...(after > 0 && { header: { "Last-Event-ID": after } }),
+            },
             parseAs: "stream",
             headers: { Accept: "text/event-stream" },
             ...(signal && { signal }),
