@@ -220,8 +220,8 @@ def events_page():
         "`status` of completed, failed or cancelled; then the stream ends. Who has lost the connection "
         "sends `Last-Event-ID` with the number of the last event that came, and goes on behind it; 204 "
         "says that there is nothing more. With `?partial=true` there are `partial` events as well, which have "
-        "no number: who goes on behind an event leaves them out. `: ping` comes every 15 seconds. Later versions may have more "
-        "types and members: leave out what you don't know.",
+        "no number and don't come again. `: ping` comes every 15 seconds. Later versions may have more types "
+        "and members: leave out what you don't know.",
         f"```\n{example}\n```"]
     for kind, reference in schemas["EventData"]["properties"].items():
         name = reference["$ref"].rpartition("/")[2]

@@ -34,7 +34,8 @@ struct model_draft {
     char finish[64], model[MODEL_NAME_MAX + 1];
     json_t *usage;
     bool begun;
-    size_t thoughts_seen; /* bytes of the text in which their end is not */
+    enum { TEXT_BEGINS, TEXT_THINKS, TEXT_HAS_THOUGHT, TEXT_ANSWERS } phase; /* as it is shown */
+    size_t shown_from; /* bytes of the text that are not, so far */
 };
 
 struct model_draft *model_draft_new(void)
@@ -312,25 +313,55 @@ static const char *behind_thoughts(const char *text)
     return end + strspn(end, " \t\r\n");
 }
 
+static void skip_blanks(struct model_draft *draft)
+{
+    draft->shown_from += strspn(buf_text(&draft->text) + draft->shown_from, " \t\r\n");
+}
+
+static void look_for_thoughts(struct model_draft *draft)
+{
+    static const char mark[] = "<think>";
+    skip_blanks(draft);
+    const char *start = buf_text(&draft->text) + draft->shown_from;
+    size_t len = strnlen(start, sizeof mark - 1);
+    if (strncmp(start, mark, len) != 0) {
+        draft->phase = TEXT_ANSWERS;
+        draft->shown_from = 0;
+    } else if (len == sizeof mark - 1) {
+        draft->phase = TEXT_THINKS;
+    }
+}
+
+static void look_for_their_end(struct model_draft *draft)
+{
+    static const char mark[] = "</think>";
+    const char *text = buf_text(&draft->text), *end = strstr(text + draft->shown_from, mark);
+    if (end) {
+        draft->phase = TEXT_HAS_THOUGHT;
+        draft->shown_from = (size_t)(end - text) + sizeof mark - 1;
+    } else if (draft->text.len > draft->shown_from + sizeof mark) {
+        draft->shown_from = draft->text.len - sizeof mark;
+    }
+}
+
+/* What behind_thoughts says, without reading any of the text twice. */
 const char *model_draft_text(struct model_draft *draft, size_t *ret_len)
 {
-    const char *text = buf_text(&draft->text), *start = text + strspn(text, " \t\r\n");
-    if (strncmp(start, "<think>", strnlen(start, strlen("<think>"))) != 0) {
-        *ret_len = draft->text.len;
-        return text;
+    if (draft->phase == TEXT_BEGINS)
+        look_for_thoughts(draft);
+    if (draft->phase == TEXT_THINKS)
+        look_for_their_end(draft);
+    if (draft->phase == TEXT_HAS_THOUGHT) {
+        skip_blanks(draft);
+        if (draft->shown_from < draft->text.len)
+            draft->phase = TEXT_ANSWERS;
     }
-    size_t border = strlen("</think>") - 1;
-    const char *end = strstr(text + draft->thoughts_seen, "</think>");
-    if (!end) {
-        draft->thoughts_seen = draft->text.len > border ? draft->text.len - border : 0;
+    if (draft->phase != TEXT_ANSWERS) {
         *ret_len = 0;
         return "";
     }
-    draft->thoughts_seen = (size_t)(end - text);
-    end += strlen("</think>");
-    end += strspn(end, " \t\r\n");
-    *ret_len = draft->text.len - (size_t)(end - text);
-    return end;
+    *ret_len = draft->text.len - draft->shown_from;
+    return buf_text(&draft->text) + draft->shown_from;
 }
 
 static json_t *message_json(struct model_draft *draft)

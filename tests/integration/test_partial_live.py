@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bus_peer import ONEWAY, REQUEST, Peer
+from bus_peer import HELLO, ONEWAY, REQUEST, WELCOME, Peer
 from client import of_kind, sign_in
 from live_model import MODEL, LiveModel
 from partial_text import Follower, check_numbers
@@ -201,6 +201,45 @@ def test_what_is_old_or_anothers_is_not_told(user, model, insider):
     assert [one.data["text"] for one in watching.partials()] == ["one", "newest", "last"]
     assert user.cancel(job_id).status_code == 200
     assert of_kind(watching.end(), "status")[-1].data["status"] == "cancelled"
+
+
+def gateway_of_ours(stack):
+    """A peer that is a gateway to the bus."""
+    peer = Peer(stack.brokers[0], stack.keys, "gateway")
+    peer.send(HELLO, credit=1000, body={},
+              metadata={"service": "gateway", "methods": ["partial"], "version": "1"})
+    peer.receive(WELCOME)
+    return peer
+
+
+def partials_to(peer, job_id, count):
+    """The first ones of this job; none is of another."""
+    found = []
+    while len(found) < count:
+        message = peer.receive(REQUEST)
+        if message.method.endswith(".partial"):
+            assert message.body["job_id"] == job_id, message.body
+            found.append(message.body)
+    return found
+
+
+def test_a_worker_tells_nobody_of_anothers_job(stack, user, model):
+    others, mine = begin(user, model), begin(user, model)
+    talks = [model.talk(message) for _, message in (others, mine)]
+    peer = gateway_of_ours(stack)
+    try:
+        for job_id, user_id in ((others[0], "somebody-else"), (mine[0], user.id)):
+            peer.send(REQUEST, 0, ONEWAY, 10000, "worker@*.watch", {},
+                      {"job_id": job_id, "user_id": user_id})
+        for n, word in enumerate(("one", "two", "three")):
+            for talk in talks:
+                talk.say(word)
+            part = partials_to(peer, mine[0], 1)[0]
+            assert (part["part"], part["text"], part["user_id"]) == (n, word, user.id)
+    finally:
+        peer.close()
+        for job_id, _ in (others, mine):
+            user.cancel(job_id)
 
 
 def memory(pid):
