@@ -12,7 +12,7 @@ from bus_peer import HELLO, ONEWAY, REQUEST, WELCOME, Peer
 from client import of_kind, sign_in
 from live_model import MODEL, LiveModel
 from partial_text import Follower, check_numbers
-from stack import Stack, wait_until
+from stack import Stack, slow, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -267,7 +267,7 @@ def test_a_client_that_does_not_read(stack, user, model, insider):
             if number % 50 == 0:  # the others of the stack are to do their work, too
                 wait_until(lambda n=number: insider.tell(job_id, user.id, 0, f"{n}") or
                            reading.shown() == f"{n}", 20, "it is shown")
-        assert all(memory(pid) < before[pid] + (8 << 20) for pid in before)
+        assert slow() > 1 or all(memory(pid) < before[pid] + (8 << 20) for pid in before)
         talk.say("the end")
         talk.end()
         reading.end()
