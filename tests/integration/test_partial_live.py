@@ -119,10 +119,11 @@ def test_an_answer_that_is_cut_begins_anew(user, model):
     watching.wait_shown("all wro")
     talk.cut()
     talk = model.talk(message, 2)
-    talk.say("right")
-    watching.wait_shown("right")
+    talk.say("right this time")
+    watching.wait_shown("right this time")
     talk.end()
-    assert of_kind(watching.end(), "message")[0].data["text"] == "right"
+    assert of_kind(watching.end(), "message")[0].data["text"] == "right this time"
+    assert {part.data["part"] for part in watching.partials()} == {0}
 
 
 HOSTILE = ["\r\ndata: no\n\nid: 99\nevent: status\n", "<script>alert(1)</script>", "\u0001\u001b[2J",
