@@ -104,7 +104,10 @@ def test_the_answer_grows(browser, asking):
     assert texts(browser, ".draft") == []
     assert browser.execute_script("""return [window.kept === document.querySelector(".answer h3"),
         String(getSelection()), document.querySelector("[aria-busy]")];""") == [True, "Title", None]
-    played.write("late", first=2)
+    played.write("late")
+    played.tell(("progress", {"message": "A notice"}))
+    has(browser, "A notice", ".steps")
+    assert texts(browser, ".state") == ["Thinking…"]
     played.write("The second", turn=2)
     draft(browser, "The second")
     played.tell(message("A second answer.", 2))
@@ -169,9 +172,10 @@ def test_hostile_words_stay_text(browser, asking):
     # A list that begins is no line below a heading.
     played.write("Some words\n-")
     draft(browser, "Some words")
+    assert texts(browser, ".draft p") == ["Some words"]
     played.write(" one\n", first=1)
     draft(browser, "Some words", "one")
-    assert len(all_of(browser, ".draft li")) == 1 and all_of(browser, ".draft h4") == []
+    assert texts(browser, ".draft p") == ["Some words"] and len(all_of(browser, ".draft li")) == 1
     assert browser.execute_script("return window.pwned ?? null") is None
     assert played.end("Some words") == ["Some words"]
     assert complaints(browser) == []
@@ -279,8 +283,8 @@ def test_a_long_draft_costs_little(browser, asking):
     enter(browser, asking)
     browser.set_script_timeout(60)
     quick = browser.execute_async_script(COUNT, 1, 0, 2)
-    assert 1 < quick["draws"] <= quick["took"] / 100 + 2, quick
+    assert 0 < quick["draws"] <= quick["took"] / 100 + 2, quick
     slow = browser.execute_async_script(COUNT, 1, 40, 3)
-    assert 1 < slow["draws"] <= slow["took"] / 400 + 2, slow
+    assert 0 < slow["draws"] <= slow["took"] / 400 + 2, slow
     long = browser.execute_async_script(COUNT, 2000, 0, 3)
     assert long["length"] == 64 * 1024 and 0 < long["shown"] < 70000, long
