@@ -4,10 +4,12 @@
 
 struct watcher {
     uint64_t gateway;
-    int64_t until;   /* loop_now */
-    uint64_t number; /* of the text that it has the beginning of; 0: none */
-    size_t sent;     /* bytes of that */
-    int64_t part;    /* the next one */
+    int64_t until;             /* loop_now */
+    uint64_t number;           /* of the text that it has the beginning of; 0: none */
+    size_t sent;               /* bytes of that */
+    int64_t part;              /* the next one */
+    bool wanted;               /* from its beginning */
+    int64_t began_at, sent_at; /* loop_now; when it was sent the beginning, or anything */
 };
 
 struct partial_run {
@@ -66,19 +68,28 @@ static size_t told_len(const struct partial_text *text)
     return len;
 }
 
+static void begin_anew(struct watcher *watcher, uint64_t number, int64_t now)
+{
+    watcher->number = number;
+    watcher->sent = 0;
+    watcher->part = 0;
+    watcher->wanted = false;
+    watcher->began_at = now;
+}
+
 /* Returns how many bytes were sent. */
 static size_t send_news(const struct partial_run *run, struct watcher *watcher,
                         const struct partial_text *text, size_t told)
 {
     const struct partials_options *options = &run->partials->options;
-    if (watcher->number != text->number) {
-        watcher->number = text->number;
-        watcher->sent = 0;
-        watcher->part = 0;
-    }
+    int64_t now = loop_now(options->loop);
+    if (watcher->number != text->number ||
+        (watcher->wanted && now - watcher->began_at >= PARTIALS_ANEW_MS))
+        begin_anew(watcher, text->number, now);
     size_t len = told - watcher->sent;
     if (!len)
         return 0;
+    watcher->sent_at = now;
     options->send(options->arg, watcher->gateway,
                   json_pack("{s:s, s:s, s:I, s:I, s:I, s:o}", "job_id", run->job_id, "user_id",
                             run->user_id, "attempt", (json_int_t)run->attempt, "turn",
@@ -181,9 +192,10 @@ void partial_run_watch(struct partial_run *run, uint64_t gateway, int64_t next)
     struct watcher *watcher = watcher_of(run, gateway);
     if (!watcher)
         return;
-    watcher->until = loop_now(partials->options.loop) + partials->options.watch_ms;
-    if (watcher->part != next)
-        watcher->number = 0;
+    int64_t now = loop_now(partials->options.loop);
+    watcher->until = now + partials->options.watch_ms;
+    if (watcher->part != next && (next <= 0 || now - watcher->sent_at >= PARTIALS_CROSSED_MS))
+        watcher->wanted = true;
     if (!loop_timer_active(partials->timer))
         loop_timer_start(partials->timer, PARTIALS_PACE_MS);
 }

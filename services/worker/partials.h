@@ -14,9 +14,11 @@
 
 enum {
     PARTIALS_PACE_MS = 80,
-    PARTIALS_WATCHERS_MAX = 8,     /* of a run; the further ones wait for one to go */
-    PARTIALS_TEXT_MAX = 16 << 10,  /* of a turn, as in its event */
-    PARTIALS_ROUND_BYTES = 1 << 20 /* sent at once; the rest comes the next time */
+    PARTIALS_WATCHERS_MAX = 8,      /* of a run; the further ones wait for one to go */
+    PARTIALS_TEXT_MAX = 16 << 10,   /* of a turn, as in its event */
+    PARTIALS_ROUND_BYTES = 1 << 20, /* sent at once; the rest comes the next time */
+    PARTIALS_ANEW_MS = 500,    /* between two beginnings, however many of a gateway's want one */
+    PARTIALS_CROSSED_MS = 1000 /* for which a watch may not know yet of the last part */
 };
 
 struct partials_options {
@@ -51,7 +53,7 @@ struct partial_run *partial_run_new(struct partials *partials, const char *job_i
 void partial_run_destroy(struct partial_run **run_p);
 
 /* That gateway watches it from now on, and waits for the part `next`: if that is another one than
- * it would get, it gets the turn's text from the beginning. */
+ * it would get, it soon gets the turn's text from the beginning. */
 void partial_run_watch(struct partial_run *run, uint64_t gateway, int64_t next);
 
 #endif

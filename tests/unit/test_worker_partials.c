@@ -118,6 +118,24 @@ static bool has_looked(void *arg)
     return wish->world->looks >= wish->looks;
 }
 
+static bool is_anew(void *arg)
+{
+    const struct wish *wish = arg;
+    return wish->world->anew[wish->gateway] >= wish->looks;
+}
+
+static void wait_anew(struct world *world, uint64_t gateway, unsigned times)
+{
+    struct wish wish = {world, gateway, NULL, times};
+    assert_true(loop_run_until(world->loop, is_anew, &wish, WAIT_MS));
+}
+
+static bool never(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
 /* Until what was there to send has been sent. */
 static void settle(struct world *world)
 {
@@ -170,8 +188,44 @@ static void who_misses_a_part_gets_it_from_the_beginning(void **state)
     settle(world);
     assert_int_equal(world->sent[1], 1);
     partial_run_watch(world->runs[0], 1, 0);
+    wait_anew(world, 1, 2);
+    assert_string_equal(world->shown[1], "so far");
+}
+
+static void many_that_miss_a_part_get_one_beginning(void **state)
+{
+    struct world *world = *state;
+    partial_run_watch(world->runs[0], 1, 0);
+    say(world, 0, "so far");
+    wait_shown(world, 1, "so far");
+    int64_t began = loop_now(world->loop);
+    for (int i = 0; i < 5; i++) {
+        struct wish wish = {world, 0, NULL, world->looks + 2};
+        partial_run_watch(world->runs[0], 1, 0);
+        assert_true(loop_run_until(world->loop, has_looked, &wish, WAIT_MS));
+    }
+    assert_true(world->anew[1] <= 2 + (loop_now(world->loop) - began) / PARTIALS_ANEW_MS);
+    partial_run_watch(world->runs[0], 1, 0);
+    wait_anew(world, 1, world->anew[1] + 1);
+}
+
+static void a_watch_and_a_part_may_cross(void **state)
+{
+    struct world *world = *state;
+    partial_run_watch(world->runs[0], 1, 0);
+    say(world, 0, "so ");
+    wait_shown(world, 1, "so ");
+    loop_run_until(world->loop, never, NULL, PARTIALS_ANEW_MS);
+    int64_t before = loop_now(world->loop);
+    say(world, 0, "so far");
+    wait_shown(world, 1, "so far");
+    partial_run_watch(world->runs[0], 1, 1);
+    bool crossed = loop_now(world->loop) - before < PARTIALS_CROSSED_MS;
     settle(world);
-    assert_int_equal(world->anew[1], 2);
+    assert_true(!crossed || world->anew[1] == 1);
+    loop_run_until(world->loop, never, NULL, PARTIALS_CROSSED_MS);
+    partial_run_watch(world->runs[0], 1, 1);
+    wait_anew(world, 1, 2);
 }
 
 static void a_text_is_told_as_far_as_its_event_tells_it(void **state)
@@ -276,6 +330,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_text_begins_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_misses_a_part_gets_it_from_the_beginning, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(many_that_miss_a_part_get_one_beginning, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_watch_and_a_part_may_cross, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_text_is_told_as_far_as_its_event_tells_it, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(watchers_are_few, set_up, tear_down),
