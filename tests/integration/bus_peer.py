@@ -197,8 +197,8 @@ class Worker(Peer):
             "session": self.session, "instance": self.name, "host": "python", "version": "1.0",
             "capacity": 1})
 
-    def renew(self, *held):
-        return self.call("jobs.session_renew", {"session": self.session, "held": [
+    def renew(self, *held, method="jobs.session_renew"):
+        return self.call(method, {"session": self.session, "held": [
             {"job_id": run["job_id"], "attempt": run["attempt"]} for run in held]})
 
     def offer(self, slots):
@@ -207,6 +207,12 @@ class Worker(Peer):
             self.send(REQUEST, flags=ONEWAY, ttl=3000, method=f"jobs@{replica}.offer", body={
                 "session": self.session, "instance": self.name,
                 "received": self.received.get(replica, 0), "slots": slots})
+
+    def rest(self, *held):
+        """No runs more: each replica has read that, and answered what stood behind it."""
+        self.offer(0)
+        for replica in self.replicas:
+            assert self.renew(*held, method=f"jobs@{replica}.session_renew").status == 0
 
     def take_run(self, seconds=20, slots=1):
         """The next run; offers until one comes."""

@@ -34,7 +34,7 @@ def test_errors_that_may_pass_are_tried_again_more_and_more_slowly(bare_stack, w
     for failures in (1, 2):
         run = worker.take_run()
         assert run["attempt"] == failures
-        worker.offer(0)
+        worker.rest(run)
         before = clock(bare_stack)
         assert worker.finish(run, "retry", error_message="The model is away.") == {}
         after = clock(bare_stack)
@@ -57,7 +57,7 @@ def test_an_attempt_given_back_is_not_counted(bare_stack, workers, user):
     worker, job_id = workers(), user.run("hello")
     for _ in range(5):
         run = worker.take_run()
-        worker.offer(0)
+        worker.rest(run)
         assert worker.finish(run, "released") == {}
         assert queue_row(bare_stack, job_id)[:2] == (0, 0)
     assert worker.finish(worker.take_run(), "completed", result="good") == {}
@@ -87,7 +87,7 @@ def test_a_deadline_ends_what_its_worker_does_not(bare_stack, workers, user):
     deadline the job ends without it, and it is told."""
     worker, job_id = workers(), user.run("hello")
     run = worker.take_run()
-    worker.offer(0)
+    worker.rest(run)
     (left,), = bare_stack.sql("SELECT extract(epoch FROM deadline - now())::float FROM job_queue"
                               " WHERE job_id = %s", job_id)
     assert 1700 < left <= 1800 and run["time_ms"] == 1800_000

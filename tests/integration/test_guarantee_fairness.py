@@ -73,7 +73,7 @@ def test_a_retry_has_its_turn_among_a_crowd(bare_stack, workers):
     job_id, _ = submit(peer, user, "once more")
     first = worker.take_run()
     assert first["job_id"] == job_id
-    worker.offer(0)
+    worker.rest(first)
     peer_of_crowd, _ = crowd(bare_stack, 10 * CROWD)
     assert worker.finish(first, "retry") == {}
     count, end = 0, time.monotonic() + 30 * slow()

@@ -92,7 +92,7 @@ def test_an_attempt_that_was_given_back(bare_stack, workers, user):
     job_id = user.run("hello")
     for outcome in ("released", "retry"):
         run = worker.take_run()
-        worker.offer(0)
+        worker.rest(run)
         assert worker.finish(run, outcome) == {}
         check_all_refused(bare_stack, worker, run)
     assert user.cancel(job_id).json()["status"] == "cancelled"

@@ -79,15 +79,16 @@ def play(stack, workers, user):
         assert worker.finish(worker.take_run(), outcome, token_usage=USED,
                              error_message="HTTP 503 at call_x7Fa0") == {}
     assert worker.finish(worker.take_run(), "completed", token_usage=USED) == {}  # tried again
-    worker.offer(0)
+    worker.rest()
     waiting = user.run("cancelled before it ran")
     assert user.cancel(waiting).json()["status"] == "cancelled"
     running = user.run("cancelled while it ran")
-    worker.take_run()
+    assert worker.take_run()["job_id"] == running
     assert user.cancel(running).json()["status"] == "cancelled"
-    user.run("lost with its worker")
-    worker.take_run()
-    worker.offer(0)
+    lost = user.run("lost with its worker")
+    run = worker.take_run()
+    assert run["job_id"] == lost
+    worker.rest(run)
     end_lease(stack, worker)
     other = workers()
     assert other.finish(other.take_run(), "failed", token_usage=USED, error_message="lost") == {}
