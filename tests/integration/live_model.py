@@ -1,9 +1,12 @@
-"""A model whose every word a test says when it wants to: one answer, a Talk, for each request."""
+"""A model whose every word a test says when it wants to: one answer, a Talk, for each request. A file
+that uses it and its stack says pytest_plugins = ["live_model"]."""
 import json
 import queue
 
+import pytest
+
 from model_servers import Endpoint
-from stack import slow, wait_until
+from stack import Stack, slow, wait_until
 
 MODEL = "live"
 
@@ -67,3 +70,19 @@ class LiveModel(Endpoint):
             mine = [one for one in self.talks if message in json.dumps(one.request["messages"])]
             return len(mine) >= number and mine[number - 1]
         return wait_until(found, 30 * slow(), f"the model is asked {number} times")
+
+
+@pytest.fixture(scope="module")
+def model():
+    one = LiveModel()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def live(model):
+    """Two gateways, and workers that ask this model."""
+    one = Stack(env={"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-live", "OPENAI_MODEL": MODEL,
+                     "RATE_LIMIT": "0"}, scale={"gateway": 2})
+    yield one
+    one.close()

@@ -5,11 +5,9 @@ import json
 import pytest
 
 from app_page import all_of, answered, ask, click, enter, has, texts
-from live_model import MODEL, LiveModel
 from pages import axe, complaints, find, new_tab, shot, too_wide, wait
-from stack import Stack
 
-pytest_plugins = ["asking_stacks", "pages", "shared_stacks"]
+pytest_plugins = ["asking_stacks", "live_model", "pages", "shared_stacks"]
 pytestmark = pytest.mark.page
 
 # What the page asks of the one job is answered by the test.
@@ -179,21 +177,6 @@ def test_hostile_words_stay_text(browser, asking):
     assert browser.execute_script("return window.pwned ?? null") is None
     assert played.end("Some words") == ["Some words"]
     assert complaints(browser) == []
-
-
-@pytest.fixture(scope="module")
-def model():
-    one = LiveModel()
-    yield one
-    one.close()
-
-
-@pytest.fixture(scope="module")
-def live(model):
-    one = Stack(env={"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-live", "OPENAI_MODEL": MODEL,
-                     "RATE_LIMIT": "0"}, scale={"gateway": 2})
-    yield one
-    one.close()
 
 
 SILENT = "[sandbox:stall] " + "say these words again, please, and then some more of them " * 6

@@ -10,10 +10,10 @@ import pytest
 
 from bus_peer import HELLO, ONEWAY, REQUEST, WELCOME, Peer
 from client import of_kind, sign_in
-from live_model import MODEL, LiveModel
 from partial_text import Follower, check_numbers
-from stack import Stack, slow, wait_until
+from stack import slow, wait_until
 
+pytest_plugins = ["live_model"]
 pytestmark = pytest.mark.slow
 
 TOOL = "google__gmail_list_labels"
@@ -21,18 +21,8 @@ TEXT_MAX = 16 << 10
 
 
 @pytest.fixture(scope="module")
-def model():
-    one = LiveModel()
-    yield one
-    one.close()
-
-
-@pytest.fixture(scope="module")
-def stack(model):
-    one = Stack(env={"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-live", "OPENAI_MODEL": MODEL},
-                scale={"gateway": 2})
-    yield one
-    one.close()
+def stack(live):
+    return live
 
 
 @pytest.fixture(scope="module")
